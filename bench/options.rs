@@ -1,0 +1,98 @@
+//! The command line of a whole run. The arguments of `stage` and `raw`, which nobody types, are
+//! read where they are used.
+
+use std::path::PathBuf;
+
+use crate::workload::{BondMode, Candidate};
+
+pub(crate) const USAGE: &str = "\
+vdsm-bench [OPTION...]            as root, in a sandbox with bonds, VLANs and bridges
+  --n 1,10,100,1000               how many networks, several runs
+  --max N                         leave out what is larger
+  --reps 3                        repetitions of each; more while they are short
+  --candidates ours,raw,ip-batch
+  --mode active-backup|802.3ad    the bond's mode
+  --json FILE                     every sample
+The environment: VDSM_BIN_DIR is where vdsm-netd is; beside this program without it.
+Exit: 0 all steps were done, goals missed or not; 1 a step failed; 2 usage.";
+
+/// What a run was asked for.
+pub(crate) struct Options {
+    /// Network counts, ascending.
+    pub(crate) counts: Vec<usize>,
+    pub(crate) reps: usize,
+    pub(crate) candidates: Vec<Candidate>,
+    pub(crate) mode: BondMode,
+    pub(crate) json: Option<PathBuf>,
+}
+
+impl Options {
+    pub(crate) fn parse(args: &[String]) -> Result<Options, String> {
+        let mut options = Options {
+            counts: vec![1, 10, 100, 1000],
+            reps: 3,
+            candidates: Candidate::ALL.to_vec(),
+            mode: BondMode::ActiveBackup,
+            json: None,
+        };
+        let mut max = usize::MAX;
+        let mut args = args.iter();
+        while let Some(key) = args.next() {
+            let value = args.next().ok_or_else(|| format!("{key} needs a value"))?;
+            match key.as_str() {
+                "--n" => options.counts = list(value, count)?,
+                "--max" => max = count(value)?,
+                "--reps" => options.reps = count(value)?,
+                "--candidates" => options.candidates = list(value, Candidate::named)?,
+                "--mode" => options.mode = BondMode::named(value)?,
+                "--json" => options.json = Some(value.into()),
+                _ => return Err(format!("{key}: unknown option")),
+            }
+        }
+        options.counts.retain(|n| *n <= max);
+        options.counts.sort_unstable();
+        options.counts.dedup();
+        match options.counts.is_empty() {
+            true => Err(format!("--max {max} leaves no number of networks")),
+            false => Ok(options),
+        }
+    }
+}
+
+fn list<T>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+    text.split(',').map(|word| one(word.trim())).collect()
+}
+
+/// A count of networks or repetitions; one more network than the largest must still find a tag.
+fn count(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| (1..=4000).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 to 4000"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(line: &str) -> Result<Options, String> {
+        Options::parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn counts_ascend_and_stop_at_the_maximum() {
+        assert_eq!(parsed("--n 100,1,10,1000,10 --max 100").unwrap().counts, [1, 10, 100]);
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        for (line, word) in [
+            ("--n 0", "0:"),
+            ("--n 4001", "4001:"),
+            ("--reps", "--reps"),
+            ("--quick 1", "--quick"),
+            ("--candidates raw,nmstate", "nmstate"),
+            ("--n 100 --max 10", "--max 10"),
+        ] {
+            let error = parsed(line).err().unwrap_or_default();
+            assert!(error.contains(word), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! How acting on the host fails.
+//!
+//! What is done about it is the transaction's business.
+
+use vdsm_model::name::DeviceName;
+
+/// A step that could not be done. Steps before it are done, steps after it may be done in part:
+/// whoever goes on from here looks at the host first.
+#[derive(Debug, thiserror::Error)]
+#[error("step {} ({step}), by '{command}'", .index + 1)]
+pub struct ApplyError {
+    /// Which step of the plan, from 0.
+    pub index: usize,
+    /// The step in words.
+    pub step: String,
+    /// The command that would do the same by hand.
+    pub command: String,
+    /// What the host said.
+    #[source]
+    pub source: RunError,
+}
+
+/// Why one action failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The kernel said no.
+    #[error("the kernel refused it")]
+    Kernel(#[from] vdsm_netlink::KernelError),
+    /// The kernel said nothing, or nothing of use.
+    #[error("no answer from the kernel")]
+    Wire(#[from] vdsm_netlink::WireError),
+    /// A device that is gone, or never was.
+    #[error("there is no device {0}")]
+    NoDevice(DeviceName),
+    /// A sysctl that could not be written.
+    #[error("cannot write {path}")]
+    Sysctl {
+        /// Its file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The simulated host said no, as the kernel would.
+    #[error("{0}")]
+    Simulated(String),
+    /// A fault put in by a test.
+    #[error("a fault was injected here")]
+    Injected,
+}
+
+impl RunError {
+    /// Whether somebody else made a device while we did: planning anew gets around that.
+    pub fn is_collision(&self) -> bool {
+        matches!(self, RunError::Kernel(error) if [libc::EEXIST, libc::EBUSY].contains(&error.errno))
+    }
+}

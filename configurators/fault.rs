@@ -1,0 +1,56 @@
+//! Failures on purpose: a kernel that says no to the n-th action, for tests that want to see what
+//! is left then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use crate::RunError;
+use crate::iproute2::{Action, Kernel};
+use vdsm_model::netinfo::NetInfo;
+
+/// The number of actions that still succeed; shared with the test. `usize::MAX` is "all".
+#[derive(Clone, Debug)]
+pub struct Fuse(Arc<AtomicUsize>);
+
+impl Fuse {
+    /// A fuse that never blows.
+    pub fn never() -> Fuse {
+        Fuse(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
+    /// Lets `count` actions pass, fails the next one, and then lets everything pass again.
+    pub fn after(&self, count: usize) {
+        self.0.store(count, Ordering::SeqCst);
+    }
+
+    /// Whether it is still to blow.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::SeqCst) != usize::MAX
+    }
+}
+
+/// A kernel with a fuse before it.
+#[derive(Debug)]
+pub struct Faulty<K> {
+    /// The kernel itself.
+    pub inner: K,
+    /// When it fails.
+    pub fuse: Fuse,
+}
+
+impl<K: Kernel> Kernel for Faulty<K> {
+    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        let left = self.fuse.0.load(Ordering::SeqCst);
+        if left == usize::MAX {
+            return self.inner.run(actions, seen);
+        }
+        if left >= actions.len() {
+            self.inner.run(actions, seen)?;
+            self.fuse.after(left - actions.len());
+            return Ok(());
+        }
+        self.inner.run(&actions[..left], seen)?;
+        self.fuse.after(usize::MAX);
+        Err((left, RunError::Injected))
+    }
+}

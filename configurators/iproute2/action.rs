@@ -1,0 +1,153 @@
+//! What this configurator can say to the kernel, one message or one sysctl each.
+//!
+//! `Display` is the command a person would type for it.
+
+use std::fmt;
+
+use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
+use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
+use vdsm_model::ip::{Address, Route};
+use vdsm_model::name::DeviceName;
+use vdsm_model::units::{Mac, Mtu, VlanTag};
+
+/// One thing done to the host.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum Action {
+    /// A new link; it is down.
+    AddLink { name: DeviceName, kind: NewLink, mtu: Option<Mtu>, mac: Option<Mac> },
+    /// Attributes of a link, in one message.
+    SetLink { name: DeviceName, change: LinkChange },
+    /// One option of a bond.
+    SetBond { name: DeviceName, change: OptionChange },
+    /// One option of a bridge.
+    SetBridge { name: DeviceName, change: BridgeChange },
+    /// A link goes, with what the kernel takes along. That it is gone already is no error.
+    DelLink { name: DeviceName },
+    /// The sysctl `disable_ipv6`.
+    Ipv6 { name: DeviceName, on: bool },
+    /// The MTU of a VM's tap, if it is still there.
+    SetTap { name: DeviceName, mtu: Mtu },
+    AddAddress { device: DeviceName, address: Address },
+    /// That it is gone already is no error, nor that its device is.
+    DelAddress { device: DeviceName, address: Address },
+    AddRoute { device: DeviceName, route: Route },
+    /// That it is gone already is no error: the kernel removes routes of itself.
+    DelRoute { device: DeviceName, route: Route },
+}
+
+/// What a new link is.
+#[derive(Clone, Debug, PartialEq)]
+#[allow(missing_docs)]
+pub enum NewLink {
+    Bond(BondOptions),
+    Vlan { device: DeviceName, tag: VlanTag },
+    Bridge(BridgeOptions),
+}
+
+/// Attributes of a link to be changed together; none stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LinkChange {
+    /// In bytes.
+    pub mtu: Option<Mtu>,
+    /// Its hardware address.
+    pub mac: Option<Mac>,
+    /// The bridge or bond it joins, or that it leaves its own.
+    pub master: Option<Option<DeviceName>>,
+    /// Administratively up or down.
+    pub up: Option<bool>,
+}
+
+impl LinkChange {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == LinkChange::default()
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::AddLink { name, kind, mtu, mac } => write_new(f, name, kind, *mtu, *mac),
+            Action::SetLink { name, change } => {
+                write!(f, "ip link set {name}")?;
+                change.mtu.map_or(Ok(()), |mtu| write!(f, " mtu {mtu}"))?;
+                change.mac.map_or(Ok(()), |mac| write!(f, " address {mac}"))?;
+                match change.master {
+                    Some(Some(master)) => write!(f, " master {master}")?,
+                    Some(None) => write!(f, " nomaster")?,
+                    None => {}
+                }
+                change.up.map_or(Ok(()), |up| write!(f, " {}", if up { "up" } else { "down" }))
+            }
+            Action::SetBond { name, change } => write!(f, "ip link set {name} type bond {} {}", change.attribute.name, Shown(&change.value)),
+            Action::SetBridge { name, change } => write!(f, "echo {} > /sys/class/net/{name}/bridge/{}", change.value, change.name),
+            Action::DelLink { name } => write!(f, "ip link del {name}"),
+            Action::Ipv6 { name, on } => write!(f, "echo {} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", u8::from(!on)),
+            Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
+            Action::AddAddress { device, address } => {
+                write!(f, "ip addr add {address}")?;
+                address.broadcast.map_or(Ok(()), |brd| write!(f, " brd {brd}"))?;
+                write!(f, " dev {device}")
+            }
+            Action::DelAddress { device, address } => write!(f, "ip addr del {address} dev {device}"),
+            Action::AddRoute { device, route } => write!(f, "ip {}route add {route} dev {device} proto {}", family(route), route.protocol),
+            Action::DelRoute { device, route } => write!(f, "ip {}route del {route} dev {device}", family(route)),
+        }
+    }
+}
+
+fn family(route: &Route) -> &'static str {
+    if route.to.addr.is_ipv6() { "-6 " } else { "" }
+}
+
+fn write_new(f: &mut fmt::Formatter<'_>, name: &DeviceName, kind: &NewLink, mtu: Option<Mtu>, mac: Option<Mac>) -> fmt::Result {
+    write!(f, "ip link add")?;
+    if let NewLink::Vlan { device, .. } = kind {
+        write!(f, " link {device}")?;
+    }
+    write!(f, " name {name}")?;
+    mac.map_or(Ok(()), |mac| write!(f, " address {mac}"))?;
+    mtu.map_or(Ok(()), |mtu| write!(f, " mtu {mtu}"))?;
+    match kind {
+        NewLink::Vlan { tag, .. } => write!(f, " type vlan id {tag}"),
+        NewLink::Bridge(options) => {
+            write!(f, " type bridge")?;
+            options.iter().try_for_each(|(key, value)| write!(f, " {key} {value}"))
+        }
+        NewLink::Bond(options) => {
+            write!(f, " type bond")?;
+            for attribute in options.attributes() {
+                match (options.get(attribute.name), &attribute.payload) {
+                    (Some(value), _) => write!(f, " {} {}", attribute.name, Shown(&value))?,
+                    (None, _) => write!(f, " {} {}", attribute.name, options.mode())?,
+                }
+            }
+            Ok(())
+        }
+    }
+}
+
+/// A bonding option's value as `ip link` takes it.
+struct Shown<'a>(&'a OptionValue);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |texts: Vec<String>| texts.join(",");
+        match self.0 {
+            OptionValue::Number(number) => write!(f, "{number}"),
+            OptionValue::Device(name) => write!(f, "{name}"),
+            OptionValue::Ips4(ips) => f.write_str(&list(ips.iter().map(ToString::to_string).collect())),
+            OptionValue::Ips6(ips) => f.write_str(&list(ips.iter().map(ToString::to_string).collect())),
+            OptionValue::Mac(mac) => write!(f, "{}", Mac(*mac)),
+        }
+    }
+}
+
+/// A device that an attribute's payload names.
+pub(super) fn named(payload: &Payload) -> Option<&str> {
+    match payload {
+        Payload::Device(name) => Some(name),
+        Payload::Bytes(_) => None,
+    }
+}

@@ -1,0 +1,240 @@
+//! Steps become actions. Pure.
+//!
+//! Devices made one after the other are made together (all created, IPv6 off on all, all up), so
+//! that the kernel gets few large batches: IPv6 is to be off before a device is up, and that is a
+//! sysctl, no message. The order among dependent things is the plan's.
+
+use std::collections::BTreeSet;
+
+use vdsm_model::bond_options::OptionChange;
+use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
+use vdsm_model::device::{Bond, Bridge, Link, Nic, Vlan};
+use vdsm_model::ip::IpConfig;
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::plan::{Change, Step};
+
+use super::action::{Action, LinkChange, NewLink};
+
+pub(super) fn lower(steps: &[Step], _seen: &NetInfo) -> Vec<(usize, Action)> {
+    let mut out = Lowered::default();
+    let ports = steps.iter().filter_map(|s| if let Step::Bridge(Change::Create(b)) = s { Some(&b.ports) } else { None });
+    out.joining = ports.flatten().copied().collect();
+    for (index, step) in steps.iter().enumerate() {
+        let kind = Phase::of(step);
+        if kind.is_none() || kind != out.phase {
+            out.flush();
+        }
+        out.phase = kind;
+        out.step = index;
+        out.lower(step);
+    }
+    out.flush();
+    out.actions
+}
+
+/// Steps of one phase do not depend on one another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    NewVlans,
+    NewBridges,
+}
+
+impl Phase {
+    fn of(step: &Step) -> Option<Phase> {
+        match step {
+            Step::Vlan(Change::Create(_)) => Some(Phase::NewVlans),
+            Step::Bridge(Change::Create(_)) => Some(Phase::NewBridges),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Lowered {
+    actions: Vec<(usize, Action)>,
+    /// What waits until all devices of the phase exist: sysctls, then the rest.
+    sysctls: Vec<(usize, Action)>,
+    ups: Vec<(usize, Action)>,
+    /// Ports of bridges that the plan makes.
+    joining: BTreeSet<DeviceName>,
+    /// The new VLANs among them: they come up as they join, with the same message.
+    fresh: BTreeSet<DeviceName>,
+    phase: Option<Phase>,
+    step: usize,
+}
+
+impl Lowered {
+    fn push(&mut self, action: Action) {
+        self.actions.push((self.step, action));
+    }
+
+    fn flush(&mut self) {
+        self.actions.append(&mut self.sysctls);
+        self.actions.append(&mut self.ups);
+    }
+
+    fn lower(&mut self, step: &Step) {
+        match step {
+            // Nobody makes a nic: the first action on it says that it is not there.
+            Step::Nic(Change::Create(nic)) => self.link(None, &nic.link),
+            Step::Nic(Change::Modify { from, to }) => self.nic(from, to),
+            Step::Nic(Change::Remove(_)) => {}
+            Step::Bond(Change::Create(bond)) => self.new_bond(bond),
+            Step::Bond(Change::Modify { from, to }) => self.bond(from, to),
+            Step::Vlan(Change::Create(vlan)) => self.new_vlan(vlan),
+            Step::Vlan(Change::Modify { from, to }) => self.link(Some(&from.link), &to.link),
+            Step::Bridge(Change::Create(bridge)) => self.new_bridge(bridge),
+            Step::Bridge(Change::Modify { from, to }) => self.bridge(from, to),
+            Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => {
+                self.push(Action::DelLink { name: step.device() });
+            }
+            Step::Ip { device, from, to } => self.ip(*device, from, to),
+        }
+    }
+
+    fn set(&mut self, name: DeviceName, change: LinkChange) {
+        if !change.is_empty() {
+            self.push(Action::SetLink { name, change });
+        }
+    }
+
+    /// What differs between two states of a link. IPv6 goes off before a link comes up, and its
+    /// sysctl is there only once the MTU is 1280 or more.
+    fn link(&mut self, from: Option<&Link>, to: &Link) {
+        let mtu = to.mtu.filter(|_| from.is_none_or(|f| f.mtu != to.mtu));
+        let mac = to.mac.filter(|_| from.is_none_or(|f| f.mac != to.mac));
+        let ipv6 = to.ipv6.filter(|_| from.is_none_or(|f| f.ipv6 != to.ipv6));
+        let up = Some(to.up).filter(|_| from.is_none_or(|f| f.up != to.up));
+        let rest = LinkChange { up, ..LinkChange::default() };
+        let first = LinkChange { mtu, mac, ..LinkChange::default() };
+        match ipv6 {
+            None => self.set(to.name, LinkChange { up, ..first }),
+            Some(on) => {
+                self.set(to.name, first);
+                self.push(Action::Ipv6 { name: to.name, on });
+                self.set(to.name, rest);
+            }
+        }
+    }
+
+    fn nic(&mut self, from: &Nic, to: &Nic) {
+        self.link(Some(&from.link), &to.link);
+    }
+
+    /// Complete and up before anything stands on it: a VLAN takes its address from it.
+    fn new_bond(&mut self, bond: &Bond) {
+        let name = bond.link.name;
+        self.push(Action::AddLink { name, kind: NewLink::Bond(bond.options.clone()), mtu: bond.link.mtu, mac: bond.link.mac });
+        if let Some(on) = bond.link.ipv6 {
+            self.push(Action::Ipv6 { name, on });
+        }
+        self.enslave(name, bond.slaves.iter().copied().collect());
+        if bond.link.up {
+            self.set(name, LinkChange { up: Some(true), ..LinkChange::default() });
+        }
+    }
+
+    /// In natural order: the first slave gives the bond its address.
+    fn enslave(&mut self, bond: DeviceName, mut slaves: Vec<DeviceName>) {
+        slaves.sort_by(DeviceName::natural_cmp);
+        for slave in slaves {
+            self.set(slave, LinkChange { master: Some(Some(bond)), ..LinkChange::default() });
+        }
+    }
+
+    fn bond(&mut self, from: &Bond, to: &Bond) {
+        let name = to.link.name;
+        for slave in from.slaves.difference(&to.slaves) {
+            self.set(*slave, LinkChange { master: Some(None), ..LinkChange::default() });
+        }
+        let changes = from.options.changes(&to.options);
+        let down = from.link.up && OptionChange::needs_of(&changes).down();
+        if down {
+            self.set(name, LinkChange { up: Some(false), ..LinkChange::default() });
+        }
+        for change in changes {
+            self.push(Action::SetBond { name, change });
+        }
+        // Slaves take over its MTU as they join: it is to have the new one by then.
+        let now = Link { up: from.link.up && !down, ..from.link.clone() };
+        self.link(Some(&now), &Link { up: now.up, ..to.link.clone() });
+        self.enslave(name, to.slaves.difference(&from.slaves).copied().collect());
+        let up = Some(to.link.up).filter(|up| *up != now.up);
+        self.set(name, LinkChange { up, ..LinkChange::default() });
+    }
+
+    fn new_vlan(&mut self, vlan: &Vlan) {
+        let Link { name, mtu, up, ipv6, mac } = vlan.link;
+        self.push(Action::AddLink { name, kind: NewLink::Vlan { device: vlan.device, tag: vlan.tag }, mtu, mac });
+        self.sysctls.extend(ipv6.map(|on| (self.step, Action::Ipv6 { name, on })));
+        if up && self.joining.contains(&name) {
+            self.fresh.insert(name);
+        } else if up {
+            self.ups.push((self.step, Action::SetLink { name, change: LinkChange { up: Some(true), ..LinkChange::default() } }));
+        }
+    }
+
+    /// The MTU is set on the bridge once it exists, not with its creation: only then does the
+    /// kernel know it as somebody's wish (BROPT_MTU_SET_BY_USER) and not follow the ports.
+    fn new_bridge(&mut self, bridge: &Bridge) {
+        let Link { name, mtu, up, ipv6, mac } = bridge.link;
+        self.push(Action::AddLink { name, kind: NewLink::Bridge(uncommon(&bridge.options)), mtu: None, mac });
+        self.sysctls.extend(ipv6.map(|on| (self.step, Action::Ipv6 { name, on })));
+        self.ups.push((self.step, Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } }));
+        for port in &bridge.ports {
+            let up = self.fresh.contains(port).then_some(true);
+            self.ups.push((self.step, Action::SetLink { name: *port, change: LinkChange { master: Some(Some(name)), up, ..LinkChange::default() } }));
+        }
+    }
+
+    fn bridge(&mut self, from: &Bridge, to: &Bridge) {
+        let name = to.link.name;
+        for port in from.ports.difference(&to.ports) {
+            self.set(*port, LinkChange { master: Some(None), ..LinkChange::default() });
+        }
+        for change in to.options.changes_from(&from.options) {
+            self.push(Action::SetBridge { name, change });
+        }
+        for (tap, mtu) in &to.guests {
+            if from.guests.get(tap).is_some_and(|old| old != mtu) {
+                self.push(Action::SetTap { name: *tap, mtu: *mtu });
+            }
+        }
+        self.link(Some(&from.link), &to.link);
+        for port in to.ports.difference(&from.ports) {
+            self.set(*port, LinkChange { master: Some(Some(name)), ..LinkChange::default() });
+        }
+    }
+
+    /// Removals first; a primary address last, since its secondaries go with it.
+    fn ip(&mut self, device: DeviceName, from: &IpConfig, to: &IpConfig) {
+        let kept = from.kept(to);
+        for route in from.routes.difference(&kept.routes) {
+            self.push(Action::DelRoute { device, route: *route });
+        }
+        for address in from.addresses.iter().rev().filter(|a| !kept.addresses.contains(a)) {
+            self.push(Action::DelAddress { device, address: *address });
+        }
+        for address in to.addresses.iter().filter(|a| !kept.addresses.contains(a)) {
+            self.push(Action::AddAddress { device, address: *address });
+        }
+        // Those of the link itself first: a gateway may be reached through them.
+        let (direct, via): (Vec<_>, Vec<_>) = to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
+        for route in direct.into_iter().chain(via) {
+            self.push(Action::AddRoute { device, route });
+        }
+    }
+}
+
+/// What a new bridge does not have by itself. Nothing more is sent: a kernel built without VLAN
+/// filtering refuses even to be told that it is off.
+fn uncommon(options: &BridgeOptions) -> BridgeOptions {
+    let mut out = BridgeOptions::default();
+    for (name, value) in options.iter() {
+        if !default_of(name).is_some_and(|default| same(name, default, value)) {
+            out.set(name, value);
+        }
+    }
+    out
+}

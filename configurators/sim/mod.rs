@@ -1,0 +1,155 @@
+//! A host in memory: the kernel's rules as measured, and nothing cleverer.
+//!
+//! It refuses what the kernel refuses and does of itself what the kernel does of itself, so that
+//! laws can be tested on thousands of graphs in a second. Where it differs from the kernel, the
+//! tests in `tests/netns` are right.
+
+mod rules;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use vdsm_model::bond_options::BondOptions;
+use vdsm_model::bridge_options::BridgeOptions;
+use vdsm_model::ip::{Address, Route};
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
+use vdsm_model::units::{Mac, Mtu, VlanTag};
+
+use crate::RunError;
+use crate::iproute2::{Action, Kernel};
+
+/// A handle on a simulated host; clones see the same one.
+#[derive(Clone, Debug, Default)]
+pub struct Sim(Arc<Mutex<Host>>);
+
+/// The host itself.
+#[derive(Debug, Default)]
+pub(crate) struct Host {
+    links: BTreeMap<DeviceName, Link>,
+    last_index: u32,
+    last_mac: u32,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Link {
+    index: u32,
+    kind: Kind,
+    mtu: u32,
+    up: bool,
+    mac: Mac,
+    /// While enslaved: what comes back with its release.
+    own: Option<(Mac, u32)>,
+    master: Option<DeviceName>,
+    /// None: the MTU is below what IPv6 needs.
+    ipv6: Option<bool>,
+    addresses: Vec<Address>,
+    routes: Vec<Route>,
+}
+
+#[derive(Clone, Debug)]
+enum Kind {
+    Nic,
+    Tap,
+    Bond {
+        /// As the kernel keeps them: by attribute.
+        options: BTreeMap<u16, Vec<u8>>,
+        /// Somebody has set its address: it does not take its first slave's.
+        pinned: bool,
+    },
+    Vlan {
+        device: DeviceName,
+        tag: VlanTag,
+    },
+    Bridge {
+        options: BridgeOptions,
+        /// Somebody has set its MTU: it does not follow its ports.
+        fixed: bool,
+    },
+}
+
+impl Sim {
+    /// A host with these nics, up and with IPv6 running.
+    pub fn with_nics(names: &[&str]) -> Sim {
+        let sim = Sim::default();
+        sim.with(|host| {
+            for name in names.iter().filter_map(|n| DeviceName::try_from(*n).ok()) {
+                host.add(name, Kind::Nic, 1500);
+                host.links.entry(name).and_modify(|l| l.up = true);
+            }
+        });
+        sim
+    }
+
+    /// Attaches a VM's tap to a bridge.
+    pub fn plug_tap(&self, tap: &str, bridge: &str) {
+        if let (Ok(tap), Ok(bridge)) = (DeviceName::try_from(tap), DeviceName::try_from(bridge)) {
+            self.with(|host| {
+                host.add(tap, Kind::Tap, 1500);
+                host.links.entry(tap).and_modify(|l| l.master = Some(bridge));
+            });
+        }
+    }
+
+    /// Takes a nic out of the host, as a driver that dies does.
+    pub fn unplug(&self, nic: &str) {
+        if let Ok(nic) = DeviceName::try_from(nic) {
+            self.with(|host| host.remove(nic));
+        }
+    }
+
+    /// The host as a reader of the kernel would see it.
+    pub fn look(&self) -> NetInfo {
+        self.with(|host| NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true))
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Host) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Kernel for Sim {
+    fn run(&mut self, actions: &[(usize, Action)], _: &NetInfo) -> Result<(), (usize, RunError)> {
+        self.with(|host| {
+            for (at, (_, action)) in actions.iter().enumerate() {
+                host.act(action).map_err(|text| (at, RunError::Simulated(text)))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Host {
+    fn seen(&self, name: DeviceName, link: &Link) -> SeenLink {
+        let kind = match &link.kind {
+            Kind::Nic => SeenKind::Nic,
+            Kind::Tap => SeenKind::Tap,
+            Kind::Bond { options, .. } => SeenKind::Bond { options: self.bond_options(options), active: None, lacp: None },
+            Kind::Vlan { device, tag } => SeenKind::Vlan { tag: *tag, device: Some(*device) },
+            Kind::Bridge { options, .. } => SeenKind::Bridge { options: options.clone(), report: Vec::new() },
+        };
+        let enslaved = link.own.is_some();
+        SeenLink {
+            index: link.index,
+            name,
+            nic: matches!(kind, SeenKind::Nic),
+            kind,
+            mtu: Mtu::seen(link.mtu),
+            up: link.up,
+            running: link.up,
+            mac: Some(link.mac),
+            permanent_mac: link.own.map(|(mac, _)| mac).filter(|_| enslaved),
+            master: link.master,
+            group: 0,
+            ipv6_disabled: link.ipv6.map(|on| !on),
+            addresses: link.addresses.clone(),
+            routes: link.routes.clone(),
+            aggregator: None,
+        }
+    }
+
+    fn bond_options(&self, raw: &BTreeMap<u16, Vec<u8>>) -> BondOptions {
+        let name_of = |index| self.links.iter().find(|(_, l)| l.index == index).map(|(n, _)| n.to_string());
+        BondOptions::from_kernel(raw.iter().map(|(kind, bytes)| (*kind, bytes.as_slice())), name_of)
+    }
+}

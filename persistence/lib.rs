@@ -1,0 +1,19 @@
+//! What survives: the running and the persistent configuration on disk.
+//!
+//! Both are a directory with one JSON file a network and a bond, in the layout
+//! of oVirt's VDSM. A save is all or nothing, whenever the power goes. What a
+//! network *means* is not known here: an entity is a JSON object with a name.
+
+mod atomic;
+mod config;
+mod disk;
+mod error;
+mod live;
+mod tree;
+
+#[cfg(test)]
+mod crash_tests;
+
+pub use config::{PersistentConfig, RunningConfig, Store, make_safe};
+pub use error::{BrokenFile, StoreError};
+pub use tree::Tree;

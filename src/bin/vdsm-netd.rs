@@ -1,0 +1,89 @@
+//! The daemon: wiring only. vdsm.conf, the engine, the socket, and systemd's word that we run.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser;
+use nix::unistd::Group;
+use tokio::net::UnixListener;
+use tokio::signal::unix::{SignalKind, signal};
+use vdsm_net::api::Api;
+use vdsm_net::caps::Visibility;
+use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
+use vdsm_net::engine::Engine;
+use vdsm_net::server::{self, Limits};
+use vdsm_net::transaction::chain;
+
+/// The network daemon of a virtualisation host.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    /// The configuration file [default: /etc/vdsm/vdsm.conf, which may be missing]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vdsm-netd: {}", chain(&*error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let settings = match &arguments.config {
+        Some(path) => Settings::load(path, Absent::IsAnError)?,
+        None => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
+    };
+    settings.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
+    let group = group(&settings)?;
+    let engine = Engine::open(&settings)?;
+    let visibility = Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };
+    let api = Arc::new(Api::new(engine, visibility));
+
+    let inherited = server::inherited();
+    let ours = inherited.is_none();
+    let listener = match inherited {
+        Some(listener) => listener,
+        None => server::listen(&settings.socket, group).map_err(|e| format!("cannot listen on {}: {e}", settings.socket.display()))?,
+    };
+    let limits = Limits { max_request_bytes: settings.max_request_bytes, max_clients: settings.max_clients, ..Limits::default() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let served = runtime.block_on(async {
+        let listener = UnixListener::from_std(listener)?;
+        let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let stop = async move {
+            tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            // Running calls are finished first: a change is never left in the middle.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+        };
+        tracing::info!("listening on {}", settings.socket.display());
+        // Without systemd there is nobody to notify, and that is fine.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        server::serve(listener, api, group, limits, stop).await
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    if ours {
+        server::remove(&settings.socket)?;
+    }
+    Ok(served?)
+}
+
+/// The group whose members may change the network; one that does not exist lets nobody in.
+fn group(settings: &Settings) -> Result<Option<u32>, Failure> {
+    let found = Group::from_name(&settings.group)?;
+    if found.is_none() {
+        tracing::warn!("there is no group '{}': only root may change the network", settings.group);
+    }
+    Ok(found.map(|g| g.gid.as_raw()))
+}

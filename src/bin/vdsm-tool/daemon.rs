@@ -1,0 +1,78 @@
+//! The other end: where it is, and what is told while it works.
+//!
+//! What the methods mean is not known here.
+
+use std::fs::File;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use vdsm_net::client::{Client, ClientError};
+use vdsm_net::conf::{Absent, ConfError, DEFAULT_PATH, Settings};
+
+use crate::arguments::Arguments;
+use crate::outcome::Failure;
+use crate::progress::{FIRST, Progress};
+
+/// A connection to the daemon.
+pub(crate) struct Daemon {
+    client: Client,
+    meanwhile: Meanwhile,
+}
+
+/// What is told while an answer is awaited.
+enum Meanwhile {
+    Nothing,
+    Waiting,
+    Question(File),
+}
+
+/// A daemon that lives takes a connection at once.
+const CONNECT: Duration = Duration::from_secs(5);
+
+impl Daemon {
+    /// Connects to the daemon that the arguments mean.
+    pub(crate) fn reach(arguments: &Arguments) -> Result<Daemon, Failure> {
+        let client = Client::connect(&socket(arguments)?, CONNECT)?;
+        let meanwhile = match io::stderr().is_terminal() {
+            true => Meanwhile::Waiting,
+            false => Meanwhile::Nothing,
+        };
+        Ok(Daemon { client, meanwhile })
+    }
+
+    /// Says nothing while it waits.
+    #[must_use]
+    pub(crate) fn silent(self) -> Daemon {
+        Daemon { meanwhile: Meanwhile::Nothing, ..self }
+    }
+
+    /// During the next call asks the person at `screen` for a sign of life.
+    pub(crate) fn ask_on(&mut self, screen: File) {
+        self.meanwhile = Meanwhile::Question(screen);
+    }
+
+    /// Calls a method, and waits for as long as it takes.
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Result<Value, ClientError> {
+        let _progress = match std::mem::replace(&mut self.meanwhile, Meanwhile::Nothing) {
+            Meanwhile::Nothing => None,
+            Meanwhile::Waiting => Some(Progress::on(io::stderr(), "the daemon is at work", FIRST)),
+            Meanwhile::Question(screen) => Some(Progress::on(screen, QUESTION, FIRST)),
+        };
+        self.client.call(method, params)
+    }
+}
+
+const QUESTION: &str = "if you can read this, press Enter; else the change is undone";
+
+fn socket(arguments: &Arguments) -> Result<PathBuf, ConfError> {
+    let settings = match (&arguments.config, &arguments.socket) {
+        // Who names both wants both to be right.
+        (Some(path), _) => Settings::load(path, Absent::IsAnError)?,
+        // A broken vdsm.conf does not stand in the way of who knows the socket.
+        (None, Some(socket)) => return Ok(socket.clone()),
+        (None, None) => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
+    };
+    Ok(arguments.socket.clone().unwrap_or(settings.socket))
+}

@@ -1,0 +1,75 @@
+//! The command line: one call to the daemon, told to a person or, with `--json`, to a script.
+//!
+//! Wiring only: what can be asked for is in `arguments`, how it ends in `outcome`, and the words
+//! are in `words`. Nothing here decides about networks, that is the daemon's. Only unknown keys
+//! are turned away before it hears of them (`setup`), and files of a former VDSM are removed
+//! without it (`leftovers`), since at that hour of the boot it does not run yet.
+
+mod arguments; // what one can type
+mod input; // a file becomes a request
+mod setup; // setup-networks
+mod confirm; // a person's sign of life
+mod leftovers; // remove-net-persistence
+mod daemon; // the other end, and how long it takes
+mod progress; // the line that says so
+mod outcome; // what came of it, and the exit code
+mod words; // what a person reads
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::{Value, json};
+
+use arguments::{Arguments, Command};
+use daemon::Daemon;
+use outcome::{Answer, Exit, Outcome, report};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let outcome = perform(&arguments);
+    let told = report(&outcome, arguments.json, &mut io::stdout().lock());
+    // Where even stderr is closed nobody is left to tell.
+    told.errors.iter().for_each(|line| drop(writeln!(io::stderr(), "{line}")));
+    told.exit.into()
+}
+
+fn perform(arguments: &Arguments) -> Outcome {
+    match &arguments.command {
+        Command::SetupNetworks(wish) => setup::perform(wish, || Daemon::reach(arguments)),
+        Command::SetSafeConfig => {
+            let json = Daemon::reach(arguments)?.call("Host.setSafeNetworkConfig", Value::Null)?;
+            let text = "the running networks are safe: they will be restored at boot\n".to_owned();
+            Ok(Answer { text, json, ..Answer::default() })
+        }
+        Command::RestoreNets { force } => {
+            let params = json!({ "force": force });
+            let json = Daemon::reach(arguments)?.call("Host.restoreNetworks", params)?;
+            Ok(Answer { text: words::restored(&json), json, ..Answer::default() })
+        }
+        Command::Show => {
+            let json = Daemon::reach(arguments)?.call("Host.getCapabilities", Value::Null)?;
+            let text = vdsm_net::show::tree(&json, colour());
+            Ok(Answer { text, json, ..Answer::default() })
+        }
+        Command::Caps => raw(Daemon::reach(arguments)?, "Host.getCapabilities", Value::Null),
+        Command::Call { method, params } => raw(Daemon::reach(arguments)?, method, params.clone().unwrap_or_default()),
+        Command::RemoveNetPersistence { dir } => leftovers::remove(dir),
+    }
+}
+
+/// A call whose answer is JSON whoever reads it.
+fn raw(mut daemon: Daemon, method: &str, params: Value) -> Outcome {
+    let json = daemon.call(method, params)?;
+    Ok(Answer { text: words::pretty(&json), json, ..Answer::default() })
+}
+
+/// Colours are for eyes, and for those who want them: <https://no-color.org>.
+fn colour() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
+    io::stdout().is_terminal() && !unwanted && !dumb
+}
+
+#[cfg(test)]
+mod daemon_tests;

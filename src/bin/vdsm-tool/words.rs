@@ -1,0 +1,124 @@
+//! What a person reads: the daemon's answers and errors as sentences.
+//!
+//! A field that is missing costs its sentence and nothing else, since tool and daemon may be of
+//! different versions for the minutes of an upgrade. Where the text goes is not known here.
+
+use serde_json::Value;
+use vdsm_net::rpc::RpcError;
+
+/// JSON as one reads it, with the final newline.
+pub(crate) fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// The answer of Host.setupNetworks.
+pub(crate) fn done(answer: &Value) -> String {
+    match (answer["changed"].as_bool(), answer["steps"].as_u64()) {
+        (Some(false), _) => "nothing to do: the host is like this already\n".to_owned(),
+        (_, Some(1)) => "done in one step\n".to_owned(),
+        (_, Some(steps)) => format!("done in {steps} steps\n"),
+        (_, None) => "done\n".to_owned(),
+    }
+}
+
+/// The answer of Host.planNetworks: what would be done, marked with `!` where it interrupts
+/// traffic, and below each step how one would do it by hand.
+pub(crate) fn plan(answer: &Value) -> String {
+    let steps = answer["plan"].as_array().map_or(&[][..], Vec::as_slice);
+    let mut lines: Vec<&str> = answer["text"].as_str().unwrap_or_default().lines().collect();
+    if steps.is_empty() {
+        return lines.iter().map(|line| plain(line) + "\n").collect();
+    }
+    // One line a step; if not, the sentences stand above all commands.
+    let above = if lines.len() == steps.len() { Vec::new() } else { std::mem::take(&mut lines) };
+    let mut text: String = above.iter().map(|line| plain(line) + "\n").collect();
+    for (i, step) in steps.iter().enumerate() {
+        let mark = if step["interrupts"].is_null() { ' ' } else { '!' };
+        if let Some(line) = lines.get(i) {
+            text += &format!("{mark} {}\n", plain(line));
+        }
+        for command in texts(&step["commands"]) {
+            text += &format!("      {}\n", plain(command));
+        }
+    }
+    let interrupting = steps.iter().filter(|step| !step["interrupts"].is_null()).count();
+    text += &match interrupting {
+        0 => format!("{}, none of them interrupts traffic\n", count(steps.len())),
+        some => format!("{}; {some} interrupt{} traffic (!)\n", count(steps.len()), if some == 1 { "s" } else { "" }),
+    };
+    text
+}
+
+fn count(steps: usize) -> String {
+    format!("{steps} step{}", if steps == 1 { "" } else { "s" })
+}
+
+/// The answer of Host.restoreNetworks.
+pub(crate) fn restored(answer: &Value) -> String {
+    let mut text = match (answer["restored"].as_bool(), answer["note"].as_str()) {
+        (Some(true), _) => "the networks are restored\n".to_owned(),
+        (_, None | Some("")) => "nothing was restored\n".to_owned(),
+        (_, Some(note)) => format!("nothing was restored: {}\n", plain(note)),
+    };
+    text.extend(omissions(&answer["skipped"], "skipped").map(|line| line + "\n"));
+    text
+}
+
+/// What the daemon wants a person to know besides.
+pub(crate) fn warnings(answer: &Value) -> Vec<String> {
+    texts(&answer["warnings"]).map(str::to_owned).collect()
+}
+
+/// Whether a failed change was undone; none if nothing had been touched.
+pub(crate) fn rolled_back(error: &RpcError) -> Option<bool> {
+    error.data.as_ref()?["rolled_back"].as_bool()
+}
+
+/// An error of the daemon, each problem a line, and what is left to do.
+pub(crate) fn error(error: &RpcError) -> Vec<String> {
+    let data = error.data.as_ref().unwrap_or(&Value::Null);
+    let problem = |problem: &Value| Some(format!("error: {}{}", plain(problem["message"].as_str()?), code(problem["code"].as_i64())));
+    let mut lines: Vec<String> = data["problems"].as_array().into_iter().flatten().filter_map(problem).collect();
+    lines.extend(omissions(&data["failed"], "error: not restored:"));
+    if lines.is_empty() {
+        lines.push(format!("error: {}{}", plain(&error.message), code(Some(error.code))));
+    }
+    lines.extend(omissions(&data["skipped"], "skipped"));
+    match rolled_back(error) {
+        Some(true) => lines.push("The networks are as they were before.".to_owned()),
+        Some(false) => {
+            lines.push("The way back failed, too. Left to do by hand:".to_owned());
+            lines.extend(texts(&data["leftover"]).map(|command| format!("  {}", plain(command))));
+        }
+        None => {}
+    }
+    lines
+}
+
+fn code(code: Option<i64>) -> String {
+    code.map_or_else(String::new, |code| format!(" (code {code})"))
+}
+
+fn omissions<'a>(list: &'a Value, how: &'a str) -> impl Iterator<Item = String> + 'a {
+    let name_and_reason = |one: &'a Value| Some((one["name"].as_str()?, one["reason"].as_str()?));
+    let pairs = list.as_array().into_iter().flatten().filter_map(name_and_reason);
+    pairs.map(move |(name, reason)| format!("{how} {}: {}", plain(name), plain(reason)))
+}
+
+fn texts(list: &Value) -> impl Iterator<Item = &str> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+/// The text without the power to move a cursor: names in it may come from anywhere.
+/// Further lines stand below the first, to be seen as a part of it.
+pub(crate) fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.trim_end().chars() {
+        match c {
+            '\n' => plain.push_str("\n    "),
+            c if c.is_control() => plain.extend(c.escape_default()),
+            c => plain.push(c),
+        }
+    }
+    plain
+}

@@ -1,0 +1,60 @@
+//! Did the engine call after the change? Counted, not timed: a call counts when it comes after the
+//! change was made, whatever the clocks say.
+//!
+//! Who calls is not asked here; the server knows who may.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// The calls so far.
+#[derive(Debug, Default)]
+pub struct Connectivity {
+    calls: Mutex<u64>,
+    called: Condvar,
+}
+
+impl Connectivity {
+    /// A client is there.
+    pub fn confirm(&self) {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.called.notify_all();
+    }
+
+    /// Waits for a call from now on; whether one came in time.
+    pub fn wait(&self, within: Duration) -> bool {
+        let end = Instant::now() + within;
+        let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = *calls;
+        while *calls == before {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            calls = self.called.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn only_a_call_after_the_change_counts() {
+        let connectivity = Arc::new(Connectivity::default());
+        connectivity.confirm();
+        assert!(!connectivity.wait(Duration::from_millis(10)));
+        let caller = Arc::clone(&connectivity);
+        let thread = std::thread::spawn(move || {
+            // As the engine does: again and again.
+            for _ in 0..1000 {
+                caller.confirm();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        assert!(connectivity.wait(Duration::from_secs(30)));
+        thread.join().unwrap();
+    }
+}

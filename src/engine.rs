@@ -1,0 +1,334 @@
+//! One host: its configuration, its backends, and one change at a time.
+//!
+//! A change holds the host alone, and a second one is turned away at once. Those who only look use
+//! eyes of their own and never wait for a change.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::time::Duration;
+
+use vdsm_configurators::Configurator;
+use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
+use vdsm_model::config::{BondAddresses, Combination, NetConfig, Policy};
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::plan::Plan;
+use vdsm_model::request::{Request, Stored, UnknownKeys};
+use vdsm_persistence::{PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
+
+use crate::conf::{self, Settings};
+use crate::connectivity::Connectivity;
+use crate::host::Host;
+use crate::netinfo::{LookError, NicRule, Reader};
+use crate::restore::{self, Omission};
+use crate::transaction::{Done, SetupError, Transaction, chain};
+
+/// One host in our care.
+pub struct Engine {
+    host: Mutex<Host>,
+    /// Those who only look have a host of their own, so that no change is in their way.
+    reader: Mutex<Host>,
+    running: RwLock<Arc<NetConfig>>,
+    store: Stores,
+    policy: Policy,
+    unknown_keys: UnknownKeys,
+    dirty: AtomicBool,
+    /// Signs of life of the engine.
+    pub connectivity: Connectivity,
+}
+
+/// Where configurations are kept.
+struct Stores {
+    running: RunningConfig,
+    persistent: PersistentConfig,
+    /// Says that the networks were restored since boot.
+    marker: PathBuf,
+}
+
+/// Why a verb was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// Another change is under way.
+    #[error("another change of the network is under way")]
+    Busy,
+    /// The change failed.
+    #[error(transparent)]
+    Setup(#[from] SetupError),
+    /// The host could not be read.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// Configurations could not be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why the host could not be taken into our care.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// No way to ask the kernel.
+    #[error("cannot open a socket to the kernel")]
+    Wire(#[from] vdsm_netlink::WireError),
+    /// No way to look.
+    #[error(transparent)]
+    Look(#[from] LookError),
+    /// The running configuration is not readable.
+    #[error("cannot read the running configuration")]
+    Store(#[from] StoreError),
+}
+
+/// What a request would do.
+pub struct Explained {
+    /// The steps.
+    pub plan: Plan,
+    /// The commands of each step.
+    pub commands: Vec<Vec<String>>,
+    /// Keys that have no effect.
+    pub warnings: Vec<String>,
+}
+
+/// What a restore did.
+#[derive(Debug, Default)]
+pub struct Restored {
+    /// False when it had been done since boot already.
+    pub done: bool,
+    /// What cannot be had now.
+    pub skipped: Vec<Omission>,
+    /// What could be had and failed.
+    pub failed: Vec<Omission>,
+}
+
+/// The visibility rules of vdsm.conf.
+struct Nics {
+    fake: conf::Patterns,
+    hidden: conf::Patterns,
+}
+
+impl NicRule for Nics {
+    fn is_fake(&self, name: &str) -> bool {
+        self.fake.matches(name)
+    }
+
+    fn is_hidden(&self, name: &str) -> bool {
+        self.hidden.matches(name)
+    }
+}
+
+impl Engine {
+    /// Takes the host of the caller's network namespace into our care.
+    pub fn open(settings: &Settings) -> Result<Engine, OpenError> {
+        let deadline = settings.netlink_timeout;
+        let eyes = || Reader::open(Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() }, deadline);
+        let hands = || -> Result<Box<dyn Configurator>, OpenError> {
+            match settings.net_configurator {
+                conf::Configurator::Iproute2 => Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?))),
+            }
+        };
+        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(eyes()?), hands: hands()? });
+        Ok(Engine::with(host()?, host()?, settings)?)
+    }
+
+    /// The same over eyes and hands of the caller's choice: one host to change, and the same one
+    /// again for those who only look.
+    pub fn with(host: Host, reader: Host, settings: &Settings) -> Result<Engine, StoreError> {
+        let store = Stores { running: RunningConfig::new(settings.run_dir.clone()), persistent: PersistentConfig::new(settings.lib_dir.join("persistence")), marker: settings.run_dir.join("nets_restored") };
+        let running = typed(store.running.load(), "running").0?;
+        let policy = Policy {
+            combination: match settings.network_combination {
+                conf::NetworkCombination::Strict => Combination::Strict,
+                conf::NetworkCombination::Relaxed => Combination::Relaxed,
+            },
+            bond_addresses: match settings.bond_foreign_addresses {
+                conf::BondForeignAddresses::Preserve => BondAddresses::Preserve,
+                conf::BondForeignAddresses::Replace => BondAddresses::Replace,
+            },
+            configurator: host.hands.name().to_owned(),
+            features: host.hands.features(),
+        };
+        let unknown_keys = match settings.unknown_keys {
+            conf::UnknownKeys::Warn => UnknownKeys::Warn,
+            conf::UnknownKeys::Refuse => UnknownKeys::Refuse,
+        };
+        Ok(Engine {
+            host: Mutex::new(host),
+            reader: Mutex::new(reader),
+            running: RwLock::new(Arc::new(running)),
+            store,
+            policy,
+            unknown_keys,
+            dirty: AtomicBool::new(false),
+            connectivity: Connectivity::default(),
+        })
+    }
+
+    /// What requests are to do about unknown keys.
+    pub fn unknown_keys(&self) -> UnknownKeys {
+        self.unknown_keys
+    }
+
+    /// The configuration that is running.
+    pub fn running(&self) -> Arc<NetConfig> {
+        Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether something was changed since the configuration was made safe, in this daemon's life.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty.load(Ordering::SeqCst)
+    }
+
+    /// The host as it is, without waiting for a change under way.
+    pub fn look(&self) -> Result<NetInfo, LookError> {
+        self.reader.lock().unwrap_or_else(PoisonError::into_inner).eyes.look()
+    }
+
+    fn alone<T>(&self, act: impl FnOnce(&mut Host) -> Result<T, EngineError>) -> Result<T, EngineError> {
+        match self.host.try_lock() {
+            Ok(mut host) => act(&mut host),
+            Err(TryLockError::WouldBlock) => Err(EngineError::Busy),
+            // A panic in a change: the next one looks at the host afresh, as each does.
+            Err(TryLockError::Poisoned(poisoned)) => act(&mut poisoned.into_inner()),
+        }
+    }
+
+    /// Does what a request asks for.
+    pub fn setup(&self, request: &Request) -> Result<Done, EngineError> {
+        self.alone(|host| {
+            self.dirty.store(true, Ordering::SeqCst);
+            self.transact(host, request, |_| {})
+        })
+    }
+
+    /// The same, with a change of the configuration that is stored in the end.
+    fn transact(&self, host: &mut Host, request: &Request, adjust: impl FnOnce(&mut NetConfig)) -> Result<Done, EngineError> {
+        let before = self.running();
+        let options = &request.options;
+        let check = options.connectivity_check.then_some(options.connectivity_timeout);
+        let planned = Transaction::plan(host, &before, request, &self.policy)?;
+        let applied = planned.apply()?;
+        let confirmed = applied.confirm(check, |within: Duration| self.connectivity.wait(within))?;
+        let mut stored = NetConfig::default();
+        let done = confirmed.commit(|config| {
+            stored = config.clone();
+            adjust(&mut stored);
+            self.keep(&before, &stored, options.commit_on_success)
+        })?;
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
+        Ok(done)
+    }
+
+    /// Stores a configuration as the running one, and makes it safe where that is wanted.
+    fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
+        self.store.running.save(&tree(now))?;
+        if safe {
+            if let Err(error) = make_safe(&self.store.running, &self.store.persistent) {
+                // The change is rolled back: so is what is stored of it.
+                if let Err(second) = self.store.running.save(&tree(before)) {
+                    tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
+                }
+                return Err(error);
+            }
+            self.dirty.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// What a request would do; never waits for a change under way, and changes nothing.
+    pub fn explain(&self, request: &Request) -> Result<Explained, EngineError> {
+        let seen = self.look()?;
+        let desired = vdsm_model::graph::Desired::build(&self.running(), request, &seen, &self.policy).map_err(SetupError::Refused)?;
+        let plan = Plan::between(&desired.prior, &desired.graph);
+        let commands = self.reader.lock().unwrap_or_else(PoisonError::into_inner).hands.explain(&plan, &seen);
+        Ok(Explained { plan, commands, warnings: desired.warnings })
+    }
+
+    /// Makes the running configuration the one that is restored at boot.
+    pub fn set_safe(&self) -> Result<(), EngineError> {
+        self.alone(|_| {
+            make_safe(&self.store.running, &self.store.persistent)?;
+            self.dirty.store(false, Ordering::SeqCst);
+            Ok(())
+        })
+    }
+
+    /// Brings the persistent configuration back; once since boot unless forced.
+    pub fn restore(&self, force: bool) -> Result<Restored, EngineError> {
+        self.alone(|host| {
+            if self.store.marker.exists() && !force {
+                return Ok(Restored::default());
+            }
+            let (stored, mut skipped) = typed(self.store.persistent.load(), "persistent");
+            let stored = stored?;
+            let possible = restore::possible(&stored, &host.eyes.look()?);
+            skipped.extend(possible.skipped);
+            let failed = self.restore_parts(host, &stored, &possible.config);
+            for Omission { name, reason } in skipped.iter().chain(&failed) {
+                tracing::warn!("{name} was not restored: {reason}");
+            }
+            if failed.is_empty()
+                && let Err(error) = std::fs::write(&self.store.marker, "")
+            {
+                tracing::warn!("cannot write {}: {error}", self.store.marker.display());
+            }
+            Ok(Restored { done: true, skipped, failed })
+        })
+    }
+
+    /// All at once, or else one by one. What is stored stays in the running configuration, had or
+    /// not: a nic that comes back tomorrow finds its network there.
+    fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
+        let all = restore::at_once(&self.running(), wanted);
+        match self.transact(host, &all, |config| complete(config, stored)) {
+            Ok(_) => return Vec::new(),
+            Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
+        }
+        let mut failed = Vec::new();
+        for (name, request) in restore::one_by_one(&self.running(), wanted) {
+            if let Err(error) = self.transact(host, &request, |_| {}) {
+                failed.push(Omission { name, reason: chain(&error) });
+            }
+        }
+        let mut all = (*self.running()).clone();
+        complete(&mut all, stored);
+        match self.store.running.save(&tree(&all)) {
+            Ok(()) => *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all),
+            Err(error) => failed.push(Omission { name: "running configuration".to_owned(), reason: chain(&error) }),
+        }
+        failed
+    }
+}
+
+/// Puts what is stored and missing into a configuration.
+fn complete(config: &mut NetConfig, stored: &NetConfig) {
+    for (name, net) in &stored.networks {
+        config.networks.entry(name.clone()).or_insert_with(|| net.clone());
+    }
+    for (name, bond) in &stored.bonds {
+        // With the slaves that are missing now, too.
+        config.bonds.insert(*name, bond.clone());
+    }
+}
+
+fn tree(config: &NetConfig) -> Tree {
+    let (nets, bonds) = config.to_stored();
+    Tree { nets, bonds }
+}
+
+/// What is stored, as far as it can be read; what cannot is told and left out.
+fn typed(loaded: Result<Tree, StoreError>, which: &str) -> (Result<NetConfig, StoreError>, Vec<Omission>) {
+    let mut omitted = Vec::new();
+    let tree = match loaded {
+        Ok(tree) => tree,
+        Err(StoreError::Broken { files, rest }) => {
+            omitted.extend(files.iter().map(|f| Omission { name: f.path.display().to_string(), reason: f.reason.clone() }));
+            *rest
+        }
+        Err(error) => return (Err(error), omitted),
+    };
+    let stored = |map: BTreeMap<String, serde_json::Value>| -> Stored { map };
+    let (config, problems) = NetConfig::from_stored(&stored(tree.nets), &stored(tree.bonds));
+    omitted.extend(problems.iter().map(|p| Omission { name: format!("{which} configuration"), reason: p.to_string() }));
+    for Omission { name, reason } in &omitted {
+        tracing::error!("{name} cannot be used: {reason}");
+    }
+    (Ok(config), omitted)
+}

@@ -1,0 +1,219 @@
+//! The configuration: the sum of the requests so far, typed. What the disk stores.
+//!
+//! Keys and spellings are `request/`'s; what devices a configuration means is `graph/`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{Ipv4Addr, Ipv6Addr};
+
+use serde_json::{Map, Value};
+
+use crate::bond_options::BondOptions;
+use crate::bridge_options::BridgeOptions;
+use crate::name::{DeviceName, NetworkName};
+use crate::units::{Mac, Mtu, Prefixed, VlanTag};
+
+/// All networks and bonds that are ours.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetConfig {
+    /// By name.
+    pub networks: BTreeMap<NetworkName, NetworkConfig>,
+    /// By name.
+    pub bonds: BTreeMap<DeviceName, BondConfig>,
+}
+
+impl NetConfig {
+    /// The networks that stand on a nic or bond, tagged or not.
+    pub fn users_of(&self, base: DeviceName) -> impl Iterator<Item = (&NetworkName, &NetworkConfig)> {
+        self.networks.iter().filter(move |(_, n)| n.base.is_some_and(|b| b.device() == base))
+    }
+
+    /// The owner of the host's default route.
+    pub fn default_route(&self) -> Option<&NetworkName> {
+        self.networks.iter().find(|(_, n)| n.default_route).map(|(name, _)| name)
+    }
+}
+
+/// The device below a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Base {
+    /// The engine's `nic`.
+    Nic(DeviceName),
+    /// The engine's `bonding`.
+    Bond(DeviceName),
+}
+
+impl Base {
+    /// Its name.
+    pub fn device(self) -> DeviceName {
+        match self {
+            Base::Nic(name) | Base::Bond(name) => name,
+        }
+    }
+}
+
+/// One logical network, as the engine wants it (vdsm-facts 1.1.1).
+#[derive(Clone, Debug, PartialEq)]
+pub struct NetworkConfig {
+    /// `nic` or `bonding`.
+    pub base: Option<Base>,
+    /// `vlan`.
+    pub vlan: Option<VlanTag>,
+    /// `bridged`.
+    pub bridged: bool,
+    /// `mtu`.
+    pub mtu: Mtu,
+    /// `stp`; false without a bridge.
+    pub stp: bool,
+    /// `ipaddr` with `netmask` or `prefix`.
+    pub ipv4: Option<Prefixed<Ipv4Addr>>,
+    /// `gateway`.
+    pub gateway: Option<Ipv4Addr>,
+    /// `ipv6addr`.
+    pub ipv6: Option<Prefixed<Ipv6Addr>>,
+    /// `ipv6gateway`.
+    pub ipv6_gateway: Option<Ipv6Addr>,
+    /// `defaultRoute`: whether the gateways are the host's.
+    pub default_route: bool,
+    /// `bootproto` is `dhcp`.
+    pub dhcpv4: bool,
+    /// `dhcpv6`.
+    pub dhcpv6: bool,
+    /// `ipv6autoconf`.
+    pub ipv6_autoconf: bool,
+    /// `blockingdhcp`: applied, never stored.
+    pub blocking_dhcp: bool,
+    /// `nameservers`; none means: whatever the host has.
+    pub nameservers: Option<Vec<String>>,
+    /// `switch`.
+    pub switch: Switch,
+    /// `hostQos`, `qosInbound` and `qosOutbound` as given.
+    pub qos: Map<String, Value>,
+    /// `custom` as given.
+    pub custom: BTreeMap<String, String>,
+    /// `custom.bridge_opts`, read.
+    pub bridge_options: BridgeOptions,
+}
+
+impl NetworkConfig {
+    /// A bridged network without anything below or upon it.
+    pub fn new() -> NetworkConfig {
+        NetworkConfig {
+            base: None,
+            vlan: None,
+            bridged: true,
+            mtu: Mtu::DEFAULT,
+            stp: false,
+            ipv4: None,
+            gateway: None,
+            ipv6: None,
+            ipv6_gateway: None,
+            default_route: false,
+            dhcpv4: false,
+            dhcpv6: false,
+            ipv6_autoconf: false,
+            blocking_dhcp: false,
+            nameservers: None,
+            switch: Switch::Legacy,
+            qos: Map::new(),
+            custom: BTreeMap::new(),
+            bridge_options: BridgeOptions::default(),
+        }
+    }
+
+    /// The parts whose behaviour a configurator may lack.
+    pub fn features(&self) -> Vec<Feature> {
+        let nameservers = self.nameservers.as_ref().is_some_and(|n| !n.is_empty());
+        let mut features = vec![
+            (self.dhcpv4, Feature::Dhcpv4),
+            (self.dhcpv6, Feature::Dhcpv6),
+            (self.ipv6_autoconf, Feature::Ipv6Autoconf),
+            (nameservers, Feature::Nameservers),
+            (self.switch == Switch::Ovs, Feature::OvsSwitch),
+            (self.custom.contains_key("ethtool_opts"), Feature::EthtoolOptions),
+        ];
+        features.extend([("hostQos", Feature::HostQos), ("qosInbound", Feature::QosInbound), ("qosOutbound", Feature::QosOutbound)].map(|(key, f)| (self.qos.contains_key(key), f)));
+        features.into_iter().filter_map(|(wanted, feature)| wanted.then_some(feature)).collect()
+    }
+
+    /// Whether any of it needs IPv6 on the network's top device.
+    pub fn wants_ipv6(&self) -> bool {
+        self.ipv6.is_some() || self.dhcpv6 || self.ipv6_autoconf
+    }
+}
+
+impl Default for NetworkConfig {
+    fn default() -> NetworkConfig {
+        NetworkConfig::new()
+    }
+}
+
+/// Who switches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Switch {
+    /// The kernel's bridge.
+    Legacy,
+    /// Open vSwitch.
+    Ovs,
+}
+
+/// A part of a request that some configurators do not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)] // named for the engine's keys
+pub enum Feature {
+    Dhcpv4,
+    Dhcpv6,
+    Ipv6Autoconf,
+    Nameservers,
+    OvsSwitch,
+    EthtoolOptions,
+    HostQos,
+    QosInbound,
+    QosOutbound,
+}
+
+/// One bond, as the engine wants it (vdsm-facts 1.1.2).
+#[derive(Clone, Debug, PartialEq)]
+pub struct BondConfig {
+    /// `nics`, sorted: their order on the wire has no meaning.
+    pub nics: BTreeSet<DeviceName>,
+    /// `options`, read.
+    pub options: BondOptions,
+    /// `options`, as given: what the disk stores.
+    pub options_text: String,
+    /// `hwaddr`.
+    pub hwaddr: Option<Mac>,
+    /// `switch`.
+    pub switch: Switch,
+}
+
+/// What of the request the host's administrator decides, and what a configurator can do.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// `network_combination`.
+    pub combination: Combination,
+    /// `bond_foreign_addresses`.
+    pub bond_addresses: BondAddresses,
+    /// The configurator's name, for sentences.
+    pub configurator: String,
+    /// What it can do.
+    pub features: BTreeSet<Feature>,
+}
+
+/// Which networks may share a nic or bond.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Combination {
+    /// The design document's rule: one non-VLANed bridged network alone, or any number of VLANed
+    /// ones with at most one non-VLANed bridgeless one.
+    Strict,
+    /// The later original's: one network for each pair of interface and tag.
+    Relaxed,
+}
+
+/// What becomes of an address a bond had before a bridgeless network came upon it (vdsm-facts 3.18).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BondAddresses {
+    /// It stays, and the network's is added: the design document's "special previous behavior".
+    Preserve,
+    /// It goes, as it does on a nic.
+    Replace,
+}

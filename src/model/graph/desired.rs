@@ -1,0 +1,409 @@
+//! The graph a request wishes for. [`Desired::build`] is the only door: what came through it has
+//! passed every rule, and nothing of the host has been touched.
+//!
+//! Devices the request does not touch are wished for exactly as they are, drifted or not.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::merge::{self, Merged, uses};
+use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
+use super::{Graph, sharing};
+use crate::bridge_options::BridgeOptions;
+use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
+use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::ip::{Address, IpConfig, Route};
+use crate::name::{DeviceName, NetworkName};
+use crate::netinfo::{NetInfo, SeenKind};
+use crate::problem::{Problem, Problems, Subject};
+use crate::request::Request;
+use crate::units::Mtu;
+
+/// A sound wish: where the host is to arrive, and from where it starts.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The configuration that is then running.
+    pub config: NetConfig,
+    /// The devices the request may touch, as they are to be.
+    pub graph: Graph,
+    /// The same devices as they are now: where a rollback returns to.
+    pub prior: Graph,
+    /// Their names, those to be made and those to be removed included.
+    pub scope: Scope,
+    /// Keys of the request that have no effect, in sentences.
+    pub warnings: Vec<String>,
+}
+
+impl Desired {
+    /// Judges a request against the running configuration and the host; all problems at once.
+    pub fn build(running: &NetConfig, request: &Request, seen: &NetInfo, policy: &Policy) -> Result<Desired, Problems> {
+        let merged = merge::merge(running, request, seen);
+        let mut problems = merged.problems.clone();
+        problems.extend(sharing::check(&merged, policy));
+
+        let mut builder = Builder { running, merged: &merged, seen, policy, scope: Scope::default(), graph: Graph::default(), going: BTreeSet::new() };
+        builder.find_scope();
+        let prior = Graph::seen(seen, &builder.scope);
+        builder.graph = prior.clone();
+        builder.remove_what_goes(&mut problems);
+        builder.put_what_comes();
+
+        let judge = Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
+        problems.extend(judge.all());
+        Problems::check(problems)?;
+        let Builder { scope, graph, .. } = builder;
+        Ok(Desired { graph, prior, scope, warnings: request.warnings.clone(), config: merged.config })
+    }
+}
+
+struct Builder<'a> {
+    running: &'a NetConfig,
+    merged: &'a Merged,
+    seen: &'a NetInfo,
+    policy: &'a Policy,
+    scope: Scope,
+    graph: Graph,
+    /// Devices of the touched networks as they were that the wish has no more.
+    going: BTreeSet<DeviceName>,
+}
+
+impl<'a> Builder<'a> {
+    /// The touched networks as they are to be.
+    fn wanted(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
+        let merged = self.merged;
+        merged.config.networks.iter().filter(|(name, _)| merged.networks.contains(*name))
+    }
+
+    /// The touched networks as they were.
+    fn former(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
+        let merged = self.merged;
+        self.running.networks.iter().filter(|(name, _)| merged.networks.contains(*name))
+    }
+
+    fn find_scope(&mut self) {
+        for (name, net) in self.former() {
+            self.scope.add_network(name, net, self.running, self.seen);
+        }
+        for (name, net) in self.wanted() {
+            self.scope.add_network(name, net, &self.merged.config, self.seen);
+            for ours in default_routes(net) {
+                self.scope.add_rivals(&ours, self.seen);
+            }
+        }
+        for bond in &self.merged.bonds {
+            self.scope.add_bond(*bond, self.running, self.seen);
+            self.scope.add_bond(*bond, &self.merged.config, self.seen);
+            self.scope.add_above(*bond, self.seen);
+        }
+        // An untouched bridge whose port is in the scope must show that it has it.
+        let masters: Vec<DeviceName> = self.scope.devices().filter_map(|d| self.seen.link(d)?.master).filter(|m| self.is_ours(m)).collect();
+        masters.into_iter().for_each(|master| self.scope.add(master));
+    }
+
+    /// Whether a device belongs to one of our networks or bonds, touched or not.
+    fn is_ours(&self, device: &DeviceName) -> bool {
+        self.running.bonds.contains_key(device) || NetworkName::try_from(device.as_str()).is_ok_and(|name| self.running.networks.get(&name).is_some_and(|n| n.bridged))
+    }
+
+    fn remove_what_goes(&mut self, problems: &mut Vec<Problem>) {
+        let seen = self.seen;
+        let made = |(name, net): (&NetworkName, &NetworkConfig)| [bridge_of(name, net), vlan_of(net, seen)];
+        let wanted: BTreeSet<DeviceName> = self.wanted().flat_map(made).flatten().collect();
+        self.going = self.former().flat_map(made).flatten().filter(|d| !wanted.contains(d)).collect();
+        self.going.extend(self.merged.bonds.iter().filter(|b| !self.merged.config.bonds.contains_key(*b)));
+        for name in &self.going {
+            if let Some(Device::Bridge(_)) = self.graph.device(name) {
+                // Whatever else hangs on it would lose its connection (vdsm-facts 2.2).
+                let ports: Vec<DeviceName> = self.seen.ports_of(*name).map(|p| p.name).filter(|p| !self.scope.contains(p)).collect();
+                if let (false, Ok(network)) = (ports.is_empty(), NetworkName::try_from(name.as_str())) {
+                    problems.push(Problem::BridgeInUse { network, ports });
+                }
+            }
+            self.graph.remove(name);
+        }
+    }
+
+    fn put_what_comes(&mut self) {
+        let bases: BTreeSet<Base> = self.wanted().chain(self.former()).filter_map(|(_, net)| net.base).collect();
+        for base in &bases {
+            match base {
+                Base::Nic(nic) => self.put_nic(*nic),
+                Base::Bond(bond) => self.put_bond(*bond),
+            }
+        }
+        for bond in self.merged.bonds.clone() {
+            self.put_bond(bond);
+        }
+        for (_, net) in self.wanted() {
+            self.put_vlan(net);
+        }
+        for (name, net) in self.wanted() {
+            self.put_bridge(name, net);
+        }
+        for (name, net) in self.wanted() {
+            self.put_default_routes(name, net);
+        }
+    }
+
+    fn link(&self, name: DeviceName, mtu: Mtu, ipv6: Option<bool>) -> Link {
+        // A kernel without IPv6 has no such sysctl.
+        Link { ipv6: ipv6.filter(|_| self.seen.has_ipv6), ..Link::new(name, mtu) }
+    }
+
+    /// A nic that touched networks stand on, or stood on.
+    fn put_nic(&mut self, nic: DeviceName) {
+        if self.slave_of(nic).is_some() || self.seen.link(&nic).is_none() && !self.is_used(nic) {
+            return;
+        }
+        let (ipv6, ip) = self.layer_three(nic, BondAddresses::Replace);
+        let link = self.link(nic, self.mtu_of_base(nic), ipv6);
+        self.leave_masters(nic);
+        self.graph.insert(Device::Nic(Nic { link }));
+        self.graph.set_ip(nic, ip);
+    }
+
+    /// A bond that touched networks stand on, or that the request names.
+    fn put_bond(&mut self, name: DeviceName) {
+        let touched = self.merged.bonds.contains(&name);
+        let Some(config) = self.merged.config.bonds.get(&name) else {
+            // Removed: its slaves are free.
+            let slaves: Vec<DeviceName> = self.running.bonds.get(&name).into_iter().flat_map(|b| b.nics.iter().copied()).chain(self.seen.ports_of(name).map(|l| l.name)).collect();
+            slaves.into_iter().for_each(|slave| self.release(slave));
+            return;
+        };
+        let mtu = self.mtu_of_base(name);
+        let (ipv6, ip) = self.layer_three(name, self.policy.bond_addresses);
+        let mut link = self.link(name, mtu, ipv6);
+        let (slaves, options) = match self.graph.device(&name) {
+            Some(Device::Bond(live)) if !touched => (live.slaves.clone(), live.options.clone()),
+            _ => (config.nics.clone(), config.options.clone()),
+        };
+        if touched {
+            link.mac = config.hwaddr;
+        }
+        let former = self.graph.device(&name).and_then(Device::ports).cloned().unwrap_or_default();
+        for slave in former.difference(&slaves) {
+            self.release(*slave);
+        }
+        for slave in &slaves {
+            self.put_slave(*slave, mtu);
+        }
+        self.leave_masters(name);
+        self.graph.insert(Device::Bond(Bond { link, slaves, options }));
+        self.graph.set_ip(name, ip);
+    }
+
+    /// A slave has its bond's MTU and nothing at layer three.
+    fn put_slave(&mut self, slave: DeviceName, mtu: Mtu) {
+        let link = self.link(slave, mtu, Some(false));
+        self.leave_masters(slave);
+        let vlan = match self.graph.device(&slave) {
+            Some(Device::Vlan(vlan)) => Some((vlan.tag, vlan.device)),
+            _ => None,
+        };
+        self.graph.insert(match vlan {
+            Some((tag, device)) => Device::Vlan(Vlan { link, tag, device }),
+            None => Device::Nic(Nic { link }),
+        });
+        self.graph.set_ip(slave, IpConfig::default());
+    }
+
+    /// A slave that its bond loses: back to 1500 and up, unless something else wants it
+    /// (vdsm-facts 3.8; nics stay up after any network operation).
+    fn release(&mut self, slave: DeviceName) {
+        if self.seen.link(&slave).is_none() || self.slave_of(slave).is_some() || self.is_used(slave) {
+            return;
+        }
+        let mtu = self.mtu_of_base(slave);
+        if let Some(device) = self.graph.device_mut(&slave) {
+            *device.link_mut() = Link::new(slave, mtu);
+        }
+    }
+
+    fn put_vlan(&mut self, net: &NetworkConfig) {
+        let (Some(name), Some(base), Some(tag)) = (vlan_of(net, self.seen), net.base, net.vlan) else { return };
+        let link = self.link(name, net.mtu, Some(!net.bridged && net.wants_ipv6()));
+        self.leave_masters(name);
+        self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
+        self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { ip_of(net) });
+    }
+
+    fn put_bridge(&mut self, name: &NetworkName, net: &NetworkConfig) {
+        let Some(bridge) = bridge_of(name, net) else { return };
+        let port = southbound_of(net, self.seen);
+        if let Some(port) = port {
+            self.leave_masters(port);
+        }
+        let mut guests = match self.graph.device(&bridge) {
+            Some(Device::Bridge(live)) => live.guests.clone(),
+            _ => BTreeMap::new(),
+        };
+        // VMs follow a change of their network's MTU, and are left alone otherwise.
+        if self.seen.link(&bridge).is_some_and(|l| l.mtu != net.mtu) {
+            guests.values_mut().for_each(|mtu| *mtu = net.mtu);
+        }
+        let link = self.link(bridge, net.mtu, Some(net.wants_ipv6()));
+        let options = self.bridge_options(name, net);
+        self.graph.insert(Device::Bridge(Bridge { link, ports: port.into_iter().collect(), options, guests }));
+        self.graph.set_ip(bridge, ip_of(net));
+    }
+
+    /// What the network names, and the kernel's default for what it named before.
+    fn bridge_options(&self, name: &NetworkName, net: &NetworkConfig) -> BridgeOptions {
+        let mut options = BridgeOptions::default();
+        options.set("stp_state", u64::from(net.stp));
+        // The original always writes DELAY=0; with the spanning tree protocol on, the kernel makes
+        // two seconds of it (BR_MIN_FORWARD_DELAY).
+        options.set("forward_delay", if net.stp { 200 } else { 0 });
+        if let Some(former) = self.running.networks.get(name) {
+            options.reset(&former.bridge_options);
+        }
+        options.extend(&net.bridge_options);
+        options
+    }
+
+    fn put_default_routes(&mut self, name: &NetworkName, net: &NetworkConfig) {
+        let Some(top) = top_of(name, net, self.seen) else { return };
+        for ours in default_routes(net) {
+            // One default route a family: whoever has another at the same metric gives it up.
+            let rivals: Vec<(DeviceName, IpConfig)> = self.graph.ips().filter(|(device, ip)| **device != top && ip.routes.iter().any(|r| r.rivals(&ours))).map(|(d, ip)| (*d, ip.clone())).collect();
+            for (device, mut ip) in rivals {
+                ip.routes.retain(|r| !r.rivals(&ours));
+                self.graph.set_ip(device, ip);
+            }
+        }
+    }
+
+    /// The highest MTU that anybody needs of a nic or bond: our networks, touched or not, and
+    /// VLANs of strangers, which the kernel would lower along with it (vdsm-facts 3.9).
+    fn mtu_of_base(&self, base: DeviceName) -> Mtu {
+        let ours = self.merged.config.users_of(base).map(|(_, net)| net.mtu);
+        let mine: BTreeSet<DeviceName> = self.wanted().chain(self.former()).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
+        let others = self.seen.vlans_on(base).filter(|l| !mine.contains(&l.name) && !self.going.contains(&l.name)).map(|l| l.mtu);
+        ours.chain(others).max().unwrap_or(Mtu::DEFAULT)
+    }
+
+    /// What a nic or bond has at layer three, and whether IPv6 runs on it.
+    fn layer_three(&self, base: DeviceName, policy: BondAddresses) -> (Option<bool>, IpConfig) {
+        let live = self.graph.ip(&base).cloned().unwrap_or_default();
+        let untagged = |(_, net): &(&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
+        let Some((name, net)) = self.merged.config.users_of(base).find(untagged) else {
+            let lost_its_network = self.former().any(|pair| untagged(&pair));
+            // "Removing the network ... removes any previous configuration" (design document).
+            let ip = if lost_its_network { IpConfig::default() } else { live };
+            // A stranger's address below our VLANs is not ours to disturb, nor is a nic that is
+            // released.
+            let ours = self.is_used(base) || self.merged.config.bonds.contains_key(&base);
+            return ((ours && ip.is_empty()).then_some(false), ip);
+        };
+        if net.bridged {
+            return (Some(false), IpConfig::default());
+        }
+        if !self.merged.networks.contains(name) {
+            return (None, live);
+        }
+        let mut ip = ip_of(net);
+        if policy == BondAddresses::Preserve {
+            let owned = self.running.networks.get(name).filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none()).map(ip_of).unwrap_or_default();
+            // The stranger's stay first: the network's become the secondary ones.
+            let mut addresses: Vec<Address> = live.addresses.iter().filter(|a| !owned.addresses.contains(a) && !ip.addresses.contains(a)).copied().collect();
+            addresses.append(&mut ip.addresses);
+            ip.addresses = addresses;
+            let theirs: Vec<Route> = live.routes.iter().filter(|r| !owned.routes.contains(*r) && !ip.routes.iter().any(|ours| r.rivals(ours))).copied().collect();
+            ip.routes.extend(theirs);
+        }
+        (Some(net.wants_ipv6() || ip.uses_ipv6()), ip)
+    }
+
+    fn is_used(&self, base: DeviceName) -> bool {
+        self.merged.config.users_of(base).next().is_some()
+    }
+
+    fn slave_of(&self, nic: DeviceName) -> Option<DeviceName> {
+        self.merged.config.bonds.iter().find(|(_, b)| b.nics.contains(&nic)).map(|(name, _)| *name)
+    }
+
+    /// A device has one master: it leaves whichever had it.
+    fn leave_masters(&mut self, port: DeviceName) {
+        if let Some(master) = self.graph.master_of(&port)
+            && let Some(ports) = self.graph.device_mut(&master).and_then(Device::ports_mut)
+        {
+            ports.remove(&port);
+        }
+    }
+}
+
+/// What a static network has at layer three.
+fn ip_of(net: &NetworkConfig) -> IpConfig {
+    let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+    let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+    IpConfig { addresses: v4.into_iter().chain(v6).collect(), routes: default_routes(net).into_iter().collect() }
+}
+
+/// The host's default routes, if they are this network's.
+fn default_routes(net: &NetworkConfig) -> Vec<Route> {
+    let gateways = net.gateway.map(Into::into).into_iter().chain(net.ipv6_gateway.map(Into::into));
+    gateways.filter(|_| net.default_route).map(Route::default_via).collect()
+}
+
+/// What an object may ask about its surroundings when it judges itself.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The graph wished for.
+    pub graph: &'a Graph,
+    /// The host.
+    pub seen: &'a NetInfo,
+    scope: &'a Scope,
+    going: &'a BTreeSet<DeviceName>,
+    merged: &'a Merged,
+}
+
+impl Judge<'_> {
+    /// The problems of every device that the request touches.
+    fn all(&self) -> Vec<Problem> {
+        let touched: BTreeSet<DeviceName> = self.touched();
+        self.graph.devices().filter(|d| touched.contains(&d.name())).flat_map(|d| d.check(self)).collect()
+    }
+
+    fn touched(&self) -> BTreeSet<DeviceName> {
+        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
+        let mut touched: BTreeSet<DeviceName> = nets
+            .flat_map(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen), net.base.map(Base::device)])
+            .flatten()
+            .collect();
+        let bonds = self.merged.config.bonds.iter().filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
+        let bonds: Vec<DeviceName> = bonds.flat_map(|(name, bond)| std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))).collect();
+        touched.extend(bonds);
+        touched
+    }
+
+    /// Whether a device is to go, so that its name and its place are free.
+    pub fn goes(&self, device: DeviceName) -> bool {
+        self.going.contains(&device)
+    }
+
+    /// The touched network that needs a device.
+    pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
+        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
+        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device))).map(|(name, _)| name.clone()).next()
+    }
+
+    /// Who of the request asks for a nic.
+    pub fn askers_of(&self, nic: DeviceName) -> Vec<Subject> {
+        let nets = self.merged.config.networks.iter().filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
+        let bonds = self.merged.config.bonds.iter().filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
+        nets.map(|(name, _)| Subject::Network(name.to_string())).chain(bonds.map(|(name, _)| Subject::Bond(name.to_string()))).collect()
+    }
+
+    /// The problem that a device has a master which is not ours to take it from.
+    pub fn held_by_a_stranger(&self, device: DeviceName) -> Option<Problem> {
+        let holder = self.seen.link(&device)?.master?;
+        let ours = self.scope.contains(&holder) || self.graph.master_of(&device) == Some(holder);
+        (!ours).then(|| {
+            let kind = self.seen.link(&holder).map_or("device", |l| match l.kind {
+                SeenKind::Bond { .. } => "slave of",
+                _ => "port of",
+            });
+            Problem::UsedNic { nic: device, users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()] }
+        })
+    }
+}

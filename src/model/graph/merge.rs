@@ -1,0 +1,137 @@
+//! Running configuration and request become the configuration wished for, and the list of what
+//! the request touches. What the host makes of it is not known here, save for bonds taken over.
+
+use std::collections::BTreeSet;
+
+use crate::config::{Base, BondConfig, NetConfig, NetworkConfig, Switch};
+use crate::name::{DeviceName, NetworkName};
+use crate::netinfo::{NetInfo, SeenKind};
+use crate::problem::Problem;
+use crate::request::{BondRequest, Request};
+
+/// What a request makes of a configuration.
+pub(super) struct Merged {
+    pub(super) config: NetConfig,
+    /// Networks set, removed, or changed by implication.
+    pub(super) networks: BTreeSet<NetworkName>,
+    /// Bonds set or removed.
+    pub(super) bonds: BTreeSet<DeviceName>,
+    pub(super) problems: Vec<Problem>,
+}
+
+pub(super) fn merge(running: &NetConfig, request: &Request, seen: &NetInfo) -> Merged {
+    let mut merged = Merged { config: running.clone(), networks: BTreeSet::new(), bonds: BTreeSet::new(), problems: request.problems.clone() };
+    merged.networks(running, request);
+    merged.bonds(running, request, seen);
+    merged.take_over(seen);
+    merged.move_default_route(request);
+    merged
+}
+
+impl Merged {
+    fn networks(&mut self, running: &NetConfig, request: &Request) {
+        for (name, wanted) in &request.networks {
+            // One that could not be read says nothing about the others.
+            let Some(wanted) = wanted.as_ref().filter(|_| !request.broken.contains(name)) else {
+                self.config.networks.remove(name);
+                if wanted.is_none() {
+                    self.networks.insert(name.clone());
+                    if !running.networks.contains_key(name) {
+                        self.problems.push(Problem::NoSuchNetwork { network: name.clone() });
+                    }
+                }
+                continue;
+            };
+            self.networks.insert(name.clone());
+            self.config.networks.insert(name.clone(), wanted.clone());
+        }
+    }
+
+    fn bonds(&mut self, running: &NetConfig, request: &Request, seen: &NetInfo) {
+        for (name, wanted) in &request.bonds {
+            self.bonds.insert(*name);
+            let Some(wanted) = wanted else {
+                self.config.bonds.remove(name);
+                let exists = running.bonds.contains_key(name) || seen.link(name).is_some_and(|l| matches!(l.kind, SeenKind::Bond { .. }));
+                if !exists {
+                    self.problems.push(Problem::NoSuchBond { bond: *name });
+                }
+                continue;
+            };
+            let kept = self.config.bonds.get(name).cloned().or_else(|| live_bond(*name, seen));
+            self.config.bonds.insert(*name, renewed(wanted, kept));
+        }
+    }
+
+    /// A bond that only a network names becomes ours as it is.
+    fn take_over(&mut self, seen: &NetInfo) {
+        let named: Vec<(NetworkName, DeviceName)> = self
+            .config
+            .networks
+            .iter()
+            .filter(|(name, _)| self.networks.contains(*name))
+            .filter_map(|(name, net)| match net.base {
+                Some(Base::Bond(bond)) if !self.config.bonds.contains_key(&bond) => Some((name.clone(), bond)),
+                _ => None,
+            })
+            .collect();
+        for (network, bond) in named {
+            // The request removes it: what stands on it is told so elsewhere.
+            if self.bonds.contains(&bond) {
+                continue;
+            }
+            match live_bond(bond, seen) {
+                Some(live) => drop(self.config.bonds.insert(bond, live)),
+                None => self.problems.push(Problem::UnknownBond { network, bond }),
+            }
+        }
+    }
+
+    /// A host has one default route: the owner so far gives it up (vdsm-facts 3.2).
+    fn move_default_route(&mut self, request: &Request) {
+        let owners: Vec<NetworkName> = self.config.networks.iter().filter(|(_, n)| n.default_route).map(|(name, _)| name.clone()).collect();
+        let (asked, before): (Vec<_>, Vec<_>) = owners.into_iter().partition(|name| request.networks.contains_key(name));
+        if asked.len() > 1 {
+            self.problems.push(Problem::ManyDefaultRoutes { networks: asked });
+        } else if !asked.is_empty() {
+            for name in before {
+                if let Some(net) = self.config.networks.get_mut(&name) {
+                    net.default_route = false;
+                    net.nameservers = None;
+                    self.networks.insert(name);
+                }
+            }
+        }
+    }
+}
+
+/// A bond of the request; without options it keeps those it has.
+fn renewed(wanted: &BondRequest, kept: Option<BondConfig>) -> BondConfig {
+    let (options_text, options) = match (&wanted.options, &kept) {
+        (Some((text, options)), _) => (text.clone(), options.clone()),
+        (None, Some(kept)) => (kept.options_text.clone(), kept.options.clone()),
+        (None, None) => Default::default(),
+    };
+    // An address once pinned stays so (vdsm-facts 1.1.2).
+    let hwaddr = wanted.hwaddr.or(kept.and_then(|k| k.hwaddr));
+    BondConfig { nics: wanted.nics.clone(), options, options_text, hwaddr, switch: wanted.switch }
+}
+
+/// A bond of the host as if it had been requested; its address is pinned, since nobody knows
+/// which slave it came from.
+fn live_bond(name: DeviceName, seen: &NetInfo) -> Option<BondConfig> {
+    let link = seen.link(&name)?;
+    let SeenKind::Bond { options, .. } = &link.kind else { return None };
+    Some(BondConfig {
+        nics: seen.ports_of(name).map(|l| l.name).collect(),
+        options: options.clone(),
+        options_text: options.canonical(),
+        hwaddr: link.mac,
+        switch: Switch::Legacy,
+    })
+}
+
+/// A network's device below, for those who ask by network.
+pub(super) fn uses(net: &NetworkConfig, device: DeviceName) -> bool {
+    net.base.is_some_and(|b| b.device() == device)
+}

@@ -1,0 +1,163 @@
+//! Devices and what they have to do with one another: a host's network, or the part in our care.
+//!
+//! A graph is either seen ([`Graph::seen`]) or wished ([`Desired`]). How to get from one to the
+//! other is `plan.rs`'s business.
+
+mod desired;
+mod merge;
+mod scope;
+mod sharing;
+
+use std::collections::BTreeMap;
+
+pub use desired::{Desired, Judge};
+pub use scope::Scope;
+
+use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::ip::IpConfig;
+use crate::name::DeviceName;
+use crate::netinfo::{NetInfo, SeenKind, SeenLink};
+
+/// Devices, and what some of them have at layer three.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Graph {
+    devices: BTreeMap<DeviceName, Device>,
+    ip: BTreeMap<DeviceName, IpConfig>,
+}
+
+impl Graph {
+    /// The devices of `scope` as the host has them. Masters and ports outside of it are not ours
+    /// and do not appear.
+    pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
+        let mut graph = Graph::default();
+        for link in scope.devices().filter_map(|name| seen.link(name)) {
+            if let Some(device) = seen_device(link) {
+                graph.devices.insert(link.name, device);
+                let routes = link.routes.iter().copied().collect();
+                graph.ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes });
+            }
+        }
+        // Filled from below, so that a host with thousands of links is walked once.
+        for link in seen.links() {
+            let Some(master) = link.master.filter(|m| graph.devices.contains_key(m)) else { continue };
+            match graph.devices.get_mut(&master) {
+                Some(Device::Bridge(bridge)) if matches!(link.kind, SeenKind::Tap) => {
+                    bridge.guests.insert(link.name, link.mtu);
+                }
+                Some(device) if scope.contains(&link.name) => {
+                    device.ports_mut().map(|ports| ports.insert(link.name));
+                }
+                _ => {}
+            }
+        }
+        graph
+    }
+
+    /// The device of that name.
+    pub fn device(&self, name: &DeviceName) -> Option<&Device> {
+        self.devices.get(name)
+    }
+
+    /// The same, to be changed.
+    pub fn device_mut(&mut self, name: &DeviceName) -> Option<&mut Device> {
+        self.devices.get_mut(name)
+    }
+
+    /// All devices, by name.
+    pub fn devices(&self) -> impl DoubleEndedIterator<Item = &Device> {
+        self.devices.values()
+    }
+
+    /// Puts a device in, or in the place of the one of that name.
+    pub fn insert(&mut self, device: Device) {
+        self.devices.insert(device.name(), device);
+    }
+
+    /// Takes a device out, and whatever refers to it as a port.
+    pub fn remove(&mut self, name: &DeviceName) {
+        self.devices.remove(name);
+        self.ip.remove(name);
+        for ports in self.devices.values_mut().filter_map(Device::ports_mut) {
+            ports.remove(name);
+        }
+    }
+
+    /// What a device has at layer three; none: not ours to say.
+    pub fn ip(&self, name: &DeviceName) -> Option<&IpConfig> {
+        self.ip.get(name)
+    }
+
+    /// All that is known of layer three, by device.
+    pub fn ips(&self) -> impl Iterator<Item = (&DeviceName, &IpConfig)> {
+        self.ip.iter()
+    }
+
+    /// Says what a device is to have at layer three.
+    pub fn set_ip(&mut self, name: DeviceName, ip: IpConfig) {
+        self.ip.insert(name, ip);
+    }
+
+    /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot
+    /// disagree with the master's ports.
+    pub fn master_of(&self, name: &DeviceName) -> Option<DeviceName> {
+        self.devices.values().find(|d| d.ports().is_some_and(|p| p.contains(name))).map(Device::name)
+    }
+
+    /// How high above the nics each device stands: it is built after all below it.
+    pub fn floors(&self) -> BTreeMap<DeviceName, usize> {
+        let mut floors = BTreeMap::new();
+        for name in self.devices.keys() {
+            self.floor(*name, &mut floors, 0);
+        }
+        floors
+    }
+
+    fn floor(&self, name: DeviceName, floors: &mut BTreeMap<DeviceName, usize>, depth: usize) -> usize {
+        if let Some(floor) = floors.get(&name) {
+            return *floor;
+        }
+        // The kernel lets no device stand on itself; a graph that does is cut here.
+        let Some(device) = self.devices.get(&name).filter(|_| depth <= 8) else { return 0 };
+        let below = device.lower().into_iter().map(|lower| self.floor(lower, floors, depth + 1) + 1).max().unwrap_or(0);
+        // An empty bond or bridge is no nic: what may come to stand on it does so later.
+        let floor = below.max(usize::from(!matches!(device, Device::Nic(_))));
+        floors.insert(name, floor);
+        floor
+    }
+
+    /// The graph without nics that the host has lost, and without what cannot be without them;
+    /// beside it, what was left out.
+    pub fn without_missing(mut self, seen: &NetInfo) -> (Graph, Vec<DeviceName>) {
+        let mut missing: Vec<DeviceName> = self.devices.values().filter(|d| matches!(d, Device::Nic(_))).map(Device::name).filter(|n| seen.link(n).is_none()).collect();
+        let mut at = 0;
+        while let Some(gone) = missing.get(at).copied() {
+            missing.extend(self.devices.values().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
+            self.remove(&gone);
+            at += 1;
+        }
+        (self, missing)
+    }
+}
+
+/// A link as one of our objects; none when it is nothing we could handle. Its ports come later.
+fn seen_device(link: &SeenLink) -> Option<Device> {
+    let slave = link.permanent_mac.is_some();
+    let object = Link {
+        name: link.name,
+        mtu: Some(link.mtu),
+        up: link.up,
+        // Where the kernel has taken IPv6 away (MTU below 1280) it does not run.
+        ipv6: Some(link.ipv6_disabled == Some(false)),
+        // A slave wears its bond's address; its own comes back with its release.
+        mac: link.mac.filter(|_| !slave),
+    };
+    Some(match &link.kind {
+        SeenKind::Bond { options, .. } => Device::Bond(Bond { link: object, slaves: Default::default(), options: options.clone() }),
+        SeenKind::Vlan { tag, device } => Device::Vlan(Vlan { link: object, tag: *tag, device: (*device)? }),
+        SeenKind::Bridge { options, .. } => Device::Bridge(Bridge { link: object, ports: Default::default(), options: options.clone(), guests: Default::default() }),
+        SeenKind::Nic => Device::Nic(Nic { link: object }),
+        // Whatever vdsm.conf lets in as a nic, a tap for instance.
+        _ if link.nic => Device::Nic(Nic { link: object }),
+        _ => return None,
+    })
+}

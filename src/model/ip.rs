@@ -1,0 +1,201 @@
+//! What a device has at layer three: addresses and the routes that leave through it.
+//!
+//! One [`IpConfig`] belongs to the top device of a network. How addresses come about (static,
+//! DHCP) is the network's business in `config.rs`; here stands what the kernel is to hold.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::units::Prefixed;
+
+/// The kernel's main routing table (`RT_TABLE_MAIN`).
+pub const MAIN_TABLE: u32 = 254;
+/// The metric the kernel gives an IPv6 route that names none (`IP6_RT_PRIO_USER`).
+pub const IPV6_METRIC: u32 = 1024;
+/// Who made a route: `static`, an administrator's doing (`RTPROT_STATIC`, rtnetlink(7)).
+pub const STATIC: u8 = 4;
+
+/// Everything a device is to have at layer three; what is not named here goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct IpConfig {
+    /// In the kernel's order: the first of a subnet is the primary one.
+    pub addresses: Vec<Address>,
+    /// Routes through the device that the kernel did not make by itself.
+    pub routes: BTreeSet<Route>,
+}
+
+impl IpConfig {
+    /// Whether there is nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.addresses.is_empty() && self.routes.is_empty()
+    }
+
+    /// Whether any of it needs IPv6.
+    pub fn uses_ipv6(&self) -> bool {
+        self.addresses.iter().any(|a| a.ip.addr.is_ipv6()) || self.routes.iter().any(|r| r.to.addr.is_ipv6())
+    }
+
+    /// The addresses of one subnet, in order: the unit in which the kernel removes them, since
+    /// with a primary address its secondaries go (unless `promote_secondaries` is set).
+    pub fn subnet(&self, of: &Address) -> Vec<Address> {
+        self.addresses.iter().filter(|a| a.ip.network() == of.ip.network()).copied().collect()
+    }
+
+    /// What stays when `self` is to become `to`: the addresses whose place in their subnet does
+    /// not change, and the routes both have.
+    pub fn kept(&self, to: &IpConfig) -> IpConfig {
+        let stays = |a: &Address| {
+            let (old, new) = (self.subnet(a), to.subnet(a));
+            let place = old.iter().position(|o| o == a);
+            // Everything before it must stay as well: it may be the primary one.
+            place.is_some_and(|p| new.len() > p && old[..=p] == new[..=p])
+        };
+        let addresses: Vec<Address> = self.addresses.iter().filter(|a| stays(a)).copied().collect();
+        let has_ipv4 = |addresses: &[Address]| addresses.iter().any(|a| a.ip.addr.is_ipv4());
+        // With its last IPv4 address a device loses all IPv4 routes (fib_disable_ip).
+        let lost = has_ipv4(&self.addresses) && !has_ipv4(&addresses);
+        let routes = self.routes.intersection(&to.routes).filter(|r| !(lost && r.to.addr.is_ipv4())).copied().collect();
+        IpConfig { addresses, routes }
+    }
+
+    /// Whether both mean the same: the order matters within a subnet only.
+    pub fn same(&self, to: &IpConfig) -> bool {
+        self.addresses.len() == to.addresses.len() && self.routes == to.routes && self.kept(to).addresses.len() == to.addresses.len()
+    }
+}
+
+/// An address on a device. Two of them are equal when address and prefix are.
+#[derive(Clone, Copy, Debug)]
+pub struct Address {
+    /// The address and its prefix length.
+    pub ip: Prefixed<IpAddr>,
+    /// IPv4 only; none on prefixes longer than 30 (RFC 3021).
+    pub broadcast: Option<Ipv4Addr>,
+}
+
+impl Address {
+    /// The address as we set it, with the broadcast address of its subnet.
+    pub fn new(addr: IpAddr, prefix: u8) -> Address {
+        let broadcast = match addr {
+            IpAddr::V4(a) if prefix <= 30 => Some(Ipv4Addr::from(u32::from(a) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0))),
+            _ => None,
+        };
+        Address { ip: Prefixed { addr, prefix }, broadcast }
+    }
+}
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Address) -> bool {
+        self.ip == other.ip
+    }
+}
+
+impl Eq for Address {}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.ip.fmt(f)
+    }
+}
+
+/// A unicast route through one device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Route {
+    /// The destination; prefix 0 is the default route.
+    pub to: Prefixed<IpAddr>,
+    /// The next hop, if it is not on the link itself.
+    pub gateway: Option<IpAddr>,
+    /// The routing table; [`MAIN_TABLE`] mostly.
+    pub table: u32,
+    /// The kernel's priority: the lowest wins.
+    pub metric: u32,
+    /// Who made it (`rtm_protocol`).
+    pub protocol: u8,
+    /// `rtm_scope`: 0 universe, 253 link.
+    pub scope: u8,
+    /// The preferred source address.
+    pub source: Option<IpAddr>,
+}
+
+impl Route {
+    /// The default route through a gateway, in the main table.
+    pub fn default_via(gateway: IpAddr) -> Route {
+        let (any, metric) = match gateway {
+            IpAddr::V4(_) => (IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0),
+            IpAddr::V6(_) => (IpAddr::V6(Ipv6Addr::UNSPECIFIED), IPV6_METRIC),
+        };
+        Route {
+            to: Prefixed { addr: any, prefix: 0 },
+            gateway: Some(gateway),
+            table: MAIN_TABLE,
+            metric,
+            protocol: STATIC,
+            scope: 0,
+            source: None,
+        }
+    }
+
+    /// Whether this is a default route that would stand in the way of ours: same table, same metric.
+    pub fn rivals(&self, ours: &Route) -> bool {
+        self.to == ours.to && self.table == ours.table && self.metric == ours.metric
+    }
+}
+
+impl fmt::Display for Route {
+    /// As iproute2 takes it after `ip route add`, the device left out.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.to.prefix == 0 { f.write_str("default")? } else { write!(f, "{}", self.to)? }
+        if let Some(gateway) = self.gateway {
+            write!(f, " via {gateway}")?;
+        }
+        if self.table != MAIN_TABLE {
+            write!(f, " table {}", self.table)?;
+        }
+        let usual = if self.to.addr.is_ipv6() { IPV6_METRIC } else { 0 };
+        if self.metric != usual {
+            write!(f, " metric {}", self.metric)?;
+        }
+        if let Some(source) = self.source {
+            write!(f, " src {source}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ip(text: &str) -> Address {
+        let (addr, prefix) = text.split_once('/').unwrap();
+        Address::new(addr.parse().unwrap(), prefix.parse().unwrap())
+    }
+
+    fn config(texts: &[&str]) -> IpConfig {
+        IpConfig { addresses: texts.iter().map(|t| ip(t)).collect(), routes: BTreeSet::new() }
+    }
+
+    #[test]
+    fn a_secondary_address_goes_with_its_primary() {
+        let from = config(&["10.0.0.1/24", "10.0.0.2/24", "10.1.0.1/24"]);
+        let to = config(&["10.0.0.2/24", "10.1.0.1/24"]);
+        assert_eq!(from.kept(&to), config(&["10.1.0.1/24"]));
+        assert_eq!(from.kept(&config(&["10.0.0.1/24"])), config(&["10.0.0.1/24"]));
+    }
+
+    #[test]
+    fn order_matters_within_a_subnet_only() {
+        let both = config(&["10.0.0.1/24", "10.1.0.1/24"]);
+        assert!(both.same(&config(&["10.1.0.1/24", "10.0.0.1/24"])));
+        assert!(!config(&["10.0.0.1/24", "10.0.0.2/24"]).same(&config(&["10.0.0.2/24", "10.0.0.1/24"])));
+    }
+
+    #[test]
+    fn the_broadcast_address_has_all_host_bits() {
+        assert_eq!(ip("192.0.2.10/24").broadcast, Some(Ipv4Addr::new(192, 0, 2, 255)));
+        assert_eq!(ip("192.0.2.10/0").broadcast, Some(Ipv4Addr::BROADCAST));
+        assert_eq!(ip("192.0.2.10/31").broadcast, None);
+        assert_eq!(ip("2001:db8::1/64").broadcast, None);
+    }
+}

@@ -1,0 +1,266 @@
+//! The order of change.
+//!
+//! Compares two graphs and lists the steps from one to the other. Nothing here knows of ifcfg or
+//! netlink, and nothing here can fail: a wrong wish was turned away in `graph/`.
+//!
+//! 1. Addresses and routes that go, so that another device can have them.
+//! 2. Ports that leave a bond or bridge that stays: two bonds that swap a nic form a cycle that no
+//!    order of whole modifications can solve. A bond whose mode changes loses all slaves.
+//! 3. Devices that go, from the top. A VLAN that changes its base or tag is another VLAN.
+//! 4. MTUs that fall, from the top: an upper one must not exceed its lower.
+//! 5. Devices that come or change, from the ground, MTUs that rise among it.
+//! 6. Addresses and routes that come.
+//!
+//! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
+//! addresses and routes off a device that goes down. `now` follows that, so that what is lost on
+//! the way is given back.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Change, Step, goes_down};
+use crate::device::{Bond, Device, NetDevice};
+use crate::graph::Graph;
+use crate::ip::IpConfig;
+use crate::name::DeviceName;
+use crate::units::Mtu;
+
+pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
+    let mut planner = Planner { now: from.clone(), to, going: going(from, to), steps: Vec::new() };
+    planner.withdraw();
+    planner.release();
+    planner.tear_down();
+    planner.lower_mtus();
+    planner.build();
+    planner.address();
+    planner.steps
+}
+
+struct Planner<'a> {
+    /// The host as it is after the steps so far.
+    now: Graph,
+    to: &'a Graph,
+    going: BTreeSet<DeviceName>,
+    steps: Vec<Step>,
+}
+
+/// Devices that must go, or be made anew.
+fn going(from: &Graph, to: &Graph) -> BTreeSet<DeviceName> {
+    let mut going = BTreeSet::new();
+    let mut order: Vec<(usize, &Device)> = {
+        let floors = from.floors();
+        from.devices().map(|d| (floors[&d.name()], d)).collect()
+    };
+    order.sort_by_key(|(floor, _)| *floor);
+    for (_, device) in order {
+        let goes = match (device, to.device(&device.name())) {
+            (Device::Nic(_), _) => false,
+            (Device::Bond(_), Some(Device::Bond(_))) | (Device::Bridge(_), Some(Device::Bridge(_))) => false,
+            // The kernel takes a VLAN away together with what it stands on.
+            (Device::Vlan(a), Some(Device::Vlan(b))) => a.tag != b.tag || a.device != b.device || going.contains(&a.device),
+            _ => true,
+        };
+        if goes {
+            going.insert(device.name());
+        }
+    }
+    going
+}
+
+impl Planner<'_> {
+    /// Emits a modification of a device, unless it changes nothing, and follows it.
+    fn modify(&mut self, to: Device) {
+        let Some(from) = self.now.device(&to.name()) else { return };
+        if !from.same(&to) {
+            self.steps.push(Step::from(Change::Modify { from: from.clone(), to: to.clone() }));
+        }
+        self.now.insert(to);
+    }
+
+    fn withdraw(&mut self) {
+        let changes: Vec<_> = self
+            .now
+            .ips()
+            .filter(|(device, _)| !self.going.contains(*device))
+            .filter_map(|(device, ip)| Some((*device, ip.clone(), ip.kept(self.to.ip(device)?))))
+            .filter(|(_, from, kept)| !from.same(kept))
+            .collect();
+        for (device, from, to) in changes {
+            self.now.set_ip(device, to.clone());
+            self.steps.push(Step::Ip { device, from, to });
+        }
+    }
+
+    fn release(&mut self) {
+        let masters: Vec<Device> = self.now.devices().filter(|d| d.ports().is_some() && !self.going.contains(&d.name())).cloned().collect();
+        for mut master in masters {
+            let (Some(ports), Some(wanted)) = (master.ports().cloned(), self.to.device(&master.name())) else { continue };
+            let all = matches!((&master, wanted), (Device::Bond(a), Device::Bond(b)) if a.options.changes(&b.options).iter().any(|c| c.needs.no_slaves()));
+            let stays = |port: &DeviceName| self.going.contains(port) || !all && wanted.ports().is_some_and(|w| w.contains(port));
+            let (kept, leaving): (BTreeSet<_>, BTreeSet<_>) = ports.into_iter().partition(stays);
+            if leaving.is_empty() {
+                continue;
+            }
+            let empty = kept.is_empty();
+            master.ports_mut().map(|ports| *ports = kept);
+            let is_bond = matches!(master, Device::Bond(_));
+            let name = master.name();
+            self.modify(master);
+            if is_bond {
+                leaving.iter().for_each(|slave| self.released(slave));
+                // Without slaves a bond makes up an address (bond_release_one).
+                self.forget(&name, |link| if empty { link.mac = None });
+            } else {
+                self.forget(&name, |link| link.mtu = None);
+            }
+        }
+    }
+
+    /// The kernel takes a slave down when it releases it, and gives it back an MTU of its own; if
+    /// one of the two is too small for IPv6, that comes or goes as well.
+    fn released(&mut self, slave: &DeviceName) {
+        self.forget(slave, |link| {
+            link.up = false;
+            link.mtu = None;
+            link.ipv6 = None;
+        });
+    }
+
+    /// Follows what the kernel does of itself.
+    fn forget(&mut self, device: &DeviceName, change: impl FnOnce(&mut crate::device::Link)) {
+        if let Some(device) = self.now.device_mut(device) {
+            change(device.link_mut());
+        }
+    }
+
+    fn tear_down(&mut self) {
+        let floors = self.now.floors();
+        let mut order: Vec<DeviceName> = self.going.iter().copied().collect();
+        order.sort_by_key(|name| (std::cmp::Reverse(floors.get(name).copied().unwrap_or(0)), *name));
+        for name in order {
+            let Some(device) = self.now.device(&name).cloned() else { continue };
+            if let Device::Bond(bond) = &device {
+                bond.slaves.iter().for_each(|slave| self.released(slave));
+            }
+            // A bridge that loses a port may take another MTU of itself (br_mtu_auto_adjust).
+            if let Some(master) = self.now.master_of(&name)
+                && matches!(self.now.device(&master), Some(Device::Bridge(_)))
+            {
+                self.forget(&master, |link| link.mtu = None);
+            }
+            self.now.remove(&name);
+            self.steps.push(Step::from(Change::Remove(device)));
+        }
+    }
+
+    fn lower_mtus(&mut self) {
+        for name in self.from_the_ground().into_iter().rev() {
+            let (Some(now), Some(to)) = (self.now.device(&name), self.to.device(&name)) else { continue };
+            let (Some(is), Some(wanted)) = (now.link().mtu, to.link().mtu) else { continue };
+            if wanted >= is {
+                continue;
+            }
+            let mut lowered = now.clone();
+            lowered.link_mut().mtu = Some(wanted);
+            if let (Device::Bridge(lowered), Device::Bridge(to)) = (&mut lowered, to) {
+                lowered.guests.iter_mut().for_each(|(tap, mtu)| *mtu = to.guests.get(tap).copied().unwrap_or(*mtu));
+            }
+            self.modify(lowered);
+            self.follow_mtu(&name, wanted);
+        }
+    }
+
+    /// A bond's slaves have its MTU: the kernel sets them along with it.
+    fn follow_mtu(&mut self, bond: &DeviceName, mtu: Mtu) {
+        if let Some(Device::Bond(bond)) = self.now.device(bond).cloned() {
+            bond.slaves.iter().for_each(|slave| self.forget(slave, |link| link.mtu = Some(mtu)));
+        }
+    }
+
+    fn from_the_ground(&self) -> Vec<DeviceName> {
+        let floors: BTreeMap<DeviceName, usize> = self.to.floors();
+        let mut order: Vec<DeviceName> = self.to.devices().map(Device::name).collect();
+        order.sort_by_key(|name| (floors[name], *name));
+        order
+    }
+
+    fn build(&mut self) {
+        for name in self.from_the_ground() {
+            let Some(to) = self.to.device(&name) else { continue };
+            let mut to = to.clone();
+            let Some(now) = self.now.device(&name).cloned() else {
+                self.steps.push(Step::from(Change::Create(to.clone())));
+                self.now.insert(to.clone());
+                self.joined(&to, &BTreeSet::new());
+                continue;
+            };
+            self.wake_ipv6(&now, &to);
+            if self.will_be_slave(&name) {
+                // The bonding driver takes no slave that is up; it brings it up itself.
+                to.link_mut().up = false;
+            }
+            if let (Device::Bond(now), Device::Bond(to)) = (&now, &to)
+                && goes_down(now, to)
+            {
+                self.modify(Device::Bond(to.clone()));
+                self.shaken(now);
+            }
+            let had = now.ports().cloned().unwrap_or_default();
+            self.modify(to.clone());
+            self.joined(&to, &had);
+        }
+    }
+
+    /// A device whose MTU rises to 1280 or above gets IPv6 back from the kernel, running.
+    fn wake_ipv6(&mut self, now: &Device, to: &Device) {
+        if now.link().mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM) && to.link().ipv6 == Some(false) && now.link().mtu.is_some() {
+            self.forget(&now.name(), |link| link.ipv6 = Some(true));
+        }
+    }
+
+    /// Whether a device joins a bond in a later step.
+    fn will_be_slave(&self, name: &DeviceName) -> bool {
+        let master = self.to.devices().find(|d| matches!(d, Device::Bond(b) if b.slaves.contains(name)));
+        master.is_some_and(|m| self.now.device(&m.name()).and_then(Device::ports).is_none_or(|now| !now.contains(name)))
+    }
+
+    /// What the kernel does to devices that join a bond: up, with the bond's MTU.
+    fn joined(&mut self, master: &Device, had: &BTreeSet<DeviceName>) {
+        let Device::Bond(bond) = master else { return };
+        for slave in bond.slaves.difference(had) {
+            self.forget(slave, |link| link.up = true);
+        }
+        if let Some(mtu) = bond.link.mtu {
+            self.follow_mtu(&bond.link.name, mtu);
+        }
+    }
+
+    /// A bond that went down and up again took its VLANs along, and all of them lost their routes
+    /// and IPv6 addresses.
+    fn shaken(&mut self, bond: &Bond) {
+        let mut all = vec![bond.link.name];
+        let mut at = 0;
+        while let Some(base) = all.get(at).copied() {
+            all.extend(self.now.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == base)).map(Device::name));
+            at += 1;
+        }
+        for device in &all[1..] {
+            self.forget(device, |link| link.up = true);
+        }
+        for device in all {
+            if let Some(ip) = self.now.ip(&device) {
+                let addresses = ip.addresses.iter().filter(|a| a.ip.addr.is_ipv4()).copied().collect();
+                self.now.set_ip(device, IpConfig { addresses, routes: BTreeSet::new() });
+            }
+        }
+    }
+
+    fn address(&mut self) {
+        for (device, to) in self.to.ips() {
+            let from = self.now.ip(device).cloned().unwrap_or_default();
+            if !from.same(to) {
+                self.steps.push(Step::Ip { device: *device, from, to: to.clone() });
+                self.now.set_ip(*device, to.clone());
+            }
+        }
+    }
+}

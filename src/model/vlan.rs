@@ -1,0 +1,36 @@
+//! A VLAN's own rules: its name must be free, or its own already.
+
+use crate::device::{Link, NetDevice, Vlan};
+use crate::graph::Judge;
+use crate::name::DeviceName;
+use crate::netinfo::SeenKind;
+use crate::problem::{Code, Problem};
+
+impl NetDevice for Vlan {
+    fn link(&self) -> &Link {
+        &self.link
+    }
+
+    fn lower(&self) -> Vec<DeviceName> {
+        vec![self.device]
+    }
+
+    fn same(&self, to: &Vlan) -> bool {
+        self.tag == to.tag && self.device == to.device && self.link.same(&to.link)
+    }
+
+    fn check(&self, judge: &Judge<'_>) -> Vec<Problem> {
+        let device = self.link.name;
+        let Some(found) = judge.seen.link(&device) else { return Vec::new() };
+        let own = matches!(found.kind, SeenKind::Vlan { tag, device } if tag == self.tag && device == Some(self.device));
+        if own || judge.goes(device) {
+            return judge.held_by_a_stranger(device).into_iter().collect();
+        }
+        let network = judge.network_of(device);
+        let kind = match found.kind {
+            SeenKind::Vlan { tag, device } => format!("vlan with tag {tag} on {}", device.map_or_else(|| "another host".to_owned(), |d| d.to_string())),
+            ref other => other.word().to_owned(),
+        };
+        network.map(|network| Problem::NameTaken { network, device, kind, code: Code::BadVlan }).into_iter().collect()
+    }
+}

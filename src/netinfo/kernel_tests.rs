@@ -1,0 +1,246 @@
+//! What this machine's kernel sends, compared with what `ip` makes of it, each test in a network
+//! namespace of its own.
+//!
+//! Needs root and iproute2. What is missing, be it a permission or a driver, is told by a line
+//! that begins with `SKIPPED`.
+
+use std::process::Command;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
+
+use nix::sched::{CloneFlags, unshare};
+use vdsm_model::netinfo::{NetInfo, SeenKind};
+use vdsm_netlink::attrs::Attrs;
+
+use super::Reader;
+use super::beside_ip::{Rule, agrees, ip, name, try_ip};
+
+/// Runs the test on a thread with a network namespace of its own.
+fn in_namespace(test: impl FnOnce(Reader) + Send) {
+    thread::scope(|scope| {
+        let run = scope.spawn(|| {
+            if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
+                return println!("SKIPPED: no network namespace may be made here: {errno}");
+            }
+            if Command::new("ip").arg("-V").output().is_err() {
+                return println!("SKIPPED: there is no ip command to compare with");
+            }
+            test(Reader::open(Rule, Duration::from_secs(30)).unwrap());
+        });
+        run.join().unwrap();
+    });
+}
+
+/// Everything seen, but for the timers in a bridge's report.
+fn print(host: &NetInfo) -> String {
+    let links = host.links().cloned().map(|mut link| {
+        if let SeenKind::Bridge { report, .. } = &mut link.kind {
+            assert!(Attrs::new(report).count() > 30, "no report");
+            report.clear();
+        }
+        assert_eq!(host.name_of(link.index), Some(link.name));
+        format!("{link:?}\n")
+    });
+    links.collect::<String>() + &host.has_ipv6.to_string()
+}
+
+/// For `ip`, line by line.
+const BRIDGES: &str = "
+    link add br0 type bridge forward_delay 200 stp_state 1
+    link add fake0 type veth peer name veth1
+    link add fakew type veth peer name veth2
+    link set fake0 master br0
+    link set fake0 mtu 1400 group 7
+    link add low mtu 1000 type bridge
+    link set lo up
+    link set br0 up
+    link set fake0 up
+    link set veth1 up
+    addr add 10.0.0.1/24 brd + dev br0
+    addr add 10.0.0.2/24 dev br0
+    addr add 10.1.0.1/24 dev br0
+    addr add 10.2.0.1 peer 10.2.0.2/32 dev veth1
+    addr add 2001:db8::1/64 dev br0 nodad
+    addr add 2001:db8:1::1 peer 2001:db8:1::2/128 dev veth1 nodad
+    route add default via 10.0.0.254
+    route add default via 10.0.0.253 metric 10 proto dhcp
+    route add default via 10.0.0.252 metric 11 proto bird
+    route add default via inet6 fe80::9 dev veth1 metric 12 proto static
+    route add 10.9.0.0/16 via 10.0.0.254 proto bird
+    route add 10.8.0.0/16 dev veth1 src 10.1.0.1 table 3232 proto static
+    route add 10.7.0.0/16 nexthop via 10.0.0.254 nexthop dev veth1
+    route add blackhole 10.6.0.0/16
+    route add 10.5.0.1/32 dev br0 table 255 proto static
+    -6 route add default via 2001:db8::9 proto static
+    -6 route add default via 2001:db8::8 metric 5 proto ra
+    -6 route add 2001:db8:8::/48 via 2001:db8::9 table 100";
+
+#[test]
+fn bridges_addresses_and_routes_are_seen_as_ip_shows_them() {
+    in_namespace(|mut reader| {
+        ip(BRIDGES);
+        fs::write("/proc/sys/net/ipv6/conf/veth2/disable_ipv6", "1").unwrap();
+        let host = agrees(&mut reader);
+        let link = |n: &str| host.link(&name(n)).unwrap();
+        assert!(link("fake0").nic && !link("fakew").nic && !link("veth1").nic);
+        assert_eq!(link("fake0").master, Some(name("br0")));
+        assert_eq!(
+            (link("veth2").ipv6_disabled, link("low").ipv6_disabled),
+            (Some(true), None)
+        );
+        let addresses: Vec<_> = link("br0")
+            .addresses
+            .iter()
+            .map(|a| a.to_string())
+            .collect();
+        // The primary addresses first.
+        assert_eq!(
+            addresses,
+            [
+                "10.0.0.1/24",
+                "10.1.0.1/24",
+                "10.0.0.2/24",
+                "2001:db8::1/64"
+            ]
+        );
+        assert_eq!(
+            (link("br0").routes.len(), link("veth1").routes.len()),
+            (5, 2)
+        );
+    });
+}
+
+#[test]
+fn a_bond_with_vlans_is_seen_as_ip_shows_it() {
+    in_namespace(|mut reader| {
+        for probe in ["bond", "dummy"] {
+            if let Err(error) = try_ip(&format!("link add probe type {probe}")) {
+                return println!("SKIPPED: no {probe} here: {}", error.trim());
+            }
+            ip("link del probe");
+        }
+        ip("
+            link add fake1 type dummy
+            link add fake2 type dummy
+            link add dummy3 type dummy
+            link add bond1 type bond mode 802.3ad miimon 100 lacp_rate fast
+            link add bond0 type bond mode active-backup miimon 50 updelay 100
+            link set fake1 master bond0
+            link set fake2 master bond0
+            link set dummy3 master bond1
+            link set bond0 type bond primary fake2
+            link set bond0 up
+            link set bond1 up
+            link add link bond0 name bond0.12 type vlan id 12
+            link add link fake1 name stag type vlan proto 802.1ad id 13
+            link add br0 type bridge
+            link set bond0.12 master br0
+            link set bond0.12 up
+            link set br0 up
+            addr add 10.0.0.1/24 dev br0
+            route add default via 10.0.0.254
+            tuntap add tap0 mode tap
+            link set tap0 master br0");
+        let host = agrees(&mut reader);
+        let link = |n: &str| host.link(&name(n)).unwrap();
+        let SeenKind::Bond {
+            options, active, ..
+        } = &link("bond0").kind
+        else {
+            panic!("no bond")
+        };
+        assert_eq!(
+            options.canonical(),
+            "mode=1 miimon=50 primary=fake2 updelay=100"
+        );
+        assert_eq!(*active, Some(name("fake2")));
+        assert!(matches!(
+            &link("bond1").kind,
+            SeenKind::Bond { lacp: Some(_), .. }
+        ));
+        assert!(link("dummy3").aggregator.is_some());
+        assert!(matches!(link("tap0").kind, SeenKind::Tap));
+        assert!(matches!(link("stag").kind, SeenKind::Other(_)));
+
+        // Its base stays behind.
+        let elsewhere = seen_elsewhere("bond0.12");
+        assert!(matches!(
+            elsewhere.link(&name("bond0.12")).unwrap().kind,
+            SeenKind::Vlan { device: None, .. }
+        ));
+    });
+}
+
+/// Moves a link to another network namespace and looks at it there.
+fn seen_elsewhere(link: &str) -> NetInfo {
+    let (here, there) = mpsc::channel();
+    let (back, moved) = mpsc::channel::<()>();
+    let other = thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).unwrap();
+        here.send(nix::unistd::gettid()).unwrap();
+        moved.recv().unwrap();
+        Reader::open(Rule, Duration::from_secs(30))
+            .unwrap()
+            .look()
+            .unwrap()
+    });
+    ip(&format!("link set {link} netns {}", there.recv().unwrap()));
+    back.send(()).unwrap();
+    other.join().unwrap()
+}
+
+#[test]
+fn a_second_look_at_what_changed_is_as_good_as_a_whole_one() {
+    in_namespace(|mut reader| {
+        ip(BRIDGES);
+        for i in 0..40 {
+            ip(&format!("link add other{i} type bridge"));
+        }
+        let check = |reader: &mut Reader, known: &NetInfo, change: &str, names: &[&str]| {
+            ip(change);
+            let names: Vec<_> = names.iter().map(|n| name(n)).collect();
+            let afresh = reader.look_at(known, &names).unwrap();
+            let whole = reader.look().unwrap();
+            assert_eq!(print(&afresh), print(&whole), "{change}");
+            whole
+        };
+        let known = reader.look().unwrap();
+        let known = check(&mut reader, &known, "", &["br0", "veth1", "absent"]);
+        let known = check(
+            &mut reader,
+            &known,
+            "addr add 10.3.0.1/24 dev low",
+            &["low"],
+        );
+        let known = check(
+            &mut reader,
+            &known,
+            "route add 10.3.4.0/24 dev br0 table 9",
+            &["br0"],
+        );
+        let known = check(&mut reader, &known, "link del other7", &["other7"]);
+        let known = check(&mut reader, &known, "link add new type bridge", &["new"]);
+        // The neighbour is new as well, and nobody named it.
+        let known = check(
+            &mut reader,
+            &known,
+            "link add more type bridge\nlink set veth2 master more",
+            &["veth2"],
+        );
+        let swap =
+            "link set other1 name tmp\nlink set other2 name other1\nlink set tmp name other2";
+        let known = check(&mut reader, &known, swap, &["other1", "other2"]);
+        let again = "link del br0\nlink add br0 type bridge\nlink set fake0 master br0";
+        let known = check(&mut reader, &known, again, &["br0", "fake0", "veth1"]);
+        let known = check(
+            &mut reader,
+            &known,
+            "link property add dev other4 altname other-alt",
+            &["other-alt"],
+        );
+        let all: Vec<_> = known.links().map(|l| l.name.to_string()).collect();
+        let all: Vec<_> = all.iter().map(String::as_str).collect();
+        check(&mut reader, &known, "link set br0 up", &all);
+    });
+}

@@ -1,0 +1,128 @@
+//! One `RTM_NEWADDR` or `RTM_NEWROUTE` message becomes an address or a route and its link's index.
+//!
+//! What the model has no use for is left out here, so that it takes no memory:
+//! - addresses: IPv6's link-local ones;
+//! - routes: those the kernel made by itself or learnt from routers and redirects; and, as the
+//!   host may carry a full routing table, those of routing daemons except for default routes.
+//!   Routes over several next hops belong to no single link and are left out too, default routes
+//!   not excepted; so are those that ask for a source or a type of service, as
+//!   [`Route`] cannot tell them from others to the same destination.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use vdsm_model::ip::{Address, Route};
+use vdsm_model::units::Prefixed;
+use vdsm_netlink::attrs::{self, Attrs};
+
+/// Length of `ifaddrmsg` and of `rtmsg`.
+const IFADDRMSG: usize = 8;
+const RTMSG: usize = 12;
+
+const INET: u8 = libc::AF_INET as u8;
+const INET6: u8 = libc::AF_INET6 as u8;
+
+// Of linux/rtnetlink.h; the libc crate has the others.
+const RTPROT_RA: u8 = 9;
+const RTPROT_DHCP: u8 = 16;
+
+/// The address of an `RTM_NEWADDR` message, with its interface index.
+pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
+    let [family, prefix, ..] = *payload.first_chunk::<IFADDRMSG>()?;
+    let index = attrs::u32(&payload[4..])?;
+    let (mut local, mut remote, mut broadcast) = (None, None, None);
+    for (kind, value) in Attrs::after(payload, IFADDRMSG) {
+        match kind {
+            libc::IFA_LOCAL => local = ip(family, value),
+            libc::IFA_ADDRESS => remote = ip(family, value),
+            libc::IFA_BROADCAST => broadcast = ip(family, value),
+            _ => {}
+        }
+    }
+    // IFA_ADDRESS is the other end's on a point-to-point link, and our own elsewhere.
+    let addr = local.or(remote).filter(|addr| !is_link_local(addr))?;
+    let broadcast = match broadcast {
+        Some(IpAddr::V4(broadcast)) => Some(broadcast),
+        _ => None,
+    };
+    let ip = prefixed(addr, prefix)?;
+    Some((index, Address { ip, broadcast }))
+}
+
+/// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
+pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
+    let [family, prefix, from, tos, table, protocol, scope, kind, ..] =
+        *payload.first_chunk::<RTMSG>()?;
+    let flags = attrs::u32(&payload[8..])?;
+    let cached = flags & libc::RTM_F_CLONED != 0;
+    if kind != libc::RTN_UNICAST || from != 0 || tos != 0 || cached || !is_kept(protocol, prefix) {
+        return None;
+    }
+    let any: IpAddr = match family {
+        INET => Ipv4Addr::UNSPECIFIED.into(),
+        INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let mut route = Route {
+        to: prefixed(any, prefix)?,
+        gateway: None,
+        table: table.into(),
+        metric: 0,
+        protocol,
+        scope,
+        source: None,
+    };
+    let mut index = None;
+    for (kind, value) in Attrs::after(payload, RTMSG) {
+        match kind {
+            libc::RTA_OIF => index = attrs::u32(value),
+            libc::RTA_DST => route.to.addr = ip(family, value)?,
+            libc::RTA_GATEWAY => route.gateway = Some(ip(family, value)?),
+            libc::RTA_VIA => route.gateway = Some(via(value)?),
+            libc::RTA_TABLE => route.table = attrs::u32(value)?,
+            libc::RTA_PRIORITY => route.metric = attrs::u32(value)?,
+            libc::RTA_PREFSRC => route.source = Some(ip(family, value)?),
+            libc::RTA_MULTIPATH => return None,
+            _ => {}
+        }
+    }
+    if route.table == u32::from(libc::RT_TABLE_LOCAL) {
+        return None;
+    }
+    Some((index?, route))
+}
+
+/// Whether such a route may concern us, see the head of this file.
+fn is_kept(protocol: u8, prefix: u8) -> bool {
+    match protocol {
+        libc::RTPROT_BOOT | libc::RTPROT_STATIC | RTPROT_DHCP => true,
+        libc::RTPROT_KERNEL | libc::RTPROT_REDIRECT | RTPROT_RA => false,
+        _ => prefix == 0,
+    }
+}
+
+fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+    match family {
+        INET => Some(<[u8; 4]>::try_from(value).ok()?.into()),
+        INET6 => Some(<[u8; 16]>::try_from(value).ok()?.into()),
+        _ => None,
+    }
+}
+
+/// `struct rtvia`: a next hop of another family than the destination's.
+fn via(value: &[u8]) -> Option<IpAddr> {
+    let family = u8::try_from(attrs::u16(value)?).ok()?;
+    ip(family, value.get(2..)?)
+}
+
+fn is_link_local(addr: &IpAddr) -> bool {
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+}
+
+fn prefixed(addr: IpAddr, prefix: u8) -> Option<Prefixed<IpAddr>> {
+    let longest = if addr.is_ipv4() { 32 } else { 128 };
+    (prefix <= longest).then_some(Prefixed { addr, prefix })
+}
+
+#[cfg(test)]
+#[path = "layer3_tests.rs"]
+mod tests;

@@ -1,0 +1,116 @@
+//! Addresses and routes made by hand. What a kernel really sends is in `kernel_tests.rs`.
+
+use super::super::messages::{attribute, number, route_message};
+use super::*;
+
+fn seen(family: u8, prefix: u8, attributes: &[Vec<u8>]) -> Option<Address> {
+    let header = [family, prefix, 0, 0, 1, 0, 0, 0];
+    address(&[&header[..], &attributes.concat()].concat()).map(|(_, address)| address)
+}
+
+#[test]
+fn an_address_is_our_own_and_not_the_other_ends() {
+    let peer = attribute(libc::IFA_ADDRESS, &[10, 0, 0, 9]);
+    let local = attribute(libc::IFA_LOCAL, &[10, 0, 0, 1]);
+    let broadcast = attribute(libc::IFA_BROADCAST, &[10, 0, 0, 255]);
+    for attributes in [[peer.clone(), local.clone()], [local.clone(), peer]] {
+        let seen = seen(INET, 24, &attributes).unwrap();
+        assert_eq!(seen.to_string(), "10.0.0.1/24");
+        assert_eq!(seen.broadcast, None);
+    }
+    let seen = seen(INET, 24, &[local, broadcast]).unwrap();
+    assert_eq!(seen.broadcast, Some([10, 0, 0, 255].into()));
+}
+
+#[test]
+fn link_local_addresses_and_broken_ones_are_left_out() {
+    let six = |text: &str| {
+        let addr: Ipv6Addr = text.parse().unwrap();
+        let addr = attribute(libc::IFA_ADDRESS, &addr.octets());
+        seen(INET6, 64, &[addr]).map(|a| a.to_string())
+    };
+    assert_eq!((six("fe80::1"), six("febf::1")), (None, None));
+    assert_eq!(six("fec0::1").as_deref(), Some("fec0::1/64"));
+    assert_eq!(six("2001:db8::1").as_deref(), Some("2001:db8::1/64"));
+    let short = attribute(libc::IFA_ADDRESS, &[10, 0, 0]);
+    assert_eq!(seen(INET, 24, &[short]), None);
+    let long = attribute(libc::IFA_ADDRESS, &[10, 0, 0, 1]);
+    assert_eq!(seen(INET, 33, &[long]), None);
+}
+
+/// Family, prefix, source prefix, type of service, table, protocol, scope and type.
+type Header = [u8; 8];
+
+#[test]
+fn routes_that_somebody_made_are_kept() {
+    let check = |header: Header, more: &[Vec<u8>], text: &str| {
+        let attributes = [&[number(libc::RTA_OIF, 7)], more].concat();
+        let (index, route) = route(&route_message(header, 0, &attributes)).unwrap();
+        assert_eq!((index, route.to_string().as_str()), (7, text));
+    };
+    let via = || attribute(libc::RTA_GATEWAY, &[10, 0, 0, 254]);
+    let to = || attribute(libc::RTA_DST, &[10, 9, 0, 0]);
+    let table = || number(libc::RTA_TABLE, 3232);
+    let metric = || number(libc::RTA_PRIORITY, 5);
+    let source = || attribute(libc::RTA_PREFSRC, &[10, 0, 0, 1]);
+    let via6 = || attribute(libc::RTA_VIA, &[&[10, 0][..], &[0xfe; 16]].concat());
+
+    let default = "default via 10.0.0.254";
+    check([2, 0, 0, 0, 254, 3, 0, 1], &[via()], default);
+    check([2, 0, 0, 0, 254, 186, 0, 1], &[via()], default);
+    let text = "10.9.0.0/16 via 10.0.0.254 table 3232";
+    check([2, 16, 0, 0, 0, 4, 0, 1], &[to(), via(), table()], text);
+    let text = "10.9.0.0/16 metric 5 src 10.0.0.1";
+    let more = [to(), metric(), source()];
+    check([2, 16, 0, 0, 254, 16, 253, 1], &more, text);
+    let text = "default via fefe:fefe:fefe:fefe:fefe:fefe:fefe:fefe";
+    check([2, 0, 0, 0, 254, 4, 0, 1], &[via6()], text);
+}
+
+#[test]
+fn routes_of_the_kernel_and_of_daemons_are_left_out() {
+    let none = |what: &str, header: Header, flags: u32, more: &[Vec<u8>]| {
+        let attributes = [&[number(libc::RTA_OIF, 7)], more].concat();
+        assert_eq!(
+            route(&route_message(header, flags, &attributes)),
+            None,
+            "{what}"
+        );
+    };
+    let to = attribute(libc::RTA_DST, &[10, 9, 0, 0]);
+    let hops = attribute(libc::RTA_MULTIPATH, &[0; 32]);
+    none(
+        "connected",
+        [2, 16, 0, 0, 254, 2, 253, 1],
+        0,
+        std::slice::from_ref(&to),
+    );
+    none("router's", [10, 0, 0, 0, 254, 9, 0, 1], 0, &[]);
+    none("redirect", [2, 0, 0, 0, 254, 1, 0, 1], 0, &[]);
+    none(
+        "daemon's",
+        [2, 16, 0, 0, 254, 186, 0, 1],
+        0,
+        std::slice::from_ref(&to),
+    );
+    none(
+        "local",
+        [2, 16, 0, 0, 255, 4, 0, 1],
+        0,
+        std::slice::from_ref(&to),
+    );
+    none("blackhole", [2, 16, 0, 0, 254, 4, 0, 6], 0, &[to]);
+    none(
+        "cached",
+        [10, 0, 0, 0, 254, 4, 0, 1],
+        libc::RTM_F_CLONED,
+        &[],
+    );
+    none("multipath", [2, 0, 0, 0, 254, 4, 0, 1], 0, &[hops]);
+    none("from a source", [10, 0, 8, 0, 254, 4, 0, 1], 0, &[]);
+    none("for a service", [2, 0, 0, 4, 254, 4, 0, 1], 0, &[]);
+    none("mpls", [28, 0, 0, 0, 254, 4, 0, 1], 0, &[]);
+    none("too long a prefix", [2, 33, 0, 0, 254, 4, 0, 1], 0, &[]);
+    let nowhere = route_message([2, 0, 0, 0, 254, 4, 0, 1], 0, &[]);
+    assert_eq!(route(&nowhere), None);
+}

@@ -1,0 +1,50 @@
+//! Looking at the host: what the kernel's dumps say becomes a [`NetInfo`].
+//!
+//! `dump.rs` and its parts (`link.rs`, `layer3.rs`) read bytes and ask nobody;
+//! `reader.rs` asks the kernel. What a report to the engine shows of all this,
+//! and what the desired network makes of it, is not decided here.
+//!
+//! [`NetInfo`]: vdsm_model::netinfo::NetInfo
+
+mod dump;
+mod layer3;
+mod link;
+mod reader;
+
+#[cfg(test)]
+mod beside_ip;
+#[cfg(test)]
+mod kernel_tests;
+#[cfg(test)]
+mod messages;
+
+pub use dump::{Dump, Mark};
+pub use reader::{LookError, Reader};
+
+use crate::conf::Settings;
+
+/// Which links networks may use as nics; `vdsm.conf` knows.
+///
+/// A nic is Ethernet hardware, or any other link that is [let in] although no
+/// hardware is behind it, unless it is [hidden]. Bonds, VLANs and bridges are
+/// none, whatever they are called.
+///
+/// [let in]: NicRule::is_fake
+/// [hidden]: NicRule::is_hidden
+pub trait NicRule: Send {
+    /// Whether a link without hardware (dummy, veth, macvlan ..) of this name
+    /// stands in for a nic: `fake_nics`.
+    fn is_fake(&self, name: &str) -> bool;
+    /// Whether a nic of this name is none of our business: `hidden_nics`.
+    fn is_hidden(&self, name: &str) -> bool;
+}
+
+impl NicRule for Settings {
+    fn is_fake(&self, name: &str) -> bool {
+        self.fake_nics.matches(name)
+    }
+
+    fn is_hidden(&self, name: &str) -> bool {
+        self.hidden_nics.matches(name)
+    }
+}

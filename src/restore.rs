@@ -1,0 +1,92 @@
+//! The stored configuration back onto the host: at boot, or when somebody asks.
+//!
+//! Only what differs is changed, by an ordinary transaction. A network that cannot be had must not
+//! keep the others away (vdsm-facts 9.4): what stands on missing nics is left out, and when all
+//! together fail, each is tried by itself.
+
+use std::collections::BTreeMap;
+
+use vdsm_model::config::{Base, NetConfig};
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::request::Request;
+
+/// Something that was not restored, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Omission {
+    /// The network or bond.
+    pub name: String,
+    /// A sentence.
+    pub reason: String,
+}
+
+/// What of a stored configuration this host can have now.
+pub struct Possible {
+    /// The possible part.
+    pub config: NetConfig,
+    /// The rest.
+    pub skipped: Vec<Omission>,
+}
+
+/// Leaves out slaves that are missing, bonds without any left, and networks on what is missing.
+pub fn possible(stored: &NetConfig, seen: &NetInfo) -> Possible {
+    let mut config = stored.clone();
+    let mut skipped = Vec::new();
+    let is_there = |nic: &DeviceName| seen.link(nic).is_some();
+    config.bonds.retain(|name, bond| {
+        let missing: Vec<String> = bond.nics.iter().filter(|n| !is_there(n)).map(ToString::to_string).collect();
+        let was_empty = bond.nics.is_empty();
+        bond.nics.retain(|n| is_there(n));
+        if !missing.is_empty() {
+            let what = if bond.nics.is_empty() { "none of its slaves is there" } else { "restored without missing slaves" };
+            skipped.push(Omission { name: name.to_string(), reason: format!("{what}: {}", missing.join(", ")) });
+        }
+        was_empty || !bond.nics.is_empty()
+    });
+    let bonds = config.bonds.clone();
+    config.networks.retain(|name, net| {
+        let missing = match net.base {
+            Some(Base::Nic(nic)) if !is_there(&nic) => Some(format!("its nic {nic} is missing")),
+            Some(Base::Bond(bond)) if !bonds.contains_key(&bond) && !is_there(&bond) => Some(format!("its bond {bond} is missing")),
+            _ => None,
+        };
+        match missing {
+            Some(reason) => {
+                skipped.push(Omission { name: name.to_string(), reason });
+                false
+            }
+            None => true,
+        }
+    });
+    Possible { config, skipped }
+}
+
+/// The request for everything at once: what is more than `wanted` goes.
+pub fn at_once(running: &NetConfig, wanted: &NetConfig) -> Request {
+    Request::between(running, wanted)
+}
+
+/// The same one by one, each sound by itself: removals of networks, removals of bonds, then bonds,
+/// then networks, those without a tag first.
+pub fn one_by_one(running: &NetConfig, wanted: &NetConfig) -> Vec<(String, Request)> {
+    let whole = Request::between(running, wanted);
+    let mut parts = Vec::new();
+    let part = |name: String, networks, bonds| (name, Request { networks, bonds, options: whole.options.clone(), ..Request::default() });
+    let (mut tagged, mut untagged, mut gone) = (Vec::new(), Vec::new(), Vec::new());
+    for (name, net) in &whole.networks {
+        let entry = part(name.to_string(), BTreeMap::from([(name.clone(), net.clone())]), BTreeMap::new());
+        match net {
+            None => gone.push(entry),
+            Some(net) if net.vlan.is_some() => tagged.push(entry),
+            Some(_) => untagged.push(entry),
+        }
+    }
+    parts.append(&mut gone);
+    for removal in [true, false] {
+        let bonds = whole.bonds.iter().filter(|(_, bond)| bond.is_none() == removal);
+        parts.extend(bonds.map(|(name, bond)| part(name.to_string(), BTreeMap::new(), BTreeMap::from([(*name, bond.clone())]))));
+    }
+    parts.append(&mut untagged);
+    parts.append(&mut tagged);
+    parts
+}

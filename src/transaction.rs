@@ -1,0 +1,294 @@
+//! One setupNetworks, from plan to commit or rollback.
+//!
+//! Each stage consumes the one before, so that none can be left out. A stage that fails has
+//! already rolled back when its caller sees the error, and the error is the original one.
+//!
+//! Verification, rollback and restore are not special code: look at the host, plan from there.
+
+use std::time::Duration;
+
+use vdsm_configurators::ApplyError;
+use vdsm_model::config::{NetConfig, Policy};
+use vdsm_model::graph::{Desired, Graph};
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::plan::Plan;
+use vdsm_model::problem::{Code, Problems};
+use vdsm_model::request::Request;
+use vdsm_persistence::StoreError;
+
+use crate::host::Host;
+use crate::netinfo::LookError;
+
+/// How often a plan is made anew when somebody else makes devices at the same time, or the kernel
+/// did more of itself than the planner foresaw.
+const ROUNDS: usize = 3;
+
+/// Why a change did not come about.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The request is wrong; nothing was touched.
+    #[error("{0}")]
+    Refused(Problems),
+    /// The host could not be read; nothing was touched.
+    #[error("cannot read the state of the host")]
+    Blind(#[source] LookError),
+    /// It failed, and the host is as it was before.
+    #[error("the change failed and was rolled back{}", missing_text(.missing))]
+    RolledBack {
+        /// Why it failed.
+        #[source]
+        cause: Cause,
+        /// Devices that were there before, are gone, and could not be brought back.
+        missing: Vec<DeviceName>,
+    },
+    /// It failed, and so did the rollback.
+    #[error("the change failed and the rollback did not succeed ({rollback}); left to do by hand:\n{}", .leftover.join("\n"))]
+    Stuck {
+        /// Why it failed.
+        #[source]
+        cause: Cause,
+        /// Why the rollback failed.
+        rollback: String,
+        /// The commands that would complete the rollback.
+        leftover: Vec<String>,
+    },
+}
+
+fn missing_text(missing: &[DeviceName]) -> String {
+    if missing.is_empty() {
+        return String::new();
+    }
+    let names: Vec<String> = missing.iter().map(ToString::to_string).collect();
+    format!(", but {} vanished meanwhile and could not be brought back", names.join(", "))
+}
+
+/// What made a change fail.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// The host refused a step.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// All steps were done, and yet the host is not as wished.
+    #[error("the host did not become as wished; still to do: {}", one_line(.left))]
+    Verify {
+        /// What is missing.
+        left: Plan,
+    },
+    /// The host could not be read any more.
+    #[error("cannot read the state of the host")]
+    Look(#[from] LookError),
+    /// The engine gave no sign of life.
+    #[error("connectivity check failed: nobody called within {} s of the change", .after.as_secs_f64())]
+    LostConnection {
+        /// How long we waited.
+        after: Duration,
+    },
+    /// The configuration could not be stored.
+    #[error("cannot store the configuration")]
+    Store(#[from] StoreError),
+}
+
+fn one_line(plan: &Plan) -> String {
+    plan.to_string().trim_end().replace('\n', "; ")
+}
+
+impl SetupError {
+    /// The code the engine gets.
+    pub fn code(&self) -> Code {
+        match self {
+            SetupError::Refused(problems) => problems.code(),
+            SetupError::Blind(_) => Code::Unexpected,
+            SetupError::RolledBack { cause, .. } | SetupError::Stuck { cause, .. } => match cause {
+                // What the original called a failing ifup.
+                Cause::Apply(_) | Cause::Verify { .. } => Code::FailedIfup,
+                Cause::LostConnection { .. } => Code::LostConnection,
+                Cause::Look(_) | Cause::Store(_) => Code::Unexpected,
+            },
+        }
+    }
+}
+
+/// A sound wish and the way to it; nothing has been touched.
+pub struct Planned<'a> {
+    host: &'a mut Host,
+    seen: NetInfo,
+    desired: Desired,
+    plan: Plan,
+}
+
+/// The first stage.
+pub struct Transaction;
+
+impl Transaction {
+    /// Judges a request and plans for it.
+    pub fn plan<'a>(host: &'a mut Host, running: &NetConfig, request: &Request, policy: &Policy) -> Result<Planned<'a>, SetupError> {
+        let seen = host.eyes.look().map_err(SetupError::Blind)?;
+        let desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+        let plan = Plan::between(&desired.prior, &desired.graph);
+        Ok(Planned { host, seen, desired, plan })
+    }
+}
+
+impl<'a> Planned<'a> {
+    /// What would be done.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// For each step, the commands that would do the same by hand.
+    pub fn explain(&self) -> Vec<Vec<String>> {
+        self.host.hands.explain(&self.plan, &self.seen)
+    }
+
+    /// Keys of the request that have no effect.
+    pub fn warnings(&self) -> &[String] {
+        &self.desired.warnings
+    }
+
+    /// Carries out the plan, and looks whether the host became as wished.
+    pub fn apply(self) -> Result<Applied<'a>, SetupError> {
+        let Planned { host, seen, desired, plan } = self;
+        let names: Vec<DeviceName> = desired.scope.devices().copied().collect();
+        let mut work = Work { host, seen, desired };
+        match work.arrive(plan.clone(), &names) {
+            Ok(rounds) => Ok(Applied { work, plan, rounds }),
+            Err(cause) => Err(work.roll_back(cause)),
+        }
+    }
+}
+
+/// What all stages after the plan hold.
+struct Work<'a> {
+    host: &'a mut Host,
+    seen: NetInfo,
+    desired: Desired,
+}
+
+impl Work<'_> {
+    fn arrive(&mut self, mut plan: Plan, names: &[DeviceName]) -> Result<usize, Cause> {
+        for round in 0..ROUNDS {
+            if plan.is_empty() {
+                return Ok(round);
+            }
+            let applied = self.host.hands.apply(&plan, &self.seen);
+            match applied {
+                Err(error) if error.source.is_collision() && round + 1 < ROUNDS => {
+                    tracing::info!("somebody else makes devices at the same time, planning anew: {error}");
+                    self.seen = self.host.eyes.look()?;
+                }
+                Err(error) => return Err(Cause::Apply(error)),
+                Ok(()) => {
+                    let known = std::mem::take(&mut self.seen);
+                    self.seen = self.host.eyes.look_at(known, names)?;
+                }
+            }
+            plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
+            if !plan.is_empty() {
+                tracing::info!(round, "not there yet: {}", one_line(&plan));
+            }
+        }
+        if plan.is_empty() { Ok(ROUNDS) } else { Err(Cause::Verify { left: plan }) }
+    }
+
+    /// Brings back the prior graph, through the same planner and configurator.
+    fn roll_back(&mut self, cause: Cause) -> SetupError {
+        tracing::warn!("rolling back: {}", chain(&cause));
+        let mut trouble = String::new();
+        let mut leftover = Vec::new();
+        let mut missing = Vec::new();
+        for _ in 0..ROUNDS {
+            let seen = match self.host.eyes.look() {
+                Ok(seen) => seen,
+                Err(error) => {
+                    trouble = chain(&error);
+                    continue;
+                }
+            };
+            let (prior, gone) = self.desired.prior.clone().without_missing(&seen);
+            missing = gone;
+            let plan = Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior);
+            if plan.is_empty() {
+                return SetupError::RolledBack { cause, missing };
+            }
+            leftover = self.host.hands.explain(&plan, &seen).concat();
+            trouble = match self.host.hands.apply(&plan, &seen) {
+                Ok(()) => "the host did not become as it was".to_owned(),
+                Err(error) => chain(&error),
+            };
+        }
+        // The last round may have done it.
+        if let Ok(seen) = self.host.eyes.look() {
+            let (prior, _) = self.desired.prior.clone().without_missing(&seen);
+            if Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior).is_empty() {
+                return SetupError::RolledBack { cause, missing };
+            }
+        }
+        SetupError::Stuck { cause, rollback: trouble, leftover }
+    }
+}
+
+/// The host is as wished; nobody has confirmed that it can still be reached.
+pub struct Applied<'a> {
+    work: Work<'a>,
+    plan: Plan,
+    rounds: usize,
+}
+
+impl<'a> Applied<'a> {
+    /// Waits for a sign of life, where one is asked for. `wait` says whether one came in time.
+    pub fn confirm(mut self, within: Option<Duration>, wait: impl FnOnce(Duration) -> bool) -> Result<Confirmed<'a>, SetupError> {
+        match within {
+            Some(after) if !wait(after) => Err(self.work.roll_back(Cause::LostConnection { after })),
+            _ => Ok(Confirmed { work: self.work, plan: self.plan, rounds: self.rounds }),
+        }
+    }
+}
+
+/// The host is as wished and reachable; it is not stored yet.
+pub struct Confirmed<'a> {
+    work: Work<'a>,
+    plan: Plan,
+    rounds: usize,
+}
+
+/// A change that came about.
+#[derive(Debug)]
+pub struct Done {
+    /// The configuration that is running now.
+    pub config: NetConfig,
+    /// What was done for it.
+    pub plan: Plan,
+    /// In how many rounds; 0 when there was nothing to do, 1 when all went as foreseen.
+    pub rounds: usize,
+    /// Keys of the request that had no effect.
+    pub warnings: Vec<String>,
+}
+
+impl Confirmed<'_> {
+    /// Stores the new configuration; a host whose configuration cannot be stored is rolled back.
+    pub fn commit(mut self, store: impl FnOnce(&NetConfig) -> Result<(), StoreError>) -> Result<Done, SetupError> {
+        match store(&self.work.desired.config) {
+            Err(error) => Err(self.work.roll_back(Cause::Store(error))),
+            Ok(()) => {
+                let Desired { config, warnings, .. } = self.work.desired;
+                Ok(Done { config, plan: self.plan, rounds: self.rounds, warnings })
+            }
+        }
+    }
+}
+
+/// An error and all its sources, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut at = error.source();
+    while let Some(source) = at {
+        let next = source.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        at = source.source();
+    }
+    text
+}

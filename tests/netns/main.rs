@@ -1,0 +1,17 @@
+//! The promises of the daemon, kept on a real kernel: each test tells one host's story in a
+//! network namespace of its own, over the socket, and asks `ip` how it ended.
+//!
+//! What needs bridges and veth only is in `here`, and runs on the kernel at hand; the rest is in
+//! `full`, for a kernel with every kind of link. How to run them: `cargo xtask test`.
+
+#![allow(clippy::unwrap_used)] // in a test a panic is the report
+
+#[path = "../common/mod.rs"]
+mod common;
+mod lab;
+mod look;
+mod tool;
+mod walk;
+
+mod full;
+mod here;

@@ -1,0 +1,170 @@
+//! The laws on a real kernel: it arrives, a second time changes nothing, and from any interruption
+//! it finds back, kernel and disk. The same walk as offline, over this kernel's own devices.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use vdsm_configurators::fault::Fuse;
+use vdsm_configurators::iproute2::Rtnetlink;
+use vdsm_model::config::NetConfig;
+use vdsm_model::request::Request;
+use vdsm_net::host::Host;
+use vdsm_net::netinfo::{NicRule, Reader};
+use vdsm_net::transaction::{Done, SetupError, Transaction, chain};
+use vdsm_persistence::{RunningConfig, Tree};
+
+use crate::common::random::{Kinds, Random, config};
+use crate::common::{host, policy, state};
+
+struct Fakes;
+
+impl NicRule for Fakes {
+    fn is_fake(&self, name: &str) -> bool {
+        name.starts_with("dummy_") || name.starts_with("veth_")
+    }
+
+    fn is_hidden(&self, _: &str) -> bool {
+        false
+    }
+}
+
+fn run(words: &str) {
+    let mut words = words.split(' ');
+    let done = Command::new(words.next().unwrap()).args(words).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// What `ip` says, without what changes by itself or with a device made anew.
+fn outside() -> String {
+    let output = Command::new("ip").args(["-d", "-j", "addr"]).output().unwrap();
+    let mut links: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let mut lines: Vec<String> = links.iter_mut().map(line).collect();
+    lines.sort();
+    lines.join("\n")
+}
+
+fn line(link: &mut serde_json::Value) -> String {
+    let pick = |v: &serde_json::Value, keys: &[&str]| -> Vec<String> { keys.iter().map(|k| v[*k].to_string()).collect() };
+    let mut addresses: Vec<String> = link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] != "link").map(|a| pick(a, &["local", "prefixlen", "broadcast", "secondary"]).join(" ")).collect();
+    addresses.sort();
+    let mut data = link["linkinfo"]["info_data"].clone();
+    if let Some(map) = data.as_object_mut() {
+        // Timers run, identifiers follow addresses, and LACP talks.
+        map.retain(|key, _| !["timer", "_id", "root", "ad_info", "active_slave", "topology", "primary"].iter().any(|w| key.contains(w)));
+    }
+    if data["mode"].is_string() && data["mode"] != "802.3ad" {
+        // The kernel keeps the values of another mode asleep: they can be neither seen to matter
+        // nor be set in this one.
+        data.as_object_mut().unwrap().retain(|key, _| !key.starts_with("ad_") && !key.starts_with("tlb_"));
+    }
+    let up = link["flags"].as_array().unwrap().contains(&"UP".into());
+    let kind = link["linkinfo"]["info_kind"].to_string();
+    format!("{} up {up} {kind} {data} {addresses:?}", pick(link, &["ifname", "mtu", "master", "link", "group"]).join(" "))
+}
+
+struct Walk {
+    host: Host,
+    eyes: Reader,
+    fuse: Fuse,
+    store: RunningConfig,
+    running: NetConfig,
+    _dir: tempfile::TempDir,
+}
+
+impl Walk {
+    fn new(nics: &[String], kind: &str) -> Walk {
+        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+        run("ip link set lo up");
+        for (number, nic) in nics.iter().enumerate() {
+            match kind {
+                "veth" => run(&format!("ip link add {nic} type veth peer name peer{number}")),
+                _ => run(&format!("ip link add {nic} type {kind}")),
+            }
+            run(&format!("ip link set {nic} up"));
+        }
+        let open = || Reader::open(Fakes, Duration::from_secs(60)).unwrap();
+        let fuse = Fuse::never();
+        let kernel = Rtnetlink::open(Duration::from_secs(60)).unwrap();
+        let dir = tempfile::tempdir_in(if Path::new("/dev/shm").exists() { "/dev/shm" } else { "/tmp" }).unwrap();
+        let store = RunningConfig::new(dir.path().to_owned());
+        Walk { host: host(open(), kernel, &fuse), eyes: open(), fuse, store, running: NetConfig::default(), _dir: dir }
+    }
+
+    fn setup(&mut self, wanted: &NetConfig) -> Result<Done, SetupError> {
+        let request = Request::between(&self.running, wanted);
+        let store = &self.store;
+        Transaction::plan(&mut self.host, &self.running, &request, &policy())?.apply()?.confirm(None, |_| true)?.commit(|config| {
+            let (nets, bonds) = config.to_stored();
+            store.save(&Tree { nets, bonds })
+        })
+    }
+
+    fn state(&mut self) -> (String, Tree) {
+        (state::text(&self.eyes.look().unwrap()), self.store.load().unwrap())
+    }
+
+    /// Fails at each action in turn, then succeeds.
+    fn step(&mut self, wanted: &NetConfig, every: usize, what: &str) {
+        let before = self.state();
+        let outside_before = outside();
+        for failing in 0.. {
+            self.fuse.after(failing * every);
+            let outcome = self.setup(wanted);
+            if self.fuse.is_set() || outcome.is_ok() {
+                self.fuse.after(usize::MAX);
+                let done = outcome.unwrap_or_else(|e| panic!("{what}: {}", chain(&e)));
+                assert!(done.rounds <= 1, "{what}: {} rounds for\n{}from\n{}", done.rounds, done.plan, before.0);
+                break;
+            }
+            match outcome {
+                Err(SetupError::RolledBack { missing, .. }) if missing.is_empty() => {}
+                Err(other) => panic!("{what}, failing at {failing}: {}", chain(&other)),
+                Ok(_) => unreachable!(),
+            }
+            let after = self.state();
+            assert_eq!(after.0, before.0, "{what}, failing at action {failing}:\n{}", state::difference(&before.0, &after.0));
+            assert_eq!(after.1, before.1, "{what}, failing at action {failing}: the disk");
+            let outside_after = outside();
+            assert_eq!(outside_after, outside_before, "{what}, failing at {failing}, as ip sees it:\n{}", state::difference(&outside_before, &outside_after));
+        }
+        let arrived = outside();
+        let again = Transaction::plan(&mut self.host, wanted, &Request::between(wanted, wanted), &policy()).unwrap_or_else(|e| panic!("{what}: {}", chain(&e)));
+        assert_eq!(again.plan().to_string(), "nothing to do\n", "{what}: a second time");
+        assert_eq!(outside(), arrived, "{what}");
+        self.running = wanted.clone();
+    }
+}
+
+fn walk(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
+    for seed in seeds {
+        // A thread has a network namespace of its own, and it goes with the thread.
+        let thread = std::thread::spawn(move || {
+            let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
+            let mut walk = Walk::new(&nics, kind);
+            let mut random = Random(seed);
+            for step in 0..steps {
+                let wanted = config(&mut random, &nics, kinds);
+                walk.step(&wanted, every, &format!("seed {seed}, step {step}"));
+            }
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// On this kernel: bridges over veth.
+pub fn bridges() {
+    walk(0..6, 3, 3, "veth", Kinds { bonds: false, vlans: false });
+}
+
+/// Everything: bonds, VLANs and bridges over dummies.
+pub fn everything(part: u64) {
+    walk(part * 1000..part * 1000 + 12, 5, 4, "dummy", Kinds { bonds: true, vlans: true });
+}
+
+/// Failing at every single action.
+pub fn every_action(part: u64) {
+    walk(part * 1000 + 500..part * 1000 + 503, 4, 1, "dummy", Kinds { bonds: true, vlans: true });
+}

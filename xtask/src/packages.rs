@@ -1,0 +1,119 @@
+//! Programs that must be there: installs the Debian packages of those that are not.
+//!
+//! Nothing is touched when all are there. Rust itself is cargo's business.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::error::{Error, Trying};
+use crate::process::is_installed;
+
+/// A program we call, and the package it is in.
+pub(crate) struct Needed {
+    program: &'static str,
+    package: &'static str,
+}
+
+const fn needed(program: &'static str, package: &'static str) -> Needed {
+    Needed { program, package }
+}
+
+/// What the light sandbox needs, and the tests in either.
+pub(crate) const FOR_NETNS: [Needed; 2] =
+    [needed("ip", "iproute2"), needed("unshare", "util-linux")];
+
+/// What UML needs: it loads its modules with kmod.
+pub(crate) const FOR_UML: [Needed; 4] = [
+    needed("ip", "iproute2"),
+    needed("unshare", "util-linux"),
+    needed("modprobe", "kmod"),
+    needed("linux.uml", "user-mode-linux"),
+];
+
+/// Installs what is missing, or says why that cannot be.
+pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Error> {
+    let missing: Vec<&str> = needed
+        .iter()
+        .filter(|need| !is_installed(need.program))
+        .map(|need| need.package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    let sorry = |why: &str| Error::NoGround(format!("needed and not installed: {list}; {why}"));
+    if !is_installed("apt-get") {
+        return Err(sorry(
+            "there is no apt-get here, so please install what corresponds",
+        ));
+    }
+    let _policy = NoServices::declare().map_err(|error| sorry(&error.to_string()))?;
+    eprintln!("xtask: installing {list}");
+    // Old lists may do, and the network may not: only the install decides.
+    let _ = apt_get(&["update"]);
+    if !apt_get(
+        &[
+            &["install", "-y", "--no-install-recommends"],
+            missing.as_slice(),
+        ]
+        .concat(),
+    )? {
+        return Err(sorry(&format!(
+            "`apt-get install {list}` failed (see above)"
+        )));
+    }
+    Ok(())
+}
+
+/// Silent unless it fails; its standard output would mix with a command's.
+fn apt_get(args: &[&str]) -> Result<bool, Error> {
+    let output = Command::new("apt-get")
+        .args(["-q", "-o", "DPkg::Lock::Timeout=120"])
+        .args(args)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .output()
+        .trying("start apt-get")?;
+    if !output.status.success() {
+        eprint!(
+            "{}{}",
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(output.status.success())
+}
+
+const POLICY: &str = "/usr/sbin/policy-rc.d";
+const POLICY_TEXT: &str =
+    "#!/bin/sh\n# Written by cargo xtask while it installs; remove it if it stayed.\nexit 101\n";
+
+/// While it lives, no package starts a service. A machine's own policy is left alone.
+struct NoServices {
+    ours: bool,
+}
+
+impl NoServices {
+    fn declare() -> Result<Self, Error> {
+        let path = Path::new(POLICY);
+        // Ours may have stayed from a run that was killed.
+        let ours = !path.exists() || fs::read_to_string(path).is_ok_and(|text| text == POLICY_TEXT);
+        if ours {
+            fs::write(path, POLICY_TEXT)
+                .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o755)))
+                .trying(format_args!("write {POLICY} (are we root?)"))?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours {
+            // It says itself what to do if it stays.
+            let _ = fs::remove_file(POLICY);
+        }
+    }
+}
