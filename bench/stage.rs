@@ -38,21 +38,25 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let mut actor = Actor::start(candidate, &dir.0)?;
     let afterwards = Afterwards::calibrated(clock, &actor).map_err(|e| format!("the clock: {e}"))?;
     for step in Step::ALL {
-        let line = match actor.step(step, workload, clock, &dir.0) {
-            Err(problem) => {
-                println!("{}", json!({"step": step.name(), "problem": problem}));
-                break; // the next step would fail for this one's reason
-            }
+        let (line, good) = match actor.step(step, workload, clock, &dir.0) {
+            Err(problem) => (json!({"step": step.name(), "problem": problem}), false),
             Ok(measured) => {
                 let after = afterwards.wait(actor.who()).map_err(|e| format!("the clock: {e}"))?;
                 let problem = state::difference(&state::expected(step, workload), &state::seen(&others)?);
                 let [wall, cpu, after] = [measured.wall, measured.cpu, after].map(|time| time.as_nanos() as u64);
-                json!({"step": step.name(), "wall_ns": wall, "cpu_ns": cpu, "after_ns": after, "problem": problem})
+                let line = json!({"step": step.name(), "wall_ns": wall, "cpu_ns": cpu, "after_ns": after, "problem": problem});
+                (line, problem.is_none())
             }
         };
         println!("{line}");
+        // What comes after a failure would start elsewhere: nothing is removed fast.
+        if !good {
+            break;
+        }
+        if step == Step::RemoveAll {
+            println!("{}", json!({"peak_kib": actor.peak_kib()}));
+        }
     }
-    println!("{}", json!({"peak_kib": actor.peak_kib()}));
     drop(actor);
     raw::clear().map_err(|e| format!("cannot clear the namespace: {e}"))?;
     Ok(ExitCode::SUCCESS)

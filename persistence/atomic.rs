@@ -10,11 +10,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::disk::Disk;
 use crate::error::{StoreError, reading, writing};
 use crate::live::{FILE_PREFIX, Found, Live, NETCONF, RANDOM_LENGTH, Snapshot, TREE_PREFIX};
 use crate::live::{is_ours, list, settled};
-use crate::tree::{Files, Folder, Tree};
+use crate::tree::{Files, Folder, Tree, encode, file_name};
 
 /// Makes `tree` the configuration below `dir`. An error means that the old one stands.
 pub(crate) fn save(disk: &dyn Disk, dir: &Path, tree: &Tree) -> Result<(), StoreError> {
@@ -30,6 +32,34 @@ pub(crate) fn save(disk: &dyn Disk, dir: &Path, tree: &Tree) -> Result<(), Store
             swap(disk, dir, &live, &prior, &with_foreign(wished, &prior))
         }
     }
+}
+
+/// Makes one entity of the configuration what is wished, without looking at the others; `false`
+/// where that cannot be done within the live tree, which is then untouched.
+pub(crate) fn save_one(
+    disk: &dyn Disk,
+    dir: &Path,
+    folder: Folder,
+    name: &str,
+    wished: Option<&Value>,
+) -> Result<bool, StoreError> {
+    let name = file_name(name)?;
+    let wished = wished.map(|value| encode(&name.to_string_lossy(), value)).transpose()?;
+    let live = Live::look(dir)?;
+    let proper = matches!(&live, Live::Linked { link, .. } if *link == dir.join(NETCONF));
+    let Some(root) = live.own_root(dir).filter(|root| proper && root.join(folder.name()).is_dir()) else {
+        return Ok(false);
+    };
+    let prior = match fs::read(root.join(folder.name()).join(&name)) {
+        Ok(bytes) => Some(bytes),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(_) => return Ok(false),
+    };
+    if prior != wished {
+        let edit = Edit { folder, name: &name, prior: prior.as_deref(), wished: wished.as_deref() };
+        in_place(disk, dir, &live, &edit)?;
+    }
+    Ok(true)
 }
 
 /// Removes the configuration below `dir`. An error means that it stands.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::HostDisk;
 use crate::error::StoreError;
-use crate::tree::Tree;
+use crate::tree::{Folder, Tree};
+use serde_json::Value;
 use crate::{atomic, live};
 
 /// A configuration on disk: `DIR/netconf`, a link to `DIR/netconf.<random>` with `nets/` and
@@ -53,6 +54,20 @@ impl Store {
         atomic::save(&HostDisk, &self.dir, tree)
     }
 
+    /// Adds, replaces or (with `None`) removes one entity, whatever their number: the others are
+    /// not even looked at. `false` means that nothing was done and [`Store::save`] is needed.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::save`].
+    pub fn save_one(&self, entity: Entity<'_>, value: Option<&Value>) -> Result<bool, StoreError> {
+        let (folder, name) = match entity {
+            Entity::Network(name) => (Folder::Nets, name),
+            Entity::Bond(name) => (Folder::Bonds, name),
+        };
+        atomic::save_one(&HostDisk, &self.dir, folder, name, value)
+    }
+
     /// Removes the configuration, so that `load` finds an empty one. Also mends a dangling link.
     ///
     /// # Errors
@@ -61,6 +76,15 @@ impl Store {
     pub fn clear(&self) -> Result<(), StoreError> {
         atomic::clear(&HostDisk, &self.dir)
     }
+}
+
+/// One network or bond, by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Entity<'a> {
+    /// A file below `nets`.
+    Network(&'a str),
+    /// A file below `bonds`.
+    Bond(&'a str),
 }
 
 /// What the host is configured to at this moment.
@@ -100,6 +124,15 @@ macro_rules! as_its_store {
             /// As there.
             pub fn save(&self, tree: &Tree) -> Result<(), StoreError> {
                 self.0.save(tree)
+            }
+
+            /// See [`Store::save_one`].
+            ///
+            /// # Errors
+            ///
+            /// As there.
+            pub fn save_one(&self, entity: Entity<'_>, value: Option<&Value>) -> Result<bool, StoreError> {
+                self.0.save_one(entity, value)
             }
 
             /// See [`Store::clear`].

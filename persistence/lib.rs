@@ -14,6 +14,6 @@ mod tree;
 #[cfg(test)]
 mod crash_tests;
 
-pub use config::{PersistentConfig, RunningConfig, Store, make_safe};
+pub use config::{Entity, PersistentConfig, RunningConfig, Store, make_safe};
 pub use error::{BrokenFile, StoreError};
 pub use tree::Tree;

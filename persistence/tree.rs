@@ -91,7 +91,7 @@ impl Tree {
     }
 }
 
-fn file_name(name: &str) -> Result<OsString, StoreError> {
+pub(crate) fn file_name(name: &str) -> Result<OsString, StoreError> {
     let rule = match name {
         "" => "it is empty",
         "." | ".." => "it means a directory",
@@ -107,7 +107,7 @@ fn file_name(name: &str) -> Result<OsString, StoreError> {
 }
 
 /// As Python's `json.dump(value, indent=4)`: four spaces, no final newline, nothing but ASCII.
-fn encode(name: &str, value: &Value) -> Result<Vec<u8>, StoreError> {
+pub(crate) fn encode(name: &str, value: &Value) -> Result<Vec<u8>, StoreError> {
     if !value.is_object() {
         return Err(StoreError::NotAnObject {
             name: name.to_owned(),

@@ -69,7 +69,11 @@ impl Service for Api {
             }
             "Host.restoreNetworks" => {
                 expect(&params, &["force"])?;
-                let force = params.get("force").is_some_and(|f| f == &json!(true));
+                let force = match params.get("force") {
+                    None | Some(Value::Null) => false,
+                    Some(Value::Bool(force)) => *force,
+                    Some(other) => return Err(RpcError::invalid_params(format!("force is {other}, but it must be true or false"))),
+                };
                 self.restore(force)
             }
             "Host.getCapabilities" => {
@@ -173,7 +177,7 @@ fn refused(error: EngineError) -> RpcError {
     };
     match &error {
         EngineError::Busy => one(Code::Unavailable, Value::Null, &[]),
-        EngineError::Look(_) | EngineError::Store(_) => one(Code::Unexpected, Value::Null, &[]),
+        EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => one(Code::Unexpected, Value::Null, &[]),
         EngineError::Setup(SetupError::Refused(problems)) => all(problems),
         EngineError::Setup(setup @ SetupError::Blind(_)) => one(setup.code(), Value::Null, &[]),
         EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),

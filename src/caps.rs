@@ -197,7 +197,7 @@ fn told(keys: Keys, link: &SeenLink) -> Value {
         ("mtu", json!(link.mtu.to_string())),
         ("dhcpv4", json!(false)),
         ("dhcpv6", json!(false)),
-        ("ipv6autoconf", json!(false)),
+        ("ipv6autoconf", json!(link.ipv6_disabled == Some(false) && link.ipv6_autoconf == Some(true))),
     ];
     keys.into_iter().chain(common).collect()
 }

@@ -4,18 +4,18 @@
 //! eyes of their own and never wait for a change.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vdsm_configurators::Configurator;
 use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
-use vdsm_model::config::{BondAddresses, Combination, NetConfig, Policy};
+use vdsm_model::config::{BondAddresses, Changed, Combination, NetConfig, Policy};
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Plan;
 use vdsm_model::request::{Request, Stored, UnknownKeys};
-use vdsm_persistence::{PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
+use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
 
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
@@ -52,6 +52,9 @@ pub enum EngineError {
     /// Another change is under way.
     #[error("another change of the network is under way")]
     Busy,
+    /// Making an empty running configuration safe would lose the persistent one.
+    #[error("the networks were not restored since boot: nothing runs that could be made safe")]
+    NotRestored,
     /// The change failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -210,7 +213,10 @@ impl Engine {
         let done = confirmed.commit(|config| {
             stored = config.clone();
             adjust(&mut stored);
-            self.keep(&before, &stored, options.commit_on_success)
+            let start = Instant::now();
+            let kept = self.keep(&before, &stored, options.commit_on_success);
+            tracing::debug!(elapsed = ?start.elapsed(), "stored");
+            kept
         })?;
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
         Ok(done)
@@ -218,11 +224,11 @@ impl Engine {
 
     /// Stores a configuration as the running one, and makes it safe where that is wanted.
     fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
-        self.store.running.save(&tree(now))?;
+        self.save_running(before, now)?;
         if safe {
             if let Err(error) = make_safe(&self.store.running, &self.store.persistent) {
                 // The change is rolled back: so is what is stored of it.
-                if let Err(second) = self.store.running.save(&tree(before)) {
+                if let Err(second) = self.save_running(now, before) {
                     tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
                 }
                 return Err(error);
@@ -230,6 +236,19 @@ impl Engine {
             self.dirty.store(false, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Writes what differs. One network more among thousands costs one file.
+    fn save_running(&self, before: &NetConfig, now: &NetConfig) -> Result<(), StoreError> {
+        let changes = now.changes_from(before);
+        let done = match changes.as_slice() {
+            // A store that was never written is as good as an empty one.
+            [] => true,
+            [Changed::Network(name)] => self.store.running.save_one(Entity::Network(name.as_str()), now.stored_network(name).as_ref())?,
+            [Changed::Bond(name)] => self.store.running.save_one(Entity::Bond(name.as_str()), now.stored_bond(name).as_ref())?,
+            _ => false,
+        };
+        if done { Ok(()) } else { self.store.running.save(&tree(now)) }
     }
 
     /// What a request would do; never waits for a change under way, and changes nothing.
@@ -244,6 +263,10 @@ impl Engine {
     /// Makes the running configuration the one that is restored at boot.
     pub fn set_safe(&self) -> Result<(), EngineError> {
         self.alone(|_| {
+            // Before the networks are restored nothing runs that could be worth keeping.
+            if self.running().is_empty() && !self.store.marker.exists() && !typed(self.store.persistent.load(), "persistent").0?.is_empty() {
+                return Err(EngineError::NotRestored);
+            }
             make_safe(&self.store.running, &self.store.persistent)?;
             self.dirty.store(false, Ordering::SeqCst);
             Ok(())
@@ -265,7 +288,7 @@ impl Engine {
                 tracing::warn!("{name} was not restored: {reason}");
             }
             if failed.is_empty()
-                && let Err(error) = std::fs::write(&self.store.marker, "")
+                && let Err(error) = mark(&self.store.marker)
             {
                 tracing::warn!("cannot write {}: {error}", self.store.marker.display());
             }
@@ -297,6 +320,14 @@ impl Engine {
     }
 }
 
+/// Leaves the marker; on an empty host the run directory may not be there yet.
+fn mark(marker: &Path) -> std::io::Result<()> {
+    if let Some(dir) = marker.parent() {
+        std::fs::create_dir_all(dir)?;
+    }
+    std::fs::write(marker, "")
+}
+
 /// Puts what is stored and missing into a configuration.
 fn complete(config: &mut NetConfig, stored: &NetConfig) {
     for (name, net) in &stored.networks {
@@ -321,6 +352,11 @@ fn typed(loaded: Result<Tree, StoreError>, which: &str) -> (Result<NetConfig, St
         Err(StoreError::Broken { files, rest }) => {
             omitted.extend(files.iter().map(|f| Omission { name: f.path.display().to_string(), reason: f.reason.clone() }));
             *rest
+        }
+        // A host must be manageable even then; the next change writes the store anew.
+        Err(error @ StoreError::Dangling { .. }) => {
+            omitted.push(Omission { name: format!("{which} configuration"), reason: chain(&error) });
+            Tree::default()
         }
         Err(error) => return (Err(error), omitted),
     };

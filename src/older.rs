@@ -41,6 +41,9 @@ pub fn edit(params: &Map<String, Value>, running: &NetConfig) -> Result<Translat
     if !NetworkName::try_from(old.as_str()).is_ok_and(|n| running.networks.contains_key(&n)) {
         return Err(RpcError::new(27, format!("network '{old}': it cannot be edited, for it does not exist")));
     }
+    if old != new && NetworkName::try_from(new.as_str()).is_ok_and(|n| running.networks.contains_key(&n)) {
+        return Err(RpcError::new(28, format!("network '{new}': it exists already")));
+    }
     let mut translated = build(&new, params, true)?;
     if old != new
         && let Some(networks) = translated.networks.as_object_mut()

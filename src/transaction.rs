@@ -5,10 +5,11 @@
 //!
 //! Verification, rollback and restore are not special code: look at the host, plan from there.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use vdsm_configurators::ApplyError;
 use vdsm_model::config::{NetConfig, Policy};
+use vdsm_model::device::Device;
 use vdsm_model::graph::{Desired, Graph};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
@@ -43,7 +44,7 @@ pub enum SetupError {
         missing: Vec<DeviceName>,
     },
     /// It failed, and so did the rollback.
-    #[error("the change failed and the rollback did not succeed ({rollback}); left to do by hand:\n{}", .leftover.join("\n"))]
+    #[error("the change failed and the rollback did not succeed ({rollback}), {} commands are left to do by hand", .leftover.len())]
     Stuck {
         /// Why it failed.
         #[source]
@@ -123,9 +124,13 @@ pub struct Transaction;
 impl Transaction {
     /// Judges a request and plans for it.
     pub fn plan<'a>(host: &'a mut Host, running: &NetConfig, request: &Request, policy: &Policy) -> Result<Planned<'a>, SetupError> {
+        let start = Instant::now();
         let seen = host.eyes.look().map_err(SetupError::Blind)?;
+        let looked = start.elapsed();
         let desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+        let judged = start.elapsed();
         let plan = Plan::between(&desired.prior, &desired.graph);
+        tracing::debug!(?looked, ?judged, planned = ?start.elapsed(), steps = plan.steps().len(), "planned");
         Ok(Planned { host, seen, desired, plan })
     }
 }
@@ -149,7 +154,9 @@ impl<'a> Planned<'a> {
     /// Carries out the plan, and looks whether the host became as wished.
     pub fn apply(self) -> Result<Applied<'a>, SetupError> {
         let Planned { host, seen, desired, plan } = self;
-        let names: Vec<DeviceName> = desired.scope.devices().copied().collect();
+        // VMs' taps are nobody's but follow their bridge's MTU, so they are looked at again as well.
+        let taps = desired.graph.devices().filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
+        let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
         let mut work = Work { host, seen, desired };
         match work.arrive(plan.clone(), &names) {
             Ok(rounds) => Ok(Applied { work, plan, rounds }),
@@ -171,7 +178,9 @@ impl Work<'_> {
             if plan.is_empty() {
                 return Ok(round);
             }
+            let start = Instant::now();
             let applied = self.host.hands.apply(&plan, &self.seen);
+            tracing::debug!(elapsed = ?start.elapsed(), "applied");
             match applied {
                 Err(error) if error.source.is_collision() && round + 1 < ROUNDS => {
                     tracing::info!("somebody else makes devices at the same time, planning anew: {error}");
@@ -183,6 +192,7 @@ impl Work<'_> {
                     self.seen = self.host.eyes.look_at(known, names)?;
                 }
             }
+            tracing::debug!(elapsed = ?start.elapsed(), "looked again");
             plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
             if !plan.is_empty() {
                 tracing::info!(round, "not there yet: {}", one_line(&plan));

@@ -26,6 +26,8 @@ pub enum Action {
     DelLink { name: DeviceName },
     /// The sysctl `disable_ipv6`.
     Ipv6 { name: DeviceName, on: bool },
+    /// The sysctls `accept_ra` and `autoconf`.
+    Autoconf { name: DeviceName, on: bool },
     /// The MTU of a VM's tap, if it is still there.
     SetTap { name: DeviceName, mtu: Mtu },
     AddAddress { device: DeviceName, address: Address },
@@ -84,6 +86,7 @@ impl fmt::Display for Action {
             Action::SetBridge { name, change } => write!(f, "echo {} > /sys/class/net/{name}/bridge/{}", change.value, change.name),
             Action::DelLink { name } => write!(f, "ip link del {name}"),
             Action::Ipv6 { name, on } => write!(f, "echo {} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", u8::from(!on)),
+            Action::Autoconf { name, on } => write!(f, "echo {0} | tee /proc/sys/net/ipv6/conf/{name}/accept_ra /proc/sys/net/ipv6/conf/{name}/autoconf", u8::from(*on)),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
             Action::AddAddress { device, address } => {
                 write!(f, "ip addr add {address}")?;
@@ -120,7 +123,7 @@ fn write_new(f: &mut fmt::Formatter<'_>, name: &DeviceName, kind: &NewLink, mtu:
             for attribute in options.attributes() {
                 match (options.get(attribute.name), &attribute.payload) {
                     (Some(value), _) => write!(f, " {} {}", attribute.name, Shown(&value))?,
-                    (None, _) => write!(f, " {} {}", attribute.name, options.mode())?,
+                    (None, _) => write!(f, " {} {}", attribute.name, options.mode().name())?,
                 }
             }
             Ok(())

@@ -108,13 +108,14 @@ impl Lowered {
         let up = Some(to.up).filter(|_| from.is_none_or(|f| f.up != to.up));
         let rest = LinkChange { up, ..LinkChange::default() };
         let first = LinkChange { mtu, mac, ..LinkChange::default() };
-        match ipv6 {
-            None => self.set(to.name, LinkChange { up, ..first }),
-            Some(on) => {
-                self.set(to.name, first);
-                self.push(Action::Ipv6 { name: to.name, on });
-                self.set(to.name, rest);
-            }
+        let autoconf = to.autoconf.filter(|_| from.is_none_or(|f| f.autoconf != to.autoconf));
+        let sysctls = sysctls(to.name, ipv6, autoconf);
+        if sysctls.is_empty() {
+            self.set(to.name, LinkChange { up, ..first });
+        } else {
+            self.set(to.name, first);
+            sysctls.into_iter().for_each(|action| self.push(action));
+            self.set(to.name, rest);
         }
     }
 
@@ -126,9 +127,7 @@ impl Lowered {
     fn new_bond(&mut self, bond: &Bond) {
         let name = bond.link.name;
         self.push(Action::AddLink { name, kind: NewLink::Bond(bond.options.clone()), mtu: bond.link.mtu, mac: bond.link.mac });
-        if let Some(on) = bond.link.ipv6 {
-            self.push(Action::Ipv6 { name, on });
-        }
+        sysctls(name, bond.link.ipv6, bond.link.autoconf).into_iter().for_each(|action| self.push(action));
         self.enslave(name, bond.slaves.iter().copied().collect());
         if bond.link.up {
             self.set(name, LinkChange { up: Some(true), ..LinkChange::default() });
@@ -165,9 +164,9 @@ impl Lowered {
     }
 
     fn new_vlan(&mut self, vlan: &Vlan) {
-        let Link { name, mtu, up, ipv6, mac } = vlan.link;
+        let Link { name, mtu, up, ipv6, autoconf, mac } = vlan.link;
         self.push(Action::AddLink { name, kind: NewLink::Vlan { device: vlan.device, tag: vlan.tag }, mtu, mac });
-        self.sysctls.extend(ipv6.map(|on| (self.step, Action::Ipv6 { name, on })));
+        self.sysctls.extend(sysctls(name, ipv6, autoconf).into_iter().map(|action| (self.step, action)));
         if up && self.joining.contains(&name) {
             self.fresh.insert(name);
         } else if up {
@@ -178,9 +177,9 @@ impl Lowered {
     /// The MTU is set on the bridge once it exists, not with its creation: only then does the
     /// kernel know it as somebody's wish (BROPT_MTU_SET_BY_USER) and not follow the ports.
     fn new_bridge(&mut self, bridge: &Bridge) {
-        let Link { name, mtu, up, ipv6, mac } = bridge.link;
+        let Link { name, mtu, up, ipv6, autoconf, mac } = bridge.link;
         self.push(Action::AddLink { name, kind: NewLink::Bridge(uncommon(&bridge.options)), mtu: None, mac });
-        self.sysctls.extend(ipv6.map(|on| (self.step, Action::Ipv6 { name, on })));
+        self.sysctls.extend(sysctls(name, ipv6, autoconf).into_iter().map(|action| (self.step, action)));
         self.ups.push((self.step, Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } }));
         for port in &bridge.ports {
             let up = self.fresh.contains(port).then_some(true);
@@ -225,6 +224,12 @@ impl Lowered {
             self.push(Action::AddRoute { device, route });
         }
     }
+}
+
+/// IPv6 comes on last, so that no advertisement is taken before it may not be.
+fn sysctls(name: DeviceName, ipv6: Option<bool>, autoconf: Option<bool>) -> Vec<Action> {
+    let autoconf = autoconf.map(|on| Action::Autoconf { name, on });
+    autoconf.into_iter().chain(ipv6.map(|on| Action::Ipv6 { name, on })).collect()
 }
 
 /// What a new bridge does not have by itself. Nothing more is sent: a kernel built without VLAN

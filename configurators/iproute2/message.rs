@@ -60,7 +60,7 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         Action::DelAddress { device, address } => Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0),
         Action::AddRoute { device, route } => Request::new(RouteNetlinkMessage::NewRoute(self::route(indexes.index(device)?, route)?), NLM_F_CREATE | NLM_F_EXCL),
         Action::DelRoute { device, route } => Request::new(RouteNetlinkMessage::DelRoute(self::route(indexes.index(device)?, route)?), 0),
-        Action::Ipv6 { .. } => return Ok(None),
+        Action::Ipv6 { .. } | Action::Autoconf { .. } => return Ok(None),
     }))
 }
 

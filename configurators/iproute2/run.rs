@@ -47,7 +47,7 @@ fn manner(action: &Action) -> Manner {
     match action {
         Action::DelLink { .. } => Manner::Links,
         Action::DelAddress { .. } | Action::DelRoute { .. } | Action::SetTap { .. } => Manner::Gone,
-        Action::Ipv6 { .. } => Manner::Sysctl,
+        Action::Ipv6 { .. } | Action::Autoconf { .. } => Manner::Sysctl,
         _ => Manner::Strict,
     }
 }
@@ -154,12 +154,17 @@ fn is_gone(error: &KernelError) -> bool {
 
 fn sysctls(actions: &[(usize, Action)]) -> Outcome {
     for (at, (_, action)) in actions.iter().enumerate() {
-        if let Action::Ipv6 { name, on } = action {
-            let path = format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6");
-            match fs::write(&path, if *on { "0" } else { "1" }) {
+        let (name, keys, value, off): (_, &[&str], _, _) = match action {
+            Action::Ipv6 { name, on } => (name, &["disable_ipv6"], if *on { "0" } else { "1" }, !on),
+            Action::Autoconf { name, on } => (name, &["accept_ra", "autoconf"], if *on { "1" } else { "0" }, !on),
+            _ => continue,
+        };
+        for key in keys {
+            let path = format!("/proc/sys/net/ipv6/conf/{name}/{key}");
+            match fs::write(&path, value) {
                 Ok(()) => {}
                 // Without the file IPv6 does not run on the device: MTU below 1280, or none at all.
-                Err(error) if error.kind() == ErrorKind::NotFound && !on => {}
+                Err(error) if error.kind() == ErrorKind::NotFound && off => {}
                 Err(source) => return Err((at, RunError::Sysctl { path, source })),
             }
         }

@@ -43,6 +43,7 @@ pub(crate) struct Link {
     master: Option<DeviceName>,
     /// None: the MTU is below what IPv6 needs.
     ipv6: Option<bool>,
+    autoconf: bool,
     addresses: Vec<Address>,
     routes: Vec<Route>,
 }
@@ -142,6 +143,7 @@ impl Host {
             master: link.master,
             group: 0,
             ipv6_disabled: link.ipv6.map(|on| !on),
+            ipv6_autoconf: link.ipv6.map(|_| link.autoconf),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
             aggregator: None,

@@ -44,6 +44,15 @@ impl Host {
                 Ok(())
             }
             Action::Ipv6 { name, on } => self.set_ipv6(*name, *on),
+            Action::Autoconf { name, on } => {
+                let link = self.get_mut(name)?;
+                match link.ipv6 {
+                    None if *on => return Err("No such file or directory".into()),
+                    None => {}
+                    Some(_) => link.autoconf = *on,
+                }
+                Ok(())
+            }
             Action::SetTap { name, mtu } => {
                 if let Some(link) = self.links.get_mut(name) {
                     link.mtu = mtu.get();
@@ -90,7 +99,7 @@ impl Host {
     pub(super) fn add(&mut self, name: DeviceName, kind: Kind, mtu: u32) {
         self.last_index += 1;
         let (index, mac) = (self.last_index, self.random_mac());
-        let link = Link { index, kind, mtu, up: false, mac, own: None, master: None, ipv6: (mtu >= 1280).then_some(true), addresses: Vec::new(), routes: Vec::new() };
+        let link = Link { index, kind, mtu, up: false, mac, own: None, master: None, ipv6: (mtu >= 1280).then_some(true), autoconf: true, addresses: Vec::new(), routes: Vec::new() };
         self.links.insert(name, link);
     }
 
@@ -226,6 +235,7 @@ impl Host {
             drop_ipv6(link);
         } else if link.ipv6.is_none() {
             link.ipv6 = Some(true);
+            link.autoconf = true;
         }
         // vlan_device_event: a VLAN never exceeds its base.
         for vlan in self.vlans_on(name) {

@@ -37,6 +37,7 @@ fn link(text: &str, kind: SeenKind) -> SeenLink {
         master: None,
         group: 0,
         ipv6_disabled: None,
+        ipv6_autoconf: None,
         addresses: Vec::new(),
         routes: Vec::new(),
         aggregator: None,

@@ -18,7 +18,7 @@ impl NetDevice for Bridge {
     fn same(&self, to: &Bridge) -> bool {
         self.ports == to.ports
             && self.link.same(&to.link)
-            && to.options.changes_from(&self.options).is_empty()
+            && to.options.met_by(&self.options)
             // A tap that is gone needs nothing.
             && self.guests.iter().all(|(tap, mtu)| to.guests.get(tap).is_none_or(|wanted| wanted == mtu))
     }

@@ -13,15 +13,20 @@
 //! * `hash_elasticity` is taken and ignored (since Linux 4.20).
 //! * The query intervals are moved into 100..=8640000, silently.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// Values for some or all of a bridge's settable options.
 ///
 /// A time is in centiseconds, a truth 0 or 1, a MAC address its 48 bits.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BridgeOptions {
-    values: BTreeMap<&'static str, u64>,
+    /// By place in [`ROWS`]. A host has thousands of these: no map, and one allocation each.
+    values: Vec<(u8, u64)>,
 }
 
 /// One option to be set, in a message of its own.
@@ -83,7 +88,7 @@ impl BridgeOptions {
         let (mut options, mut problems) = (BridgeOptions::default(), Vec::new());
         for word in text.split_whitespace() {
             match parse_word(word) {
-                Ok((row, value)) => drop(options.values.insert(row.name, value)),
+                Ok((row, value)) => options.put(row, value),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -92,40 +97,60 @@ impl BridgeOptions {
 
     /// Reads the attributes of `IFLA_INFO_DATA`, as a netlink dump has them.
     pub fn from_kernel<'a>(attributes: impl Iterator<Item = (u16, &'a [u8])>) -> BridgeOptions {
-        let attributes: BTreeMap<u16, &[u8]> = attributes.map(|(kind, bytes)| (kind & TYPE_MASK, bytes)).collect();
-        let value = |row: &'static Row| Some((row.name, row.kind.decode(attributes.get(&row.attribute)?)?));
-        BridgeOptions { values: settable().filter_map(value).collect() }
+        let mut values = Vec::with_capacity(ROWS.len());
+        for (kind, bytes) in attributes {
+            let rows = BY_ATTRIBUTE.get(usize::from(kind & TYPE_MASK)).into_iter().flatten();
+            values.extend(rows.filter_map(|place| Some((*place, ROWS[usize::from(*place)].kind.decode(bytes)?))));
+        }
+        values.sort_unstable_by_key(|(place, _)| *place);
+        values.dedup_by_key(|(place, _)| *place);
+        BridgeOptions { values }
+    }
+
+    fn at(&self, place: u8) -> Option<u64> {
+        let found = self.values.binary_search_by_key(&place, |(place, _)| *place).ok()?;
+        Some(self.values[found].1)
+    }
+
+    fn put(&mut self, row: &'static Row, value: u64) {
+        if let Some(place) = place_of(row.name) {
+            match self.values.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(found) => self.values[found].1 = value,
+                Err(gap) => self.values.insert(gap, (place, value)),
+            }
+        }
     }
 
     /// The value of an option that was named.
     pub fn get(&self, name: &str) -> Option<u64> {
-        self.values.get(name).copied()
+        self.at(place_of(name)?)
     }
 
     /// Names an option. A name that is no settable option is passed over.
     pub fn set(&mut self, name: &str, value: u64) {
         if let Some(row) = settable().find(|row| row.name == name) {
-            self.values.insert(row.name, row.kind.kept(value));
+            self.put(row, row.kind.kept(value));
         }
     }
 
     /// Takes over all that the other names.
     pub fn extend(&mut self, other: &BridgeOptions) {
-        self.values.extend(&other.values);
+        for (place, value) in &other.values {
+            self.put(&ROWS[usize::from(*place)], *value);
+        }
     }
 
     /// Sets to the kernel's default what the other names.
     pub fn reset(&mut self, other: &BridgeOptions) {
-        for name in other.values.keys() {
-            if let Some(value) = default_of(name) {
-                self.set(name, value);
-            }
+        for (place, _) in &other.values {
+            let row = &ROWS[usize::from(*place)];
+            self.put(row, row.default);
         }
     }
 
-    /// The names and values, by name.
+    /// The names and values, in the order of the kernel's attributes.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
-        self.values.iter().map(|(name, value)| (*name, *value))
+        self.values.iter().map(|(place, value)| (ROWS[usize::from(*place)].name, *value))
     }
 
     /// Whether nothing is named.
@@ -136,33 +161,41 @@ impl BridgeOptions {
     /// One spelling for all that mean the same: sorted by name, values as sysfs shows them.
     pub fn canonical(&self) -> String {
         let words = self.iter().filter_map(|(name, value)| Some(format!("{name}={}", row(name)?.kind.shown(value))));
-        words.collect::<Vec<_>>().join(" ")
+        let mut words: Vec<String> = words.collect();
+        words.sort();
+        words.join(" ")
     }
 
     /// What the kernel will hold once all of this is set: with STP on it moves the forward delay
     /// into its range.
     pub fn effective(&self) -> BridgeOptions {
         let mut options = self.clone();
-        if options.get("stp_state").is_some_and(|state| state != 0) {
-            options.values.entry("forward_delay").and_modify(|delay| *delay = (*delay).clamp(200, 3000));
+        if let (Some(1..), Some(delay)) = (options.get("stp_state"), options.get("forward_delay")) {
+            options.set("forward_delay", delay.clamp(200, 3000));
         }
         options
+    }
+
+    /// Whether a bridge that has `seen` is as we say. What we do not name may be anything.
+    pub fn met_by(&self, seen: &BridgeOptions) -> bool {
+        let same = |(place, value): &(u8, u64)| seen.at(*place).is_some_and(|had| same(ROWS[usize::from(*place)].name, had, *value));
+        self.values.iter().all(same) || self.changes_from(seen).is_empty()
     }
 
     /// What to set, one message after the other, on a bridge that has `seen`, to make it as we
     /// say. What we do not name stays as it is.
     pub fn changes_from(&self, seen: &BridgeOptions) -> Vec<BridgeChange> {
         let mut goal = self.clone();
-        if !goal.values.contains_key("stp_state") {
+        if let (None, Some(state)) = (goal.get("stp_state"), seen.get("stp_state")) {
             // It stays, and with it the rule for the forward delay.
-            goal.values.extend(seen.get("stp_state").map(|state| ("stp_state", state)));
+            goal.set("stp_state", state);
         }
         let wanted = goal.effective();
         let differs = |(name, value): &(&'static str, u64)| !seen.get(name).is_some_and(|had| same(name, had, *value));
         let mut changes: Vec<_> = wanted
             .iter()
             .filter(differs)
-            .filter(|(name, _)| self.values.contains_key(name))
+            .filter(|(name, _)| self.get(name).is_some())
             .filter_map(|(name, value)| {
                 let (attribute, bytes) = encode(name, value)?;
                 Some(BridgeChange { name, value, attribute, bytes })
@@ -428,6 +461,18 @@ fn row(name: &str) -> Option<&'static Row> {
     ROWS.iter().find(|row| row.name == name)
 }
 
+/// The place of a settable option in [`ROWS`].
+fn place_of(name: &str) -> Option<u8> {
+    ROWS.iter().position(|row| row.name == name && row.fixed.is_none()).and_then(|place| u8::try_from(place).ok())
+}
+
+/// The places of the settable options that travel in an attribute, by its number.
+static BY_ATTRIBUTE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+    let places = |number| ROWS.iter().enumerate().filter(move |(_, row)| usize::from(row.attribute) == number && row.fixed.is_none());
+    let most = ROWS.iter().map(|row| usize::from(row.attribute)).max().unwrap_or(0);
+    (0..=most).map(|number| places(number).filter_map(|(place, _)| u8::try_from(place).ok()).collect()).collect()
+});
+
 fn settable() -> impl Iterator<Item = &'static Row> {
     ROWS.iter().filter(|row| row.fixed.is_none())
 }
@@ -470,165 +515,4 @@ fn parse_number(text: &str) -> Option<u64> {
 
 fn did_you_mean(nearest: &Option<&'static str>) -> String {
     nearest.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> BridgeOptions {
-        BridgeOptions::parse(text).unwrap()
-    }
-
-    fn says(text: &str, sentences: &[&str]) {
-        let problems = BridgeOptions::parse(text).unwrap_err();
-        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), sentences, "{text}");
-    }
-
-    #[test]
-    fn all_spellings_of_one_wish_have_one_canonical_form() {
-        for (text, canonical) in [
-            ("", ""),
-            ("multicast_snooping=0 multicast_querier=1", "multicast_querier=1 multicast_snooping=0"),
-            ("multicast_querier=2", "multicast_querier=1"),
-            ("group_fwd_mask=8", "group_fwd_mask=0x8"),
-            ("priority=0x10", "priority=16"),
-            ("priority=010", "priority=8"),
-            ("vlan_protocol=34984", "vlan_protocol=0x88a8"),
-            ("group_addr=01:80:C2:00:00:0f", "group_addr=01:80:c2:00:00:0f"),
-            ("hello_time=100 hello_time=200", "hello_time=200"),
-            ("multicast_query_interval=1", "multicast_query_interval=100"),
-            ("multicast_startup_query_interval=9999999", "multicast_startup_query_interval=8640000"),
-            ("no_linklocal_learn=1", "no_linklocal_learn=1"),
-            ("stp_state=1 forward_delay=0", "forward_delay=0 stp_state=1"),
-        ] {
-            assert_eq!(parse(text).canonical(), canonical, "{text}");
-            assert_eq!(parse(canonical), parse(text), "{text}");
-        }
-    }
-
-    #[test]
-    fn every_problem_is_told_at_once() {
-        says(
-            "oops =1 multicast_snoping=0 what=1 bridge_id=1 gc_timer=1 root_port=1 flush=1 hello_time=99",
-            &[
-                "'oops' is not of the form name=value",
-                "'=1' is not of the form name=value",
-                "'multicast_snoping' is not a bridge option; did you mean 'multicast_snooping'?",
-                "'what' is not a bridge option",
-                "bridge option bridge_id cannot be set: it is made of the priority and the MAC address",
-                "bridge option gc_timer cannot be set: it tells when a timer will fire",
-                "bridge option root_port cannot be set: it tells what STP found",
-                "bridge option flush cannot be set: it forgets the learned addresses once, and keeps nothing",
-                "bridge option hello_time cannot be '99'; allowed: 100 to 1000 (centiseconds)",
-            ],
-        );
-    }
-
-    #[test]
-    fn values_are_taken_in_the_kernels_range() {
-        let edges: &[(&str, &[&str], &[&str])] = &[
-            ("forward_delay", &["0", "4294967295"], &["4294967296", "-1", "+1", "", "0x", "2s", "08"]),
-            ("hello_time", &["100", "1000"], &["99", "1001", "0"]),
-            ("max_age", &["600", "4000"], &["599", "4001"]),
-            ("priority", &["0", "65535"], &["65536"]),
-            ("group_fwd_mask", &["0x0", "8", "0xfff8"], &["1", "2", "4", "0x10000"]),
-            ("multicast_router", &["0", "2"], &["3"]),
-            ("default_pvid", &["0", "4094"], &["4095"]),
-            ("multicast_igmp_version", &["2", "3"], &["1", "4"]),
-            ("multicast_mld_version", &["1", "2"], &["0", "3"]),
-            ("vlan_stats_per_port", &["0", "1"], &["2"]),
-            ("stp_state", &["0", "1"], &["on", "256"]),
-            ("vlan_protocol", &["0x8100", "0x88a8"], &["0x9100", "8100"]),
-            ("group_addr", &["01:80:c2:00:00:00", "01:80:c2:00:00:04"], &["01:80:c2:00:00:01", "01:80:c2:00:00:10", "02:00:00:00:00:00", "0"]),
-        ];
-        for (name, good, bad) in edges {
-            let row = row(name).unwrap();
-            for value in *good {
-                assert_eq!(BridgeOptions::parse(&format!("{name}={value}")).err(), None, "{name}={value}");
-            }
-            for value in *bad {
-                let problem = BridgeOptionProblem::BadValue { name: row.name, value: (*value).to_owned(), allowed: row.allowed() };
-                assert_eq!(BridgeOptions::parse(&format!("{name}={value}")), Err(vec![problem]), "{name}={value}");
-            }
-        }
-    }
-
-    #[test]
-    fn what_is_encoded_is_what_a_dump_gives_back() {
-        for row in settable() {
-            let value = if row.range.1 == 255 { 1 } else { row.range.0.max(8) & row.range.1 };
-            let (attribute, bytes) = encode(row.name, value).unwrap();
-            let read = BridgeOptions::from_kernel([(attribute, &*bytes)].into_iter());
-            assert_eq!(read.get(row.name), Some(value), "{}", row.name);
-        }
-        assert_eq!(encode("vlan_protocol", 0x88a8), Some((8, vec![0x88, 0xa8])));
-        assert_eq!(encode("group_addr", 0x0180_c200_000f), Some((20, vec![1, 0x80, 0xc2, 0, 0, 15])));
-        assert_eq!(encode("no_linklocal_learn", 1).unwrap().1, [1u32.to_ne_bytes(), 1u32.to_ne_bytes()].concat());
-        assert_eq!(encode("bridge_id", 1), None);
-    }
-
-    #[test]
-    fn the_default_is_what_the_kernel_takes() {
-        for row in settable() {
-            let text = format!("{}={}", row.name, row.kind.shown(row.default));
-            assert_eq!(parse(&text).get(row.name), default_of(row.name), "{text}");
-        }
-        assert_eq!(default_of("forward_delay"), Some(1500));
-        assert_eq!(default_of("gc_timer"), None);
-    }
-
-    #[test]
-    fn a_tick_more_or_less_makes_no_difference() {
-        assert!(same("ageing_time", 30000, 29999));
-        assert!(!same("ageing_time", 30000, 29998));
-        assert!(!same("hash_max", 4096, 4095));
-        assert!(same("hash_elasticity", 4, 16));
-        assert!(same("stp_state", 1, 2));
-    }
-
-    /// `name=value` of each change.
-    fn road(seen: &str, wanted: &str) -> String {
-        let changes = parse(wanted).changes_from(&parse(seen));
-        changes.iter().map(|change| format!("{}={}", change.name, change.value)).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn the_forward_delay_is_set_while_stp_is_off() {
-        assert_eq!(road("stp_state=1 forward_delay=200", "stp_state=0 forward_delay=0"), "stp_state=0 forward_delay=0");
-        assert_eq!(road("stp_state=0 forward_delay=0", "stp_state=1 forward_delay=0"), "forward_delay=200 stp_state=1");
-        assert_eq!(road("stp_state=1 forward_delay=200", "stp_state=1 forward_delay=0"), "");
-        assert_eq!(road("stp_state=1 forward_delay=200", "forward_delay=0"), "");
-        assert_eq!(road("stp_state=0 forward_delay=1500", "forward_delay=0"), "forward_delay=0");
-        assert_eq!(road("stp_state=0 hash_max=4096", "hash_max=512 multicast_snooping=0"), "hash_max=512 multicast_snooping=0");
-    }
-
-    #[test]
-    fn what_was_named_before_returns_to_the_default() {
-        let mut options = parse("stp_state=0");
-        options.reset(&parse("priority=7 multicast_querier=1"));
-        options.extend(&parse("priority=9"));
-        assert_eq!(options.canonical(), "multicast_querier=0 priority=9 stp_state=0");
-    }
-
-    #[test]
-    fn the_report_has_the_keys_and_formats_of_the_sample() {
-        let id = [0x80, 0, 0xd6, 0xfe, 0x37, 0xcb, 0x25, 0xa4];
-        let mut dump: Vec<(u16, Vec<u8>)> = settable().map(|row| (row.attribute, row.kind.encode(row.default))).collect();
-        dump.extend(ROWS.iter().filter(|row| row.fixed.is_some()).map(|row| (row.attribute, vec![0; 8])));
-        dump.extend([(10, id.to_vec()), (11, id.to_vec()), (1, vec![0; 4]), (19, 29225u64.to_ne_bytes().to_vec()), (40, vec![])]);
-        let report = report(dump.iter().map(|(number, bytes)| (*number, &**bytes)));
-        let report: Vec<String> = report.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let sample = "ageing_time=30000 bridge_id=8000.d6fe37cb25a4 default_pvid=1 forward_delay=0 gc_timer=29225 \
-            group_addr=01:80:c2:00:00:00 group_fwd_mask=0x0 hash_elasticity=16 hash_max=4096 hello_time=200 hello_timer=0 \
-            max_age=2000 multicast_igmp_version=2 multicast_last_member_count=2 multicast_last_member_interval=100 \
-            multicast_membership_interval=26000 multicast_mld_version=1 multicast_querier=0 multicast_querier_interval=25500 \
-            multicast_query_interval=12500 multicast_query_response_interval=1000 multicast_query_use_ifaddr=0 \
-            multicast_router=1 multicast_snooping=1 multicast_startup_query_count=2 multicast_startup_query_interval=3125 \
-            multicast_stats_enabled=0 nf_call_arptables=0 nf_call_ip6tables=0 nf_call_iptables=0 no_linklocal_learn=0 \
-            priority=32768 root_id=8000.d6fe37cb25a4 root_path_cost=0 root_port=0 stp_state=0 tcn_timer=0 topology_change=0 \
-            topology_change_detected=0 topology_change_timer=0 vlan_filtering=0 vlan_protocol=0x8100 vlan_stats_enabled=0 \
-            vlan_stats_per_port=0";
-        assert_eq!(report.join(" "), sample);
-    }
 }

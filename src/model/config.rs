@@ -27,10 +27,34 @@ impl NetConfig {
         self.networks.iter().filter(move |(_, n)| n.base.is_some_and(|b| b.device() == base))
     }
 
+    /// Whether nothing is configured.
+    pub fn is_empty(&self) -> bool {
+        self.networks.is_empty() && self.bonds.is_empty()
+    }
+
+    /// The networks and bonds that are not as they were `before`.
+    pub fn changes_from(&self, before: &NetConfig) -> Vec<Changed> {
+        fn differing<'a, K: Ord + Clone, V: PartialEq>(now: &'a BTreeMap<K, V>, before: &'a BTreeMap<K, V>) -> impl Iterator<Item = K> + 'a {
+            let set = now.iter().filter(|(name, entity)| before.get(*name) != Some(*entity)).map(|(name, _)| name.clone());
+            set.chain(before.keys().filter(|name| !now.contains_key(*name)).cloned())
+        }
+        let networks = differing(&self.networks, &before.networks).map(Changed::Network);
+        networks.chain(differing(&self.bonds, &before.bonds).map(Changed::Bond)).collect()
+    }
+
     /// The owner of the host's default route.
     pub fn default_route(&self) -> Option<&NetworkName> {
         self.networks.iter().find(|(_, n)| n.default_route).map(|(name, _)| name)
     }
+}
+
+/// A network or bond that is new, different, or gone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// A network.
+    Network(NetworkName),
+    /// A bond.
+    Bond(DeviceName),
 }
 
 /// The device below a network.

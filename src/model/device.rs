@@ -23,6 +23,8 @@ pub struct Link {
     pub up: bool,
     /// Whether IPv6 runs on it (the sysctl `disable_ipv6` turned round); none: not ours to say.
     pub ipv6: Option<bool>,
+    /// Whether it takes IPv6 addresses and routes from router advertisements (`accept_ra`, `autoconf`).
+    pub autoconf: Option<bool>,
     /// Its hardware address; none: whatever the kernel gives it.
     pub mac: Option<Mac>,
 }
@@ -30,7 +32,7 @@ pub struct Link {
 impl Link {
     /// A link that is up.
     pub fn new(name: DeviceName, mtu: Mtu) -> Link {
-        Link { name, mtu: Some(mtu), up: true, ipv6: None, mac: None }
+        Link { name, mtu: Some(mtu), up: true, ipv6: None, autoconf: None, mac: None }
     }
 
     /// Whether nothing is to be done to get from `self` to `to`.
@@ -38,7 +40,7 @@ impl Link {
         fn meets<T: PartialEq>(from: &Option<T>, to: &Option<T>) -> bool {
             to.is_none() || from == to
         }
-        self.up == to.up && meets(&self.mtu, &to.mtu) && meets(&self.ipv6, &to.ipv6) && meets(&self.mac, &to.mac)
+        self.up == to.up && meets(&self.mtu, &to.mtu) && meets(&self.ipv6, &to.ipv6) && meets(&self.autoconf, &to.autoconf) && meets(&self.mac, &to.mac)
     }
 }
 

@@ -21,7 +21,19 @@ impl DeviceName {
 
     /// The default name of a VLAN device, `BASE.TAG`; an error when that is longer than 15 bytes.
     pub fn of_vlan(base: &DeviceName, tag: u16) -> Result<DeviceName, NameError> {
-        DeviceName::try_from(format!("{base}.{tag}").as_str())
+        let digits = tag.checked_ilog10().unwrap_or(0) as usize + 1;
+        let length = base.as_str().len() + 1 + digits;
+        if length > 15 {
+            return Err(NameError::TooLong { length });
+        }
+        let mut name = *base;
+        let mut rest = tag;
+        for place in (length - digits..length).rev() {
+            name.0[place] = b'0' + (rest % 10) as u8;
+            rest /= 10;
+        }
+        name.0[length - digits - 1] = b'.';
+        Ok(name)
     }
 
     /// The order in which slaves join a bond: `eth2` before `eth10`, as initscripts sort them, so
@@ -181,6 +193,15 @@ mod tests {
         assert!(NetworkName::try_from("storage.net with spaces").is_ok());
         assert_eq!(NetworkName::try_from("../x"), Err(NameError::Character { bad: '/' }));
         assert_eq!(NetworkName::try_from("a\0b"), Err(NameError::Character { bad: '\0' }));
+    }
+
+    #[test]
+    fn a_vlan_is_called_after_its_base_and_tag() {
+        let vlan = |base: &str, tag| DeviceName::of_vlan(&DeviceName::try_from(base).unwrap(), tag).map(|n| n.to_string());
+        assert_eq!(vlan("bond0", 0), Ok("bond0.0".to_owned()));
+        assert_eq!(vlan("eth1", 4094), Ok("eth1.4094".to_owned()));
+        assert_eq!(vlan("enp0s31f6u", 1000), Ok("enp0s31f6u.1000".to_owned()));
+        assert_eq!(vlan("enp0s31f6u1", 1000), Err(NameError::TooLong { length: 16 }));
     }
 
     #[test]

@@ -14,17 +14,42 @@ use crate::units::{Mac, Mtu, VlanTag};
 #[derive(Clone, Debug, Default)]
 pub struct NetInfo {
     links: BTreeMap<DeviceName, SeenLink>,
-    names: HashMap<u32, DeviceName>,
+    index: Index,
     /// Whether this kernel has IPv6 (`ipv6.disable=1` takes it away).
     pub has_ipv6: bool,
+}
+
+/// The same links by what else one asks for them.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    names: HashMap<u32, DeviceName>,
+    ports: HashMap<DeviceName, Vec<DeviceName>>,
+    vlans: HashMap<DeviceName, Vec<DeviceName>>,
+    tags: HashMap<(DeviceName, VlanTag), DeviceName>,
+}
+
+impl Index {
+    fn of(links: &BTreeMap<DeviceName, SeenLink>) -> Index {
+        let mut index = Index { names: HashMap::with_capacity(links.len()), ..Index::default() };
+        for link in links.values() {
+            index.names.insert(link.index, link.name);
+            if let Some(master) = link.master {
+                index.ports.entry(master).or_default().push(link.name);
+            }
+            if let SeenKind::Vlan { tag, device: Some(base) } = link.kind {
+                index.vlans.entry(base).or_default().push(link.name);
+                index.tags.insert((base, tag), link.name);
+            }
+        }
+        index
+    }
 }
 
 impl NetInfo {
     /// A host with these links.
     pub fn new(links: impl IntoIterator<Item = SeenLink>, has_ipv6: bool) -> NetInfo {
         let links: BTreeMap<_, _> = links.into_iter().map(|l| (l.name, l)).collect();
-        let names = links.values().map(|l| (l.index, l.name)).collect();
-        NetInfo { links, names, has_ipv6 }
+        NetInfo { index: Index::of(&links), links, has_ipv6 }
     }
 
     /// The link of that name.
@@ -34,7 +59,7 @@ impl NetInfo {
 
     /// The name of an interface index.
     pub fn name_of(&self, index: u32) -> Option<DeviceName> {
-        self.names.get(&index).copied()
+        self.index.names.get(&index).copied()
     }
 
     /// All links, by name.
@@ -42,33 +67,34 @@ impl NetInfo {
         self.links.values()
     }
 
-    /// The links that have this one as master.
+    /// The links that have this one as master, by name.
     pub fn ports_of(&self, master: DeviceName) -> impl Iterator<Item = &SeenLink> {
-        self.links.values().filter(move |l| l.master == Some(master))
+        self.named(self.index.ports.get(&master))
     }
 
-    /// The VLAN devices that stand on this link.
+    /// The VLAN devices that stand on this link, by name.
     pub fn vlans_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
-        self.links.values().filter(move |l| matches!(l.kind, SeenKind::Vlan { device, .. } if device == Some(base)))
+        self.named(self.index.vlans.get(&base))
+    }
+
+    fn named<'a>(&'a self, names: Option<&'a Vec<DeviceName>>) -> impl Iterator<Item = &'a SeenLink> {
+        names.into_iter().flatten().filter_map(|name| self.links.get(name))
     }
 
     /// The VLAN device with that tag on that link, whatever it is called.
     pub fn vlan(&self, base: DeviceName, tag: VlanTag) -> Option<&SeenLink> {
-        self.vlans_on(base).find(|l| matches!(l.kind, SeenKind::Vlan { tag: t, .. } if t == tag))
+        self.links.get(self.index.tags.get(&(base, tag))?)
     }
 
     /// This moment with some links looked at anew: `Some` replaces, `None` says it is gone.
     pub fn with(mut self, fresh: impl IntoIterator<Item = (DeviceName, Option<SeenLink>)>) -> NetInfo {
         for (name, link) in fresh {
-            if let Some(old) = self.links.remove(&name) {
-                self.names.remove(&old.index);
-            }
-            if let Some(link) = link {
-                self.names.insert(link.index, link.name);
-                self.links.insert(link.name, link);
+            match link {
+                Some(link) => drop(self.links.insert(name, link)),
+                None => drop(self.links.remove(&name)),
             }
         }
-        self
+        NetInfo { index: Index::of(&self.links), ..self }
     }
 }
 
@@ -99,6 +125,8 @@ pub struct SeenLink {
     pub group: u32,
     /// The sysctl `disable_ipv6`; none where IPv6 does not exist on the device (MTU below 1280).
     pub ipv6_disabled: Option<bool>,
+    /// The sysctls `accept_ra` and `autoconf`: whether one of them is on.
+    pub ipv6_autoconf: Option<bool>,
     /// Without IPv6's link-local ones, in the kernel's order.
     pub addresses: Vec<Address>,
     /// Unicast routes through it that the kernel did not make by itself.

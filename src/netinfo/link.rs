@@ -32,6 +32,9 @@ const IFLA_BOND_SLAVE_AD_AGGREGATOR_ID: u16 = 6;
 
 /// The place of `disable_ipv6` in `IFLA_INET6_CONF`: `DEVCONF_DISABLE_IPV6` of linux/ipv6.h.
 const DEVCONF_DISABLE_IPV6: usize = 26;
+/// The places of `accept_ra` and `autoconf`, likewise.
+const DEVCONF_ACCEPT_RA: usize = 3;
+const DEVCONF_AUTOCONF: usize = 5;
 
 /// A link whose neighbours have no names yet.
 pub(super) struct Half {
@@ -71,7 +74,7 @@ impl Half {
         }
         let (mut name, mut base, mut base_elsewhere) = (&[][..], None, false);
         let (mut mac, mut mtu, mut master, mut group) = (None, 0, None, 0);
-        let (mut operstate, mut ipv6_disabled) = (IF_OPER_UNKNOWN, None);
+        let (mut operstate, mut ipv6) = (IF_OPER_UNKNOWN, None);
         let mut info = Info::default();
         for (kind, value) in Attrs::after(payload, IFINFOMSG) {
             match kind {
@@ -84,7 +87,7 @@ impl Half {
                 libc::IFLA_OPERSTATE => operstate = attrs::u8(value)?,
                 libc::IFLA_LINKINFO => info = Info::read(value),
                 libc::IFLA_GROUP => group = attrs::u32(value)?,
-                libc::IFLA_AF_SPEC => ipv6_disabled = ipv6_disabled_in(value),
+                libc::IFLA_AF_SPEC => ipv6 = ipv6_in(value),
                 _ => {}
             }
         }
@@ -112,7 +115,8 @@ impl Half {
             permanent_mac: slave.map(|own| own.mac.or(mac).unwrap_or(Mac([0; 6]))),
             master: None,
             group,
-            ipv6_disabled,
+            ipv6_disabled: ipv6.map(|(disabled, _)| disabled),
+            ipv6_autoconf: ipv6.map(|(_, autoconf)| autoconf),
             addresses: Vec::new(),
             routes: Vec::new(),
             aggregator: slave.and_then(|own| own.aggregator),
@@ -252,11 +256,12 @@ impl<'a> Info<'a> {
     }
 }
 
-fn ipv6_disabled_in(af_spec: &[u8]) -> Option<bool> {
+/// `disable_ipv6`, and whether router advertisements are heeded.
+fn ipv6_in(af_spec: &[u8]) -> Option<(bool, bool)> {
     let inet6 = attrs::find(Attrs::new(af_spec), libc::AF_INET6 as u16)?;
     let conf = attrs::find(Attrs::new(inet6), IFLA_INET6_CONF)?;
-    let disabled = attrs::i32(conf.get(DEVCONF_DISABLE_IPV6 * 4..)?)?;
-    Some(disabled != 0)
+    let set = |place: usize| attrs::i32(conf.get(place * 4..)?).map(|value| value != 0);
+    Some((set(DEVCONF_DISABLE_IPV6)?, set(DEVCONF_ACCEPT_RA)? || set(DEVCONF_AUTOCONF)?))
 }
 
 fn mac_of(value: &[u8]) -> Option<Mac> {

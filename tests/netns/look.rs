@@ -118,7 +118,7 @@ impl Look {
     /// `10.0.0.254 red` for each default route of the main table.
     pub fn default_routes(&self) -> Vec<String> {
         let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
-        self.routes.iter().filter(|r| r["dst"] == "default" && !r["table"].is_string()).map(|r| format!("{} {}", text(&r["gateway"]), text(&r["dev"]))).collect()
+        self.routes.iter().filter(|r| r["dst"] == "default" && r["table"] == "main").map(|r| format!("{} {}", text(&r["gateway"]), text(&r["dev"]))).collect()
     }
 
     /// IPv6 is off: by the sysctl, and no address came before it was.
@@ -139,8 +139,13 @@ impl Look {
             let mut link = link.clone();
             let addresses = link["addr_info"].take();
             let name = link["ifname"].as_str().unwrap().to_owned();
+            if link["linkinfo"]["info_data"]["mode"].as_str().is_some_and(|mode| mode != "802.3ad") {
+                // It cannot be set in other modes, and sleeps.
+                link["linkinfo"]["info_data"].as_object_mut().unwrap().remove("ad_lacp_rate");
+            }
             steady(&mut link);
-            let _ = writeln!(out, "{name} {link} disable_ipv6 {}", disable_ipv6(&name));
+            flat(&name, &link, &mut out);
+            let _ = writeln!(out, "{name} disable_ipv6 {}", disable_ipv6(&name));
             for address in addresses.as_array().into_iter().flatten().filter(|a| a["scope"] != "link" && a["local"].is_string()) {
                 let mut address = address.clone();
                 steady(&mut address);
@@ -164,13 +169,28 @@ fn steady(value: &mut Value) {
     if let Some(flags) = map.get_mut("flags").and_then(Value::as_array_mut) {
         flags.retain(|flag| flag == "UP");
     }
-    map.retain(|key, _| !["timer", "operstate", "tentative", "dadfailed", "topology", "root_", "life_time", "state", "ad_info", "promiscuity", "mii_status", "link_failure", "fdb_n_learned", "message_age"].iter().any(|w| key.contains(w)) || key == "stp_state");
+    map.retain(|key, _| !["timer", "operstate", "tentative", "dadfailed", "topology", "root_", "life_time", "state", "ad_info", "promiscuity", "allmulti", "mii_status", "link_failure", "fdb_n_learned", "message_age", "active_slave"].iter().any(|w| key.contains(w)) || key == "stp_state" || key == "all_slaves_active");
     map.values_mut().for_each(steady);
+}
+
+/// A line for each value within.
+fn flat(path: &str, value: &Value, out: &mut String) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| flat(&format!("{path} {key}"), value, out)),
+        other => {
+            let _ = writeln!(out, "{path} {other}");
+        }
+    }
 }
 
 /// The sysctl; "-" where IPv6 does not run on the device.
 pub fn disable_ipv6(name: &str) -> String {
     std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6")).map_or("-".to_owned(), |text| text.trim().to_owned())
+}
+
+/// The same without the numbers of devices, which are the kernel's to give.
+pub fn without_indexes(text: &str) -> String {
+    text.lines().filter(|line| !line.contains(" ifindex ")).collect::<Vec<_>>().join("\n")
 }
 
 /// The two moments are the same.

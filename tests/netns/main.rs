@@ -4,13 +4,13 @@
 //! What needs bridges and veth only is in `here`, and runs on the kernel at hand; the rest is in
 //! `full`, for a kernel with every kind of link. How to run them: `cargo xtask test`.
 
-#![allow(clippy::unwrap_used)] // in a test a panic is the report
+// In a test a panic is the report, and nobody is outside to reach anything.
+#![allow(clippy::unwrap_used, unreachable_pub)]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod lab;
 mod look;
-mod tool;
 mod walk;
 
 mod full;

@@ -3,4 +3,10 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod edits;
+mod engine;
 mod laws;
+mod older;
+mod refusals;
+mod requests;
+mod world;

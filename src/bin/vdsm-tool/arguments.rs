@@ -10,7 +10,7 @@ use vdsm_net::rpc;
 
 /// Asks the network daemon of this host for something.
 #[derive(Debug, Parser)]
-#[command(name = "vdsm-tool", version, about, after_help = AFTER_HELP)]
+#[command(name = "vdsm-tool", version, after_help = AFTER_HELP)]
 pub(crate) struct Arguments {
     /// Where the daemon's socket is written down [default: /etc/vdsm/vdsm.conf, which may be missing]
     #[arg(long, global = true, value_name = "FILE")]
@@ -34,7 +34,7 @@ Examples:
 
 Exit codes:
   0  done, or nothing was to be done
-  1  failed; what had been begun is not left behind
+  1  failed
   2  the command line is wrong
   3  refused: the request is wrong, and nothing was touched
   4  failed, and the networks are as they were before

@@ -13,7 +13,7 @@ use vdsm_model::request::{Request, UnknownKeys};
 use vdsm_net::rpc;
 
 /// What a file asks for, as the daemon's methods take it.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(crate) struct Document {
     /// Networks by name.
     networks: Value,
@@ -37,7 +37,7 @@ pub(crate) enum InputError {
     UnknownKeys { file: String, problems: Vec<Problem> },
 }
 
-/// The nets a person would name themselves have a minute.
+/// Seconds a person has to find the Enter key; the engine's 4 are for a program.
 const PATIENCE: u64 = 60;
 
 /// Whose word it is that the host can still be reached.
@@ -163,4 +163,185 @@ fn yaml_value(text: &str) -> Result<Value, String> {
         reject_unsupported_tags: true,
     };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| format!("this is not YAML: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str, language: Language) -> Result<Document, InputError> {
+        Document::read(text, language, "f")
+    }
+
+    fn sound(text: &str, language: Language) -> Value {
+        read(text, language).expect(text).into_params(Confirmation::AsTheFileSays)
+    }
+
+    fn refusal(text: &str, language: Language) -> String {
+        match read(text, language).and_then(|document| document.without_unknown_keys(Path::new("f"))) {
+            Err(InputError::UnknownKeys { problems, .. }) => problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"),
+            Err(error) => error.to_string(),
+            Ok(document) => panic!("{document:?}"),
+        }
+    }
+
+    const YAML: &str = "\
+networks:
+  red: {nic: eth0, vlan: 0xa, STP: no, bridged: true, ipaddr: 192.0.2.7, netmask: 255.255.255.0, ipv6addr: 2001:db8::1/64}
+  10:
+    bonding: bond0
+    nameservers: [192.0.2.1, ::1]
+    remove: \"true\"
+bondings:
+  bond0:
+    nics: [eth1, eth2]
+    options: mode=4 miimon=100
+    hwaddr: 52:54:00:12:34:56
+options:
+";
+
+    #[test]
+    fn yaml_and_json_say_the_same() {
+        let json = json!({
+            "networks": {
+                "red": {
+                    "nic": "eth0", "vlan": 10, "STP": "no", "bridged": true,
+                    "ipaddr": "192.0.2.7", "netmask": "255.255.255.0", "ipv6addr": "2001:db8::1/64",
+                },
+                "10": {"bonding": "bond0", "nameservers": ["192.0.2.1", "::1"], "remove": "true"},
+            },
+            "bondings": {"bond0": {"nics": ["eth1", "eth2"], "options": "mode=4 miimon=100", "hwaddr": "52:54:00:12:34:56"}},
+            "options": null,
+        });
+        let params = sound(YAML, Language::Yaml);
+        assert_eq!(params, sound(&json.to_string(), Language::Json));
+        assert_eq!(params["networks"], json["networks"]);
+        assert_eq!(params["bondings"], json["bondings"]);
+        assert_eq!(sound(&json.to_string(), Language::Yaml), params, "YAML holds JSON");
+        // Eight or ten? A fraction is neither, and the daemon refuses it.
+        let octal = sound("networks: {red: {vlan: 010}}", Language::Yaml);
+        assert_eq!(octal["networks"]["red"]["vlan"].as_i64(), None);
+    }
+
+    #[test]
+    fn the_name_tells_the_language_or_else_the_first_letter() {
+        for (path, text, language) in [
+            ("-", " \n{}", Language::Json),
+            ("-", "networks: {}", Language::Yaml),
+            ("wish", "{", Language::Json),
+            ("wish.yaml", "{}", Language::Yaml),
+            ("wish.yml", "{}", Language::Yaml),
+            ("wish.json", "networks: {}", Language::Json),
+            ("wish.txt", "", Language::Yaml),
+        ] {
+            assert_eq!(Language::of(Path::new(path), text), language, "{path} {text:?}");
+        }
+    }
+
+    #[test]
+    fn nobody_has_to_confirm_unless_the_file_says_so() {
+        for (options, check) in [
+            ("", json!(false)),
+            ("options: {}", json!(false)),
+            ("options: {connectivityCheck: }", json!(false)),
+            ("options: {connectivityCheck: \"\"}", json!(false)),
+            ("options: {connectivityCheck: true}", json!(true)),
+            ("options: {connectivityCheck: \"true\"}", json!("true")),
+            ("options: {connectivityCheck: 0}", json!(0)),
+        ] {
+            let params = sound(&format!("networks: {{}}\n{options}"), Language::Yaml);
+            assert_eq!(params["options"]["connectivityCheck"], check, "{options}");
+        }
+        let odd = sound("options: [1]", Language::Yaml);
+        assert_eq!(odd["options"], json!([1]), "for the daemon to refuse");
+    }
+
+    #[test]
+    fn a_person_who_wants_to_confirm_is_waited_for() {
+        for (options, timeout) in [("{connectivityCheck: false, commitOnSuccess: true}", json!(60)), ("{connectivityTimeout: 9}", json!(9))] {
+            let document = read(&format!("options: {options}"), Language::Yaml).unwrap();
+            let params = document.into_params(Confirmation::Person);
+            assert_eq!(params["options"]["connectivityCheck"], json!(true), "{options}");
+            assert_eq!(params["options"]["connectivityTimeout"], timeout, "{options}");
+        }
+    }
+
+    #[test]
+    fn a_key_twice_is_refused() {
+        let json = r#"{"networks": {"red": {"nic": "a"}, "red": {"nic": "b"}}}"#;
+        assert_eq!(refusal(json, Language::Json), r#"f: duplicate key "red" in "networks""#);
+        for yaml in [json, "networks:\n  red: {nic: a}\n  red: {nic: b}\n", "networks: {}\nnetworks: {}\n"] {
+            let told = refusal(yaml, Language::Yaml);
+            assert!(told.contains("duplicate"), "{told}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_are_refused_all_at_once() {
+        let told = refusal(
+            "networks: {red: {nci: eth0, vlan: 1}, blue: {remove: true, xyzzy: 1}}\nbondings: {bond0: {nics: [a], optoins: x}}\noptions: {commitOnSucess: 1}",
+            Language::Yaml,
+        );
+        let wanted = [
+            "network 'blue': the key 'xyzzy' is unknown",
+            "network 'red': the key 'nci' is unknown; the nearest known key is 'nic'",
+            "bond 'bond0': the key 'optoins' is unknown; the nearest known key is 'options'",
+            "options: the key 'commitOnSucess' is unknown; the nearest known key is 'commitOnSuccess'",
+        ];
+        let (mut told, mut wanted) = (told.lines().collect::<Vec<_>>(), wanted.to_vec());
+        told.sort();
+        wanted.sort();
+        assert_eq!(told, wanted);
+    }
+
+    #[test]
+    fn other_problems_are_the_daemons() {
+        let document = read("networks: {red: {nic: 7, vlan: 99999}}", Language::Yaml).unwrap();
+        document.without_unknown_keys(Path::new("f")).expect("nothing unknown");
+    }
+
+    #[test]
+    fn a_misspelt_part_is_no_empty_one() {
+        let told = refusal("network: {}\nbonds: {}", Language::Yaml);
+        let wanted = ["request: the key 'network' is unknown; the nearest known key is 'networks'", "request: the key 'bonds' is unknown"];
+        assert_eq!(told.lines().collect::<Vec<_>>(), wanted);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused() {
+        for (text, language, wanted) in [
+            ("", Language::Yaml, "f: it must be a map with networks, bondings, options"),
+            ("# nothing\n", Language::Yaml, "f: it must be a map with"),
+            ("just words", Language::Yaml, "f: it must be a map with"),
+            ("[]", Language::Json, "f: it must be a map with"),
+            ("", Language::Json, "f: this is not JSON: EOF"),
+            ("{} {}", Language::Json, "f: this is not JSON: trailing characters"),
+            ("networks: {", Language::Yaml, "f: this is not YAML"),
+            ("networks: {}\n---\nnetworks: {}\n", Language::Yaml, "f: this is not YAML"),
+            ("networks: {red: {vlan: !tag 1}}", Language::Yaml, "f: this is not YAML"),
+            ("networks: {red: {mtu: .nan}}", Language::Yaml, "f: this is not YAML"),
+        ] {
+            let told = refusal(text, language);
+            assert!(told.starts_with(wanted), "{text:?}: {told}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_grows_without_end_when_read_is_refused() {
+        let doublings: String = (1..30).map(|i| format!("  a{i}: &a{i} [*a{0}, *a{0}]\n", i - 1)).collect();
+        let told = refusal(&format!("networks:\n  a0: &a0 [x]\n{doublings}"), Language::Yaml);
+        assert!(told.starts_with("f: this is not YAML"), "{told}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("wish");
+        let told = |path: &Path| Document::load(path).expect_err("unreadable").to_string();
+        assert_eq!(told(&path), format!("cannot read {}", path.display()));
+        std::fs::write(&path, b"\xff").unwrap();
+        assert_eq!(told(&path), format!("cannot read {}", path.display()));
+        std::fs::write(&path, "options: {}").unwrap();
+        Document::load(&path).expect("sound");
+    }
 }

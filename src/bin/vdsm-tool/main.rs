@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 
 use arguments::{Arguments, Command};
 use daemon::Daemon;
-use outcome::{Answer, Exit, Outcome, report};
+use outcome::{Answer, Outcome, report};
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();

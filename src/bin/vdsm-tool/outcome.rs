@@ -2,7 +2,6 @@
 //!
 //! The numbers are promised in `--help`. Which words there are for an answer is in `words`.
 
-use std::error::Error;
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
@@ -12,6 +11,7 @@ use vdsm_net::api::NOT_ALLOWED;
 use vdsm_net::client::ClientError;
 use vdsm_net::conf::ConfError;
 use vdsm_net::rpc::RpcError;
+use vdsm_net::transaction::chain;
 
 use crate::input::InputError;
 use crate::words::{self, plain};
@@ -142,12 +142,6 @@ fn refused(message: &str, problems: Vec<Value>) -> Value {
     json!({ "code": Code::BadParams as i64, "message": message, "data": data })
 }
 
-/// An error with all that is behind it, in one line.
-fn chain(error: &dyn Error) -> String {
-    let sources = std::iter::successors(error.source(), |error| error.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
-}
-
 /// What is left to say, and how to end.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Told {
@@ -184,3 +178,6 @@ pub(crate) fn report(outcome: &Outcome, as_json: bool, out: &mut dyn Write) -> T
     }
     told
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,5 +37,5 @@ fn asking(params: Value, reach: impl Fn() -> Result<Daemon, Failure>) -> Result<
     let (mut caller, mut confirmer) = (reach()?, reach()?.silent());
     caller.ask_on(screen);
     confirm::forward(keys, move || confirmer.call("Host.confirmConnectivity", Value::Null).is_ok());
-    caller.call(SETUP, params)
+    Ok(caller.call(SETUP, params)?)
 }

@@ -122,3 +122,81 @@ pub(crate) fn plain(text: &str) -> String {
     }
     plain
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_plan_shows_each_step_with_its_commands() {
+        let answer = json!({
+            "text": "create vlan eth0.5: tag 5 on eth0, up\nchange nic eth0: mtu 1500 -> 9000  [interrupts: it goes down]\n",
+            "plan": [
+                {"step": "create", "interrupts": null, "commands": ["ip link add a", "ip link set a up"]},
+                {"step": "change", "interrupts": "it goes down", "commands": ["ip link set eth0 mtu 9000"]},
+            ],
+            "warnings": ["w"],
+        });
+        let wanted = "\x20 create vlan eth0.5: tag 5 on eth0, up
+      ip link add a
+      ip link set a up
+! change nic eth0: mtu 1500 -> 9000  [interrupts: it goes down]
+      ip link set eth0 mtu 9000
+2 steps; 1 interrupts traffic (!)
+";
+        assert_eq!(plan(&answer), wanted);
+        assert_eq!(warnings(&answer), ["w"]);
+        let mut other = answer;
+        other["text"] = json!("several\nlines\nhere\n");
+        assert!(plan(&other).starts_with("several\nlines\nhere\n      ip link add a\n"));
+        let nothing = json!({"text": "nothing to do\n", "plan": [], "warnings": []});
+        assert_eq!(plan(&nothing), "nothing to do\n");
+        assert_eq!(plan(&json!({"text": "one\n", "plan": [{"interrupts": null}]})), "  one\n1 step, none of them interrupts traffic\n");
+    }
+
+    #[test]
+    fn a_change_is_told_in_one_line() {
+        for (answer, wanted) in [
+            (json!({"changed": false, "steps": 0}), "nothing to do: the host is like this already\n"),
+            (json!({"changed": true, "steps": 1}), "done in one step\n"),
+            (json!({"changed": true, "steps": 7}), "done in 7 steps\n"),
+            (json!({}), "done\n"),
+            (json!(null), "done\n"),
+        ] {
+            assert_eq!(done(&answer), wanted, "{answer}");
+        }
+    }
+
+    #[test]
+    fn a_restore_tells_what_was_left_out() {
+        let skipped = json!([{"name": "red", "reason": "its nic eth7 is missing"}, {"name": 3}]);
+        let answer = json!({"restored": true, "note": "", "skipped": skipped, "failed": []});
+        assert_eq!(restored(&answer), "the networks are restored\nskipped red: its nic eth7 is missing\n");
+        let before = json!({"restored": false, "note": "they were already", "skipped": []});
+        assert_eq!(restored(&before), "nothing was restored: they were already\n");
+    }
+
+    fn failed(data: Value) -> Vec<String> {
+        error(&RpcError { code: 29, message: "it failed".to_owned(), data: Some(data) })
+    }
+
+    #[test]
+    fn an_error_has_a_line_for_each_problem_and_each_command_left() {
+        assert_eq!(error(&RpcError::new(-32601, "no such method")), ["error: no such method (code -32601)"]);
+        assert_eq!(failed(json!({"problems": []})), ["error: it failed (code 29)"]);
+        let problems = json!([{"code": 25, "message": "one"}, {"code": 21, "message": "two\nlines\n"}]);
+        assert_eq!(failed(json!({"problems": problems, "rolled_back": null, "leftover": []})), ["error: one (code 25)", "error: two\n    lines (code 21)"]);
+        assert_eq!(failed(json!({"rolled_back": true})), ["error: it failed (code 29)", "The networks are as they were before."]);
+        let stuck = failed(json!({"rolled_back": false, "leftover": ["ip link del a", "ip link del b"]}));
+        assert_eq!(stuck[1..], ["The way back failed, too. Left to do by hand:", "  ip link del a", "  ip link del b"]);
+        let restore = failed(json!({"failed": [{"name": "red", "reason": "no"}], "skipped": [{"name": "blue", "reason": "gone"}]}));
+        assert_eq!(restore, ["error: not restored: red: no", "skipped blue: gone"]);
+    }
+
+    #[test]
+    fn no_text_moves_the_cursor() {
+        assert_eq!(plain("a\x1b[2J\rb\tc\u{9b}ü\n"), "a\\u{1b}[2J\\rb\\tc\\u{9b}ü");
+    }
+}

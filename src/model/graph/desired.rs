@@ -4,6 +4,7 @@
 //! Devices the request does not touch are wished for exactly as they are, drifted or not.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
@@ -118,8 +119,8 @@ impl<'a> Builder<'a> {
                     problems.push(Problem::BridgeInUse { network, ports });
                 }
             }
-            self.graph.remove(name);
         }
+        self.graph.remove_all(&self.going);
     }
 
     fn put_what_comes(&mut self) {
@@ -146,7 +147,9 @@ impl<'a> Builder<'a> {
 
     fn link(&self, name: DeviceName, mtu: Mtu, ipv6: Option<bool>) -> Link {
         // A kernel without IPv6 has no such sysctl.
-        Link { ipv6: ipv6.filter(|_| self.seen.has_ipv6), ..Link::new(name, mtu) }
+        let ipv6 = ipv6.filter(|_| self.seen.has_ipv6);
+        // An address of ours is static: what routers advertise is not to come beside it.
+        Link { ipv6, autoconf: (ipv6 == Some(true)).then_some(false), ..Link::new(name, mtu) }
     }
 
     /// A nic that touched networks stand on, or stood on.
@@ -188,8 +191,23 @@ impl<'a> Builder<'a> {
             self.put_slave(*slave, mtu);
         }
         self.leave_masters(name);
+        if touched {
+            self.let_addresses_follow(name);
+        }
         self.graph.insert(Device::Bond(Bond { link, slaves, options }));
         self.graph.set_ip(name, ip);
+    }
+
+    /// What stands on a bond inherits its hardware address, which changes with its slaves: to keep
+    /// the old one would be to keep that of a nic which may be elsewhere by now.
+    fn let_addresses_follow(&mut self, bond: DeviceName) {
+        let vlans: Vec<DeviceName> = self.seen.vlans_on(bond).map(|l| l.name).collect();
+        let bridges: Vec<DeviceName> = vlans.iter().filter_map(|vlan| self.seen.link(vlan)?.master).collect();
+        for name in vlans.into_iter().chain(bridges) {
+            if let Some(device) = self.graph.device_mut(&name) {
+                device.link_mut().mac = None;
+            }
+        }
     }
 
     /// A slave has its bond's MTU and nothing at layer three.
@@ -249,13 +267,11 @@ impl<'a> Builder<'a> {
 
     /// What the network names, and the kernel's default for what it named before.
     fn bridge_options(&self, name: &NetworkName, net: &NetworkConfig) -> BridgeOptions {
-        let mut options = BridgeOptions::default();
-        options.set("stp_state", u64::from(net.stp));
-        // The original always writes DELAY=0; with the spanning tree protocol on, the kernel makes
-        // two seconds of it (BR_MIN_FORWARD_DELAY).
-        options.set("forward_delay", if net.stp { 200 } else { 0 });
+        let base = &BASE_OPTIONS[usize::from(net.stp)];
+        let mut options = base.clone();
         if let Some(former) = self.running.networks.get(name) {
             options.reset(&former.bridge_options);
+            options.extend(base);
         }
         options.extend(&net.bridge_options);
         options
@@ -322,15 +338,34 @@ impl<'a> Builder<'a> {
         self.merged.config.bonds.iter().find(|(_, b)| b.nics.contains(&nic)).map(|(name, _)| *name)
     }
 
-    /// A device has one master: it leaves whichever had it.
+    /// A device has one master: it leaves whichever had it, but for the bridge of a network that
+    /// the request does not touch.
     fn leave_masters(&mut self, port: DeviceName) {
-        if let Some(master) = self.graph.master_of(&port)
-            && let Some(ports) = self.graph.device_mut(&master).and_then(Device::ports_mut)
-        {
+        let (merged, seen) = (self.merged, self.seen);
+        let Some(master) = seen.link(&port).and_then(|l| l.master) else { return };
+        let untouched = |name: &NetworkName| merged.config.networks.get(name).filter(|_| !merged.networks.contains(name));
+        let stays = NetworkName::try_from(master.as_str()).is_ok_and(|name| untouched(&name).is_some_and(|net| net.bridged && southbound_of(net, seen) == Some(port)));
+        let Some(device) = self.graph.device_mut(&master) else { return };
+        if stays {
+            // Where the port's address changes, the kernel lets the bridge follow.
+            device.link_mut().mac = None;
+        } else if let Some(ports) = device.ports_mut() {
             ports.remove(&port);
         }
     }
 }
+
+/// What every bridge of ours is told, without and with the spanning tree protocol. The original
+/// always writes DELAY=0; with the protocol on, the kernel makes two seconds of it
+/// (BR_MIN_FORWARD_DELAY).
+static BASE_OPTIONS: LazyLock<[BridgeOptions; 2]> = LazyLock::new(|| {
+    [(0, 0), (1, 200)].map(|(stp, delay)| {
+        let mut options = BridgeOptions::default();
+        options.set("stp_state", stp);
+        options.set("forward_delay", delay);
+        options
+    })
+});
 
 /// What a static network has at layer three.
 fn ip_of(net: &NetworkConfig) -> IpConfig {

@@ -8,7 +8,7 @@ mod merge;
 mod scope;
 mod sharing;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use desired::{Desired, Judge};
 pub use scope::Scope;
@@ -73,13 +73,24 @@ impl Graph {
         self.devices.insert(device.name(), device);
     }
 
-    /// Takes a device out, and whatever refers to it as a port.
+    /// Takes a device out; a master's ports may still name it.
     pub fn remove(&mut self, name: &DeviceName) {
         self.devices.remove(name);
         self.ip.remove(name);
+    }
+
+    /// Takes devices out, and out of their masters.
+    pub fn remove_all(&mut self, names: &BTreeSet<DeviceName>) {
+        names.iter().for_each(|name| self.remove(name));
         for ports in self.devices.values_mut().filter_map(Device::ports_mut) {
-            ports.remove(name);
+            ports.retain(|port| !names.contains(port));
         }
+    }
+
+    /// The master of every device that has one.
+    pub fn masters(&self) -> BTreeMap<DeviceName, DeviceName> {
+        let pairs = |master: &Device| master.ports().into_iter().flatten().map(|port| (*port, master.name())).collect::<Vec<_>>();
+        self.devices.values().flat_map(pairs).collect()
     }
 
     /// What a device has at layer three; none: not ours to say.
@@ -132,9 +143,9 @@ impl Graph {
         let mut at = 0;
         while let Some(gone) = missing.get(at).copied() {
             missing.extend(self.devices.values().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
-            self.remove(&gone);
             at += 1;
         }
+        self.remove_all(&missing.iter().copied().collect());
         (self, missing)
     }
 }
@@ -148,6 +159,7 @@ fn seen_device(link: &SeenLink) -> Option<Device> {
         up: link.up,
         // Where the kernel has taken IPv6 away (MTU below 1280) it does not run.
         ipv6: Some(link.ipv6_disabled == Some(false)),
+        autoconf: link.ipv6_autoconf,
         // A slave wears its bond's address; its own comes back with its release.
         mac: link.mac.filter(|_| !slave),
     };

@@ -77,8 +77,10 @@ fn nics_used_twice(merged: &Merged, problems: &mut Vec<Problem>) {
             }
         }
     }
+    // Only a VLAN's name has a dot in it: without such a slave none needs to be spelled.
+    let dotted = users.keys().any(|slave| slave.as_str().contains('.'));
     for (name, net) in &merged.config.networks {
-        let vlan = net.base.zip(net.vlan).and_then(|(b, tag)| DeviceName::of_vlan(&b.device(), tag.get()).ok());
+        let vlan = net.base.zip(net.vlan).filter(|_| dotted).and_then(|(b, tag)| DeviceName::of_vlan(&b.device(), tag.get()).ok());
         for device in net.base.map(Base::device).into_iter().chain(vlan) {
             if let Some(slaves) = users.get_mut(&device) {
                 slaves.push(format!("network {name}"));

@@ -25,7 +25,10 @@ use crate::name::DeviceName;
 use crate::units::Mtu;
 
 pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
-    let mut planner = Planner { now: from.clone(), to, going: going(from, to), steps: Vec::new() };
+    if arrived(from, to) {
+        return Vec::new();
+    }
+    let mut planner = Planner { now: from.clone(), to, going: going(from, to), joining: joining(from, to), steps: Vec::new() };
     planner.withdraw();
     planner.release();
     planner.tear_down();
@@ -35,12 +38,37 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.steps
 }
 
+/// Whether there is nothing to do: the usual case of a verification.
+fn arrived(from: &Graph, to: &Graph) -> bool {
+    let none = IpConfig::default();
+    to.devices().all(|device| from.device(&device.name()).is_some_and(|now| now.same(device)))
+        && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
+        && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
+}
+
 struct Planner<'a> {
     /// The host as it is after the steps so far.
     now: Graph,
     to: &'a Graph,
     going: BTreeSet<DeviceName>,
+    /// Devices that join a bond.
+    joining: BTreeSet<DeviceName>,
     steps: Vec<Step>,
+}
+
+/// Slaves that a bond does not have yet, or will lose on the way.
+fn joining(from: &Graph, to: &Graph) -> BTreeSet<DeviceName> {
+    let bonds = to.devices().filter_map(|d| if let Device::Bond(bond) = d { Some(bond) } else { None });
+    let fresh = |to: &Bond| match from.device(&to.link.name) {
+        Some(Device::Bond(from)) if !loses_all(from, to) => to.slaves.difference(&from.slaves).copied().collect(),
+        _ => to.slaves.clone(),
+    };
+    bonds.flat_map(fresh).collect()
+}
+
+/// Whether the kernel makes a bond give up all its slaves for its options to change.
+fn loses_all(from: &Bond, to: &Bond) -> bool {
+    from.options.changes(&to.options).iter().any(|c| c.needs.no_slaves())
 }
 
 /// Devices that must go, or be made anew.
@@ -94,7 +122,7 @@ impl Planner<'_> {
         let masters: Vec<Device> = self.now.devices().filter(|d| d.ports().is_some() && !self.going.contains(&d.name())).cloned().collect();
         for mut master in masters {
             let (Some(ports), Some(wanted)) = (master.ports().cloned(), self.to.device(&master.name())) else { continue };
-            let all = matches!((&master, wanted), (Device::Bond(a), Device::Bond(b)) if a.options.changes(&b.options).iter().any(|c| c.needs.no_slaves()));
+            let all = matches!((&master, wanted), (Device::Bond(from), Device::Bond(to)) if loses_all(from, to));
             let stays = |port: &DeviceName| self.going.contains(port) || !all && wanted.ports().is_some_and(|w| w.contains(port));
             let (kept, leaving): (BTreeSet<_>, BTreeSet<_>) = ports.into_iter().partition(stays);
             if leaving.is_empty() {
@@ -122,6 +150,7 @@ impl Planner<'_> {
             link.up = false;
             link.mtu = None;
             link.ipv6 = None;
+            link.autoconf = None;
         });
     }
 
@@ -136,16 +165,20 @@ impl Planner<'_> {
         let floors = self.now.floors();
         let mut order: Vec<DeviceName> = self.going.iter().copied().collect();
         order.sort_by_key(|name| (std::cmp::Reverse(floors.get(name).copied().unwrap_or(0)), *name));
+        let masters = self.now.masters();
         for name in order {
             let Some(device) = self.now.device(&name).cloned() else { continue };
             if let Device::Bond(bond) = &device {
                 bond.slaves.iter().for_each(|slave| self.released(slave));
             }
             // A bridge that loses a port may take another MTU of itself (br_mtu_auto_adjust).
-            if let Some(master) = self.now.master_of(&name)
-                && matches!(self.now.device(&master), Some(Device::Bridge(_)))
+            if let Some(master) = masters.get(&name)
+                && matches!(self.now.device(master), Some(Device::Bridge(_)))
             {
-                self.forget(&master, |link| link.mtu = None);
+                self.forget(master, |link| link.mtu = None);
+            }
+            if let Some(ports) = masters.get(&name).and_then(|m| self.now.device_mut(m)).and_then(Device::ports_mut) {
+                ports.remove(&name);
             }
             self.now.remove(&name);
             self.steps.push(Step::from(Change::Remove(device)));
@@ -194,7 +227,7 @@ impl Planner<'_> {
                 continue;
             };
             self.wake_ipv6(&now, &to);
-            if self.will_be_slave(&name) {
+            if self.joining.contains(&name) {
                 // The bonding driver takes no slave that is up; it brings it up itself.
                 to.link_mut().up = false;
             }
@@ -212,15 +245,9 @@ impl Planner<'_> {
 
     /// A device whose MTU rises to 1280 or above gets IPv6 back from the kernel, running.
     fn wake_ipv6(&mut self, now: &Device, to: &Device) {
-        if now.link().mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM) && to.link().ipv6 == Some(false) && now.link().mtu.is_some() {
-            self.forget(&now.name(), |link| link.ipv6 = Some(true));
+        if now.link().mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM) && now.link().mtu.is_some() {
+            self.forget(&now.name(), |link| (link.ipv6, link.autoconf) = (Some(true), Some(true)));
         }
-    }
-
-    /// Whether a device joins a bond in a later step.
-    fn will_be_slave(&self, name: &DeviceName) -> bool {
-        let master = self.to.devices().find(|d| matches!(d, Device::Bond(b) if b.slaves.contains(name)));
-        master.is_some_and(|m| self.now.device(&m.name()).and_then(Device::ports).is_none_or(|now| !now.contains(name)))
     }
 
     /// What the kernel does to devices that join a bond: up, with the bond's MTU.

@@ -75,6 +75,7 @@ fn link_details(link: &Link) -> Vec<String> {
     let mut out: Vec<String> = link.mtu.map(|m| format!("mtu {m}")).into_iter().collect();
     out.push(if link.up { "up" } else { "down" }.to_owned());
     out.extend(link.ipv6.map(|on| format!("ipv6 {}", if on { "on" } else { "off" })));
+    out.extend(link.autoconf.filter(|_| link.ipv6 == Some(true)).map(autoconf));
     out.extend(link.mac.map(|m| format!("address {m}")));
     out
 }
@@ -90,10 +91,15 @@ fn link_changes(from: &Link, to: &Link) -> Vec<String> {
     if let Some(on) = to.ipv6.filter(|_| to.ipv6 != from.ipv6) {
         out.push(format!("ipv6 {}", if on { "on" } else { "off" }));
     }
+    out.extend(to.autoconf.filter(|_| to.autoconf != from.autoconf).map(autoconf));
     if let Some(mac) = to.mac.filter(|_| to.mac != from.mac) {
         out.push(format!("address {mac}"));
     }
     out
+}
+
+fn autoconf(on: bool) -> String {
+    format!("ipv6 autoconf {}", if on { "on" } else { "off" })
 }
 
 fn bond_details(bond: &Bond) -> Vec<String> {

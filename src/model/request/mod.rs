@@ -238,6 +238,16 @@ impl NetConfig {
         (NetConfig { networks, bonds }, request.problems)
     }
 
+    /// The stored form of one network.
+    pub fn stored_network(&self, name: &NetworkName) -> Option<Value> {
+        self.networks.get(name).map(network::write)
+    }
+
+    /// The stored form of one bond.
+    pub fn stored_bond(&self, name: &DeviceName) -> Option<Value> {
+        self.bonds.get(name).map(bond::write)
+    }
+
     /// The stored form of all networks and bonds.
     pub fn to_stored(&self) -> (Stored, Stored) {
         (

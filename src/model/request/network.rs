@@ -71,7 +71,7 @@ fn read_vlan(f: &mut Fields<'_>, net: &mut NetworkConfig) {
 
 /// `STP` is what today's engine sends; the original had a parser of its own for it.
 fn read_stp(f: &mut Fields<'_>, net: &mut NetworkConfig) {
-    let key = if f.map.contains_key("stp") { "stp" } else { "STP" };
+    let key = if f.value("stp").is_some() { "stp" } else { "STP" };
     let stp = match f.value(key) {
         None => Some(false),
         Some(Value::Bool(b)) => Some(*b),
@@ -279,7 +279,8 @@ fn read_nameservers(f: &mut Fields<'_>, net: &mut NetworkConfig) {
             f.wrong_value("nameservers", format!("{server:?}"), "a name server is an IPv4 or IPv6 address", Code::BadAddr, Stage::Ip);
         }
     }
-    net.nameservers = Some(servers.into_iter().map(str::to_owned).collect());
+    // Elsewhere than on the default route network an empty list is what one has anyway.
+    net.nameservers = (net.default_route || !servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect());
 }
 
 /// The canonical form, as the original's files have it (`samples/*/running.txt`).

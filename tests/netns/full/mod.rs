@@ -1,0 +1,30 @@
+//! Stories with bonds and VLANs, for a kernel that has every kind of link.
+
+mod bond_options;
+mod bonds;
+mod mtu;
+mod restore;
+mod rollback;
+mod slaves;
+mod strangers;
+mod vlans;
+
+#[test]
+fn the_laws_hold_for_everything() {
+    crate::walk::everything(0);
+}
+
+#[test]
+fn the_laws_hold_for_everything_else() {
+    crate::walk::everything(1);
+}
+
+#[test]
+fn from_every_single_action_it_finds_back() {
+    crate::walk::every_action(0);
+}
+
+#[test]
+fn from_every_single_other_action_it_finds_back() {
+    crate::walk::every_action(1);
+}

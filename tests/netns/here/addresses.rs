@@ -1,0 +1,126 @@
+//! Addresses, IPv6 on and off, and the default route.
+
+use serde_json::{Value, json};
+
+use crate::lab::{Nics::Veth, story};
+use crate::look::{Look, disable_ipv6};
+
+#[test]
+fn static_addresses_are_on_the_top_device_and_nothing_else_is_anywhere() {
+    story(Veth, 1, |lab| {
+        // What to ask for, and what is then there.
+        let cases = [
+            (json!({ "ipaddr": "10.0.0.1", "netmask": "255.255.255.0" }), vec!["10.0.0.1/24"]),
+            (json!({ "ipaddr": "10.0.0.1", "prefix": "16" }), vec!["10.0.0.1/16"]),
+            (json!({ "ipaddr": "10.0.1.2", "netmask": "254.0.0.0", "ipv6addr": "fd00::2/48" }), vec!["10.0.1.2/7", "fd00::2/48"]),
+            (json!({ "ipv6addr": "fd00::3/128" }), vec!["fd00::3/128"]),
+            (json!({ "ipv6addr": "fd00:0:0::4" }), vec!["fd00::4/64"]),
+            (json!({}), vec![]),
+            (json!({ "ipaddr": "10.0.0.1", "prefix": 32 }), vec!["10.0.0.1/32"]),
+        ];
+        for bridged in [true, false] {
+            for (address, wanted) in &cases {
+                let mut red = json!({ "nic": "veth_0", "bridged": bridged });
+                red.as_object_mut().unwrap().extend(address.as_object().unwrap().clone());
+                let red = json!({ "red": red });
+                lab.nets(red.clone());
+                let now = Look::now();
+                let top = if bridged { "red" } else { "veth_0" };
+                assert_eq!(now.addresses(top), *wanted, "{red}");
+                if bridged {
+                    now.assert_no_ipv6(&["veth_0"]);
+                    assert!(now.addresses("veth_0").is_empty(), "{red}");
+                }
+                if wanted.iter().any(|a| a.contains(':')) {
+                    assert_eq!(disable_ipv6(top), "0", "{red}");
+                } else {
+                    now.assert_no_ipv6(&[top]);
+                }
+                assert!(!lab.nets(red.clone()), "{red} a second time");
+            }
+        }
+        lab.nets(json!({ "red": { "remove": true } }));
+        assert!(Look::now().addresses("veth_0").is_empty());
+    });
+}
+
+fn net(nic: &str, number: u8, default: bool) -> Value {
+    let mut net = json!({ "nic": nic, "ipaddr": format!("10.0.{number}.1"), "prefix": 24, "gateway": format!("10.0.{number}.254"), "ipv6addr": format!("fd00:{number}::1/64") });
+    if default {
+        net["ipv6gateway"] = json!(format!("fd00:{number}::fffe"));
+        net["defaultRoute"] = json!(true);
+    }
+    net
+}
+
+#[test]
+fn the_default_route_is_one_networks_and_moves_to_whoever_asks() {
+    story(Veth, 3, |lab| {
+        lab.nets(json!({ "a": net("veth_0", 1, true), "b": net("veth_1", 2, false) }));
+        assert_eq!(Look::now().default_routes(), ["10.0.1.254 a", "fd00:1::fffe a"]);
+        lab.nets(json!({ "b": net("veth_1", 2, true) }));
+        assert_eq!(Look::now().default_routes(), ["10.0.2.254 b", "fd00:2::fffe b"]);
+        let files = lab.running_files();
+        assert_eq!((&files["nets/a"]["defaultRoute"], &files["nets/b"]["defaultRoute"]), (&json!(false), &json!(true)));
+        assert_eq!(Look::now().addresses("a"), ["10.0.1.1/24", "fd00:1::1/64"]);
+        lab.again(json!({ "b": net("veth_1", 2, true) }), json!({}));
+
+        // A bridgeless one takes it too, and a stranger's goes.
+        let mut c = net("veth_2", 3, true);
+        c["bridged"] = json!(false);
+        lab.nets(json!({ "c": c, "b": { "remove": true } }));
+        assert_eq!(Look::now().default_routes(), ["10.0.3.254 veth_2", "fd00:3::fffe veth_2"]);
+        lab.ip("route replace default via 10.0.1.254 dev a\n");
+        lab.nets(json!({ "c": c }));
+        assert_eq!(Look::now().default_routes(), ["10.0.3.254 veth_2", "fd00:3::fffe veth_2"]);
+        let mut c = net("veth_2", 3, false);
+        c["bridged"] = json!(false);
+        lab.nets(json!({ "c": c }));
+        assert!(Look::now().default_routes().is_empty());
+    });
+}
+
+#[test]
+fn a_nic_with_an_address_of_its_own_loses_it_to_its_network() {
+    story(Veth, 2, |lab| {
+        lab.ip("addr add 172.16.0.1/24 dev veth_0\naddr add 2001:db8::1/64 dev veth_0\naddr add 172.16.1.1/24 dev veth_1\nroute add default via 172.16.0.254\n");
+        lab.nets(json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 } }));
+        let now = Look::now();
+        assert!(now.addresses("veth_0").is_empty() && now.addresses("red").is_empty());
+        assert_eq!(now.addresses("veth_1"), ["10.0.0.1/24"]);
+        assert!(now.default_routes().is_empty());
+        now.assert_no_ipv6(&["veth_0", "veth_1", "red"]);
+    });
+}
+
+#[test]
+fn an_address_moves_between_networks_in_one_request() {
+    story(Veth, 2, |lab| {
+        let with = |nic: &str| json!({ "nic": nic, "ipaddr": "10.0.0.1", "prefix": 24, "ipv6addr": "fd00::1/64", "gateway": "10.0.0.254", "defaultRoute": true });
+        lab.nets(json!({ "a": with("veth_0"), "b": { "nic": "veth_1" } }));
+        lab.nets(json!({ "a": { "nic": "veth_0" }, "b": with("veth_1") }));
+        let now = Look::now();
+        assert!(now.addresses("a").is_empty());
+        assert_eq!((now.addresses("b"), now.default_routes()), (vec!["10.0.0.1/24".to_owned(), "fd00::1/64".to_owned()], vec!["10.0.0.254 b".to_owned()]));
+    });
+}
+
+#[test]
+fn an_mtu_of_1280_keeps_ipv6_and_a_smaller_one_comes_back_from() {
+    story(Veth, 1, |lab| {
+        let red = |mtu: u16, v6: bool| json!({ "red": { "nic": "veth_0", "mtu": mtu, "ipv6addr": if v6 { "fd00::1/64" } else { "" } } });
+        lab.nets(red(1280, true));
+        let now = Look::now();
+        assert_eq!((now.addresses("red"), now.mtus(&["red", "veth_0"])), (vec!["fd00::1/64".to_owned()], vec![1280, 1280]));
+        lab.refused(22, red(1279, true), json!({}));
+        assert_eq!(Look::now().addresses("red"), ["fd00::1/64"]);
+        lab.nets(red(1279, false));
+        assert_eq!((Look::now().mtus(&["red", "veth_0"]), disable_ipv6("red")), (vec![1279, 1279], "-".to_owned()));
+        // Back above 1280 the kernel starts IPv6 of itself; it is not to be on.
+        lab.nets(red(1500, false));
+        Look::now().assert_no_ipv6(&["red", "veth_0"]);
+        lab.nets(red(600, false));
+        lab.nets(red(1300, true));
+        assert_eq!(Look::now().addresses("red"), ["fd00::1/64"]);
+    });
+}

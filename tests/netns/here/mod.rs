@@ -1,0 +1,16 @@
+//! Stories with bridges and veth alone: every kernel bears them.
+
+mod addresses;
+mod basic;
+mod bridge;
+mod daemon;
+mod refusals;
+mod restore;
+mod rollback;
+mod strangers;
+mod tool;
+
+#[test]
+fn the_laws_hold_for_bridges() {
+    crate::walk::bridges();
+}

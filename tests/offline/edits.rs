@@ -1,0 +1,620 @@
+//! Changes of a host that has a past: what an edit replaces, what it leaves alone, and whom it
+//! does not disturb. Each on the simulated host, through the whole transaction.
+//!
+//! That any change arrives and any failure is undone is shown in `laws.rs`.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use vdsm_configurators::RunError;
+use vdsm_configurators::iproute2::{Action, Kernel};
+use vdsm_configurators::sim::Sim;
+use vdsm_model::config::{BondAddresses, Combination};
+use vdsm_model::netinfo::{NetInfo, SeenKind};
+use vdsm_model::problem::{Code, Problem};
+use vdsm_net::transaction::{Cause, Done, SetupError, Transaction, chain};
+
+use crate::world::{NICS, World, dev, net, request};
+
+const NOTHING: [&str; 0] = [];
+
+/// The steps of a plan that make or remove something, in words.
+fn makings(done: &Done) -> Vec<String> {
+    done.plan.to_string().lines().filter(|l| l.starts_with("create") || l.starts_with("remove")).map(str::to_owned).collect()
+}
+
+fn removal(name: &str) -> Value {
+    json!({ name: { "remove": true } })
+}
+
+// ---- Full replacement.
+
+#[test]
+fn an_attribute_left_out_goes_back_to_its_default() {
+    let full = json!({ "n": {
+        "nic": "dummy_0", "mtu": 9000, "stp": true, "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true, "ipv6addr": "2001:db8::10/64",
+        "custom": { "bridge_opts": "ageing_time=0 priority=1" },
+    } });
+    let mut world = World::with(full, json!({}));
+    let bridge = world.link("n");
+    world.set(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+
+    let plain = World::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    assert_eq!(world.running, plain.running);
+    assert_eq!(world.link("n").index, bridge.index);
+    let SeenKind::Bridge { options, .. } = world.link("n").kind else { panic!() };
+    for (name, default) in [("stp_state", 0), ("forward_delay", 0), ("ageing_time", 30000), ("priority", 32768)] {
+        assert_eq!(options.get(name), Some(default), "{name}");
+    }
+    assert_eq!((world.mtu("n"), world.mtu("dummy_0")), (1500, 1500));
+    assert_eq!((world.addresses("n"), world.routes("n")), (vec![], vec![]));
+    assert_eq!(world.link("n").ipv6_disabled, Some(true));
+}
+
+#[test]
+fn a_network_may_change_everything_at_once() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+    world.set(json!({ "n": { "bonding": "bond1", "vlan": 5, "bridged": false, "mtu": 9000, "ipaddr": "192.0.2.11", "prefix": 24 } }), json!({ "bond1": { "nics": ["dummy_1", "dummy_2"] } }));
+    assert!(!world.has("n"));
+    assert_eq!(world.addresses("bond1.5"), ["192.0.2.11/24"]);
+    assert_eq!(world.mtus(["bond1.5", "bond1", "dummy_1", "dummy_2", "dummy_0"]), [9000, 9000, 9000, 9000, 1500]);
+    assert_eq!(world.master("dummy_0"), None);
+    assert!(world.link("dummy_0").up, "nics stay up");
+    world.set(removal("n"), removal("bond1"));
+    assert_eq!(world.sim.look().links().map(|l| l.name.to_string()).collect::<Vec<_>>(), NICS);
+}
+
+#[test]
+fn a_bond_without_options_keeps_those_it_has_and_with_options_has_no_others() {
+    let options = |world: &World| {
+        let SeenKind::Bond { options, .. } = world.link("bond1").kind else { panic!("bond1 is none") };
+        options.canonical()
+    };
+    let bond = |nics: Value, options: &str| json!({ "bond1": { "nics": nics, "options": options } });
+    let mut world = World::with(json!({}), bond(json!(["dummy_0"]), "mode=1 miimon=150"));
+    let index = world.link("bond1").index;
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    assert_eq!(options(&world), "mode=1 miimon=150");
+    assert_eq!(world.running.bonds[&dev("bond1")].options_text, "mode=1 miimon=150");
+    world.set(json!({}), bond(json!(["dummy_0", "dummy_1"]), "mode=3"));
+    assert_eq!(options(&world), "mode=3");
+    world.set(json!({}), bond(json!(["dummy_0", "dummy_1"]), "mode=802.3ad custom=a:b"));
+    assert_eq!((options(&world).as_str(), world.link("bond1").index), ("mode=4", index));
+    assert_eq!(world.running.bonds[&dev("bond1")].options_text, "mode=802.3ad custom=a:b");
+}
+
+#[test]
+fn a_bond_has_the_same_address_whatever_the_order_of_its_slaves() {
+    let mac = |nics: Value| {
+        let mut world = World::with(json!({}), json!({ "bond1": { "nics": nics } }));
+        let bond = world.link("bond1").mac;
+        world.set(json!({}), removal("bond1"));
+        (bond, world.link("dummy_1").mac)
+    };
+    let (one, other) = (mac(json!(["dummy_1", "dummy_2"])), mac(json!(["dummy_2", "dummy_1"])));
+    assert_eq!(one, other);
+    assert_eq!(one.0, one.1, "that of its first slave");
+    let world = World::with(json!({}), json!({ "bond1": { "nics": ["dummy_1"], "hwaddr": "52:54:00:ab:cd:01" } }));
+    assert_eq!(world.link("bond1").mac.unwrap().to_string(), "52:54:00:ab:cd:01");
+}
+
+// ---- What nobody asked for.
+
+#[test]
+fn an_untouched_network_stays_as_it_is_even_where_it_drifted() {
+    let networks = json!({
+        "alone": { "nic": "dummy_1", "ipaddr": "192.0.2.10", "prefix": 24 },
+        "beside": { "bonding": "bond1", "vlan": 5, "ipaddr": "198.51.100.1", "prefix": 24, "mtu": 1400 },
+        "n": { "bonding": "bond1", "vlan": 6 },
+    });
+    let mut world = World::with(networks, json!({ "bond1": { "nics": ["dummy_0"] } }));
+    for bridge in ["alone", "beside"] {
+        world.add_address(bridge, "203.0.113.1/24");
+        world.set_mtu(bridge, 1300);
+        world.set_up(bridge, false);
+    }
+    world.set_mtu("dummy_1", 4000);
+    let drifted = |world: &World| world.text().lines().filter(|l| ["alone", "beside", "bond1.5 ", "dummy_1"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let before = drifted(&world);
+    assert_eq!(before.len(), 4);
+
+    world.set(json!({ "n": { "bonding": "bond1", "vlan": 6, "mtu": 9000 }, "m": { "nic": "dummy_2" } }), json!({}));
+    assert_eq!(drifted(&world), before);
+    world.set(removal("n"), json!({}));
+    assert_eq!(drifted(&world), before);
+    // Naming it is how one has it put right.
+    world.set(json!({ "alone": { "nic": "dummy_1", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+    assert_eq!((world.mtu("alone"), world.mtu("dummy_1"), world.addresses("alone")), (1500, 1500, vec!["192.0.2.10/24".to_owned()]));
+}
+
+#[test]
+fn an_edited_bond_keeps_the_networks_nobody_named() {
+    let networks = json!({ "a": { "bonding": "bond1", "vlan": 5, "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true, "ipv6addr": "2001:db8::1/64" }, "b": { "bonding": "bond1", "vlan": 6, "bridged": false, "ipv6addr": "2001:db8:1::1/64" } });
+    let mut world = World::with(networks, json!({ "bond1": { "nics": ["dummy_0", "dummy_1"], "options": "mode=1 miimon=100" } }));
+    let above = |world: &World| world.text().lines().filter(|l| ["a ", "bond1.5", "bond1.6"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let (before, running) = (above(&world), world.running.networks.clone());
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_2", "dummy_3"], "options": "mode=4" } }));
+    assert_eq!((above(&world), &world.running.networks), (before, &running));
+}
+
+#[test]
+fn an_edited_bond_stays_in_the_bridge_of_a_network_nobody_named() {
+    let mut world = World::with(json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0"] } }));
+    for bond in [json!({ "nics": ["dummy_0", "dummy_1"] }), json!({ "nics": ["dummy_1"] }), json!({ "nics": ["dummy_1"], "options": "mode=4" })] {
+        let done = world.set(json!({}), json!({ "bond1": bond }));
+        assert_eq!(world.master("bond1").as_deref(), Some("n"), "{bond}: {}", done.plan);
+    }
+}
+
+#[test]
+fn a_nic_stays_in_the_bridge_of_a_network_nobody_named() {
+    let mut world = World::new();
+    world.policy.combination = Combination::Relaxed;
+    world.set(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    let done = world.set(json!({ "v": { "nic": "dummy_0", "vlan": 5 } }), json!({}));
+    assert_eq!(world.master("dummy_0").as_deref(), Some("n"), "{}", done.plan);
+    let done = world.set(removal("v"), json!({}));
+    assert_eq!(world.master("dummy_0").as_deref(), Some("n"), "{}", done.plan);
+}
+
+#[test]
+fn strangers_are_left_alone() {
+    let mut world = World::new();
+    world.add_vlan("theirs", "dummy_3", 7);
+    world.add_bridge("virbr0", &["theirs"]);
+    world.add_address("virbr0", "203.0.113.1/24");
+    let theirs = |world: &World| world.text().lines().filter(|l| ["dummy_2", "dummy_3", "theirs", "virbr0"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let before = theirs(&world);
+    world.set(json!({ "n": { "nic": "dummy_0", "mtu": 9000 } }), json!({ "bond1": { "nics": ["dummy_1"] } }));
+    assert_eq!(theirs(&world), before);
+    world.set(removal("n"), removal("bond1"));
+    assert_eq!((theirs(&world), before.len()), (before, 4));
+}
+
+// ---- Taking over.
+
+#[test]
+fn a_bond_that_a_network_names_becomes_ours_as_it_is() {
+    let mut world = World::new();
+    world.add_bond("bond1", "mode=1 miimon=150 updelay=300", &["dummy_0", "dummy_1"]);
+    let before = world.link("bond1");
+    let done = world.set(json!({ "n": { "bonding": "bond1", "vlan": 5 } }), json!({}));
+    assert_eq!(makings(&done), ["create vlan bond1.5: tag 5 on bond1, mtu 1500, up, ipv6 off", "create bridge n: port bond1.5, stp off, mtu 1500, up, ipv6 off"]);
+
+    let owned = &world.running.bonds[&dev("bond1")];
+    assert_eq!(owned.nics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dummy_0", "dummy_1"]);
+    assert_eq!(owned.options_text, "mode=1 miimon=150 updelay=300");
+    assert_eq!(owned.hwaddr, before.mac);
+    assert_eq!((world.link("bond1").index, world.link("bond1").mac), (before.index, before.mac));
+    // Its address stays even when the slave it came from goes.
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_1", "dummy_2"] } }));
+    assert_eq!((world.link("bond1").index, world.link("bond1").mac), (before.index, before.mac));
+}
+
+#[test]
+fn a_bridge_of_the_networks_name_is_taken_over_with_its_ports() {
+    let mut world = World::new();
+    world.add_bridge("ovirtmgmt", &["dummy_1"]);
+    world.add_address("ovirtmgmt", "203.0.113.1/24");
+    world.sim.plug_tap("vnet0", "ovirtmgmt");
+    let index = world.link("ovirtmgmt").index;
+    let done = world.set(json!({ "ovirtmgmt": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+    assert_eq!(makings(&done), NOTHING);
+    assert_eq!(world.link("ovirtmgmt").index, index);
+    assert_eq!(["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)), [(); 3].map(|()| Some("ovirtmgmt".to_owned())));
+    assert_eq!(world.addresses("ovirtmgmt"), ["192.0.2.10/24"]);
+    // It does not go while strangers are on it.
+    assert_eq!(world.problems(removal("ovirtmgmt"), json!({})), [Problem::BridgeInUse { network: net("ovirtmgmt"), ports: vec![dev("dummy_1"), dev("vnet0")] }]);
+}
+
+#[test]
+fn a_vlan_of_another_name_is_used_as_it_is() {
+    let mut world = World::new();
+    world.add_vlan("storage", "dummy_0", 100);
+    let index = world.link("storage").index;
+    let done = world.set(json!({ "n": { "nic": "dummy_0", "vlan": 100, "mtu": 1400 } }), json!({}));
+    assert_eq!(makings(&done), ["create bridge n: port storage, stp off, mtu 1400, up, ipv6 off"]);
+    assert_eq!((world.link("storage").index, world.master("storage"), world.mtu("storage")), (index, Some("n".to_owned()), 1400));
+    assert!(!world.has("dummy_0.100"));
+    world.set(removal("n"), json!({}));
+    assert!(!world.has("storage"), "it was the network's");
+}
+
+// ---- The default route.
+
+#[test]
+fn the_default_route_moves_and_its_former_owner_gives_it_up() {
+    let via = |nic: &str, net: u8| json!({ "nic": nic, "ipaddr": format!("10.{net}.0.2"), "prefix": 24, "gateway": format!("10.{net}.0.1"), "ipv6addr": format!("fd00:{net}::2/64"), "ipv6gateway": format!("fd00:{net}::1"), "defaultRoute": true });
+    let mut world = World::with(json!({ "old": via("dummy_0", 1) }), json!({}));
+    assert_eq!(world.routes("old"), ["default via 10.1.0.1", "default via fd00:1::1"]);
+    world.set(json!({ "new": via("dummy_1", 2) }), json!({}));
+    assert_eq!((world.routes("old"), world.routes("new")), (vec![], vec!["default via 10.2.0.1".to_owned(), "default via fd00:2::1".to_owned()]));
+    assert_eq!(world.addresses("old"), ["10.1.0.2/24", "fd00:1::2/64"]);
+    let old = world.network("old");
+    assert!(!old.default_route && old.nameservers.is_none() && old.gateway.is_some());
+    assert_eq!(world.running.default_route(), Some(&net("new")));
+    // Removed, it goes to nobody by itself.
+    world.set(removal("new"), json!({}));
+    assert_eq!((world.running.default_route(), world.routes("old")), (None, vec![]));
+}
+
+#[test]
+fn the_default_route_may_swap_within_one_request() {
+    let with = |nic: &str, net: u8, default: bool| json!({ "nic": nic, "ipaddr": format!("10.{net}.0.2"), "prefix": 24, "gateway": format!("10.{net}.0.1"), "defaultRoute": default });
+    let mut world = World::with(json!({ "a": with("dummy_0", 1, true), "b": with("dummy_1", 2, false) }), json!({}));
+    world.set(json!({ "a": with("dummy_0", 1, false), "b": with("dummy_1", 2, true) }), json!({}));
+    assert_eq!((world.routes("a"), world.routes("b")), (vec![], vec!["default via 10.2.0.1".to_owned()]));
+}
+
+#[test]
+fn a_strangers_default_route_gives_way_and_comes_back_with_a_rollback() {
+    let mut world = World::new();
+    world.add_address("dummy_3", "203.0.113.2/24");
+    world.add_default_route("dummy_3", "203.0.113.1");
+    let before = world.text();
+    let ours = json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true } });
+
+    let lost = Transaction::plan(&mut world.host, &world.running, &request(ours.clone(), json!({})), &world.policy).unwrap().apply().unwrap().confirm(Some(Duration::from_millis(7)), |within| {
+        assert_eq!(within, Duration::from_millis(7));
+        false
+    });
+    let error = lost.map(|_| ()).unwrap_err();
+    assert_eq!(error.code(), Code::LostConnection);
+    assert_eq!(chain(&error), "the change failed and was rolled back: connectivity check failed: nobody called within 0.007 s of the change");
+    assert_eq!(world.text(), before);
+
+    world.set(ours, json!({}));
+    assert_eq!((world.routes("dummy_3"), world.routes("n")), (vec![], vec!["default via 192.0.2.1".to_owned()]));
+    assert_eq!(world.addresses("dummy_3"), ["203.0.113.2/24"]);
+}
+
+#[test]
+fn a_gateway_alone_makes_no_default_route() {
+    let mut world = World::new();
+    world.add_address("dummy_3", "203.0.113.2/24");
+    world.add_default_route("dummy_3", "203.0.113.1");
+    world.set(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1" } }), json!({}));
+    assert_eq!((world.routes("n"), world.routes("dummy_3")), (vec![], vec!["default via 203.0.113.1".to_owned()]));
+}
+
+// ---- MTU.
+
+#[test]
+fn a_base_has_the_highest_mtu_of_its_networks() {
+    let vlan = |tag: u16, mtu: u32| json!({ "bonding": "bond1", "vlan": tag, "mtu": mtu });
+    let mut world = World::with(json!({ "a": vlan(1, 1500) }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    let base = |world: &World| world.mtus(["bond1", "dummy_0", "dummy_1"]);
+    assert_eq!(base(&world), [1500; 3]);
+    world.set(json!({ "b": vlan(2, 9000) }), json!({}));
+    assert_eq!((base(&world), world.mtus(["a", "bond1.1", "b", "bond1.2"])), ([9000; 3], [1500, 1500, 9000, 9000]));
+    world.set(json!({ "c": vlan(3, 4000) }), json!({}));
+    assert_eq!((base(&world), world.mtus(["b", "c"])), ([9000; 3], [9000, 4000]), "a smaller one lowers nobody");
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_0", "dummy_1", "dummy_2"] } }));
+    assert_eq!(world.mtu("dummy_2"), 9000, "a slave that comes later gets it as well");
+    let done = world.set(removal("b"), json!({}));
+    assert_eq!((base(&world), world.mtus(["a", "c", "bond1.3"])), ([4000; 3], [1500, 4000, 4000]), "the highest of the rest");
+    assert!(!done.plan.to_string().contains("down"), "and nothing bounces for it");
+    world.set(json!({ "a": vlan(1, 600), "c": vlan(3, 700) }), json!({}));
+    assert_eq!((base(&world), world.mtus(["a", "c"])), ([700; 3], [600, 700]));
+    world.set(json!({ "a": { "remove": true }, "c": { "remove": true } }), json!({}));
+    assert_eq!(base(&world), [1500; 3]);
+}
+
+#[test]
+fn a_strangers_vlan_keeps_its_mtu() {
+    let mut world = World::new();
+    world.set_mtu("dummy_0", 9000);
+    world.add_vlan("theirs", "dummy_0", 7);
+    world.set_mtu("theirs", 2000);
+    world.set(json!({ "n": { "nic": "dummy_0", "vlan": 8 } }), json!({}));
+    assert_eq!(world.mtus(["dummy_0", "theirs", "n"]), [2000, 2000, 1500]);
+    world.set(json!({ "n": { "nic": "dummy_0", "vlan": 8, "mtu": 4000 } }), json!({}));
+    assert_eq!(world.mtus(["dummy_0", "theirs", "n"]), [4000, 2000, 4000]);
+    world.set(removal("n"), json!({}));
+    assert_eq!(world.mtus(["dummy_0", "theirs"]), [2000, 2000]);
+}
+
+#[test]
+fn a_released_nic_is_up_and_has_1500() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0", "mtu": 9000 }, "m": { "bonding": "bond1", "mtu": 600 } }), json!({ "bond1": { "nics": ["dummy_1", "dummy_2"] } }));
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_1"] } }));
+    assert_eq!((world.mtu("dummy_2"), world.master("dummy_2"), world.link("dummy_2").up), (1500, None, true));
+    world.set(json!({ "n": { "remove": true }, "m": { "remove": true } }), removal("bond1"));
+    for nic in NICS {
+        assert_eq!((world.mtu(nic), world.master(nic), world.link(nic).up), (1500, None, true), "{nic}");
+    }
+}
+
+// ---- Addresses from before.
+
+fn foreign_bond() -> World {
+    let mut world = World::new();
+    world.add_bond("bond1", "mode=1", &["dummy_0", "dummy_1"]);
+    world.add_address("bond1", "192.0.2.5/24");
+    world
+}
+
+fn bridgeless(address: &str) -> Value {
+    json!({ "n": { "bonding": "bond1", "bridged": false, "ipaddr": address, "prefix": 24 } })
+}
+
+/// vdsm-facts 3.18, the design document's "special previous behavior".
+#[test]
+fn a_bond_keeps_a_foreign_address_beside_its_bridgeless_networks() {
+    for (ours, other) in [("192.0.2.10", "192.0.2.11"), ("198.51.100.10", "198.51.100.11")] {
+        let mut world = foreign_bond();
+        world.set(bridgeless(ours), json!({}));
+        assert_eq!(world.addresses("bond1"), ["192.0.2.5/24".to_owned(), format!("{ours}/24")], "the network's is the secondary one");
+        world.set(bridgeless(other), json!({}));
+        assert_eq!(world.addresses("bond1"), ["192.0.2.5/24".to_owned(), format!("{other}/24")], "its own is always replaced");
+        world.set(removal("n"), json!({}));
+        assert_eq!(world.addresses("bond1"), NOTHING, "and with the network all goes");
+    }
+}
+
+#[test]
+fn a_bond_loses_its_foreign_address_where_vdsm_conf_says_so() {
+    let mut world = foreign_bond();
+    world.policy.bond_addresses = BondAddresses::Replace;
+    world.set(bridgeless("192.0.2.10"), json!({}));
+    assert_eq!(world.addresses("bond1"), ["192.0.2.10/24"]);
+}
+
+#[test]
+fn a_bond_below_a_bridge_has_no_address_at_all() {
+    let mut world = foreign_bond();
+    world.set(json!({ "n": { "bonding": "bond1", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+    assert_eq!((world.addresses("bond1"), world.addresses("n")), (vec![], vec!["192.0.2.10/24".to_owned()]));
+}
+
+#[test]
+fn a_nic_loses_the_address_it_had() {
+    for bridged in [true, false] {
+        let mut world = World::new();
+        world.add_address("dummy_0", "203.0.113.2/24");
+        world.add_default_route("dummy_0", "203.0.113.1");
+        world.set(json!({ "n": { "nic": "dummy_0", "bridged": bridged, "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+        let (top, below) = if bridged { ("n", "dummy_0") } else { ("dummy_0", "n") };
+        assert_eq!((world.addresses(top), world.routes(top)), (vec!["192.0.2.10/24".to_owned()], vec![]));
+        assert!(!bridged || world.addresses(below).is_empty() && world.routes(below).is_empty());
+    }
+    let mut world = World::new();
+    world.add_address("dummy_0", "203.0.113.2/24");
+    world.set(json!({}), json!({ "bond1": { "nics": ["dummy_0"] } }));
+    assert_eq!(world.addresses("dummy_0"), NOTHING);
+}
+
+#[test]
+fn a_base_of_vlans_alone_keeps_the_address_it_had() {
+    let mut world = foreign_bond();
+    world.add_address("dummy_2", "203.0.113.2/24");
+    world.add_default_route("dummy_2", "203.0.113.1");
+    let kept = |world: &World| (world.addresses("dummy_2"), world.routes("dummy_2"), world.addresses("bond1"));
+    let before = kept(&world);
+    world.set(json!({ "n": { "nic": "dummy_2", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 }, "m": { "bonding": "bond1", "vlan": 5 } }), json!({}));
+    assert_eq!(kept(&world), before);
+    world.set(json!({ "n": { "remove": true }, "m": { "remove": true } }), json!({}));
+    assert_eq!(kept(&world), before);
+}
+
+#[test]
+fn a_nic_loses_its_networks_address_while_vlans_stay_on_it() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0", "bridged": false, "ipaddr": "192.0.2.10", "prefix": 24 }, "v": { "nic": "dummy_0", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 } }), json!({}));
+    world.set(removal("n"), json!({}));
+    assert_eq!((world.addresses("dummy_0"), world.addresses("v")), (vec![], vec!["10.0.0.1/24".to_owned()]));
+}
+
+// ---- Bonds and their slaves.
+
+#[test]
+fn two_bonds_swap_slaves_in_one_request() {
+    let bonds = |one: [&str; 2], two: [&str; 2]| json!({ "bond1": { "nics": one }, "bond2": { "nics": two } });
+    let mut world = World::with(json!({ "a": { "bonding": "bond1", "mtu": 9000 }, "b": { "bonding": "bond2" } }), bonds(["dummy_0", "dummy_1"], ["dummy_2", "dummy_3"]));
+    let index = |world: &World| ["bond1", "bond2", "a", "b"].map(|name| world.link(name).index);
+    let before = index(&world);
+    let masters = |world: &World| NICS.map(|nic| world.master(nic).unwrap_or_default());
+    let both = || json!({ "a": { "bonding": "bond1", "mtu": 9000 }, "b": { "bonding": "bond2" } });
+    world.set(both(), bonds(["dummy_0", "dummy_2"], ["dummy_1", "dummy_3"]));
+    assert_eq!(masters(&world), ["bond1", "bond2", "bond1", "bond2"]);
+    assert_eq!(world.mtus(NICS), [9000, 1500, 9000, 1500]);
+    world.set(both(), bonds(["dummy_1", "dummy_3"], ["dummy_0", "dummy_2"]));
+    assert_eq!(masters(&world), ["bond2", "bond1", "bond2", "bond1"]);
+    assert_eq!(world.mtus(NICS), [1500, 9000, 1500, 9000]);
+    assert_eq!((index(&world), world.master("bond1").as_deref(), world.master("bond2").as_deref()), (before, Some("a"), Some("b")));
+}
+
+#[test]
+fn a_bond_gives_its_network_to_one_of_its_slaves() {
+    let mut world = World::with(json!({ "n": { "bonding": "bond1", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    world.sim.plug_tap("vnet0", "n");
+    let index = world.link("n").index;
+    world.set(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), removal("bond1"));
+    assert!(!world.has("bond1"));
+    assert_eq!((world.link("n").index, world.addresses("n")), (index, vec!["192.0.2.10/24".to_owned()]));
+    assert_eq!(["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)), [Some("n".to_owned()), None, Some("n".to_owned())]);
+    // And back.
+    world.set(json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    assert_eq!((world.link("n").index, world.master("bond1")), (index, Some("n".to_owned())));
+}
+
+#[test]
+fn more_slaves_come_and_go_without_the_bond_going_down() {
+    let bond = |nics: Value| json!({ "bond1": { "nics": nics, "options": "mode=4" } });
+    let mut world = World::with(json!({ "n": { "bonding": "bond1", "vlan": 5 } }), bond(json!(["dummy_0"])));
+    for (nics, says) in [
+        (json!(["dummy_0", "dummy_1"]), "change nic dummy_1: down, ipv6 off  [interrupts: the nic goes down]\nchange bond bond1: slaves join: dummy_1\n"),
+        (json!(["dummy_0"]), "change bond bond1: slaves leave: dummy_1\nchange nic dummy_1: mtu 1500, up\n"),
+    ] {
+        let done = world.set(json!({}), bond(nics));
+        assert_eq!(done.plan.to_string(), says);
+    }
+}
+
+// ---- The bridge stays.
+
+#[test]
+fn no_edit_of_a_bridged_network_makes_its_bridge_anew() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0" } }), json!({ "bond1": { "nics": ["dummy_1"] } }));
+    world.sim.plug_tap("vnet0", "n");
+    let index = world.link("n").index;
+    for attributes in [
+        json!({ "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }),
+        json!({ "nic": "dummy_0", "ipaddr": "192.0.2.11", "prefix": 25, "gateway": "192.0.2.1", "defaultRoute": true }),
+        json!({ "nic": "dummy_0", "ipv6addr": "2001:db8::1/64" }),
+        json!({ "nic": "dummy_0", "mtu": 9000 }),
+        json!({ "nic": "dummy_0", "mtu": 600 }),
+        json!({ "nic": "dummy_0", "stp": true }),
+        json!({ "nic": "dummy_0", "custom": { "bridge_opts": "hello_time=300 forward_delay=700" } }),
+        json!({ "nic": "dummy_0", "stp": true, "custom": { "bridge_opts": "ageing_time=0" } }),
+    ] {
+        let done = world.set(json!({ "n": attributes }), json!({}));
+        assert_eq!(makings(&done), NOTHING, "{attributes}");
+        assert_eq!((world.link("n").index, world.master("vnet0").as_deref()), (index, Some("n")), "{attributes}");
+    }
+    // What is below changes, the bridge and its VMs do not.
+    for (attributes, makes) in [
+        (json!({ "nic": "dummy_0", "vlan": 5 }), 1),
+        (json!({ "bonding": "bond1", "vlan": 5 }), 2),
+        (json!({ "bonding": "bond1" }), 1),
+        (json!({ "nic": "dummy_2" }), 0),
+        (json!({}), 0),
+    ] {
+        let done = world.set(json!({ "n": attributes }), json!({}));
+        assert_eq!(makings(&done).len(), makes, "{attributes}: {}", done.plan);
+        assert_eq!((world.link("n").index, world.master("vnet0").as_deref()), (index, Some("n")), "{attributes}");
+    }
+}
+
+#[test]
+fn a_vms_tap_follows_a_change_of_its_networks_mtu_and_nothing_else() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0" }, "m": { "nic": "dummy_1" } }), json!({}));
+    world.sim.plug_tap("vnet0", "n");
+    world.sim.plug_tap("vnet1", "m");
+    for mtu in [9000, 600, 1500] {
+        let done = world.set(json!({ "n": { "nic": "dummy_0", "mtu": mtu } }), json!({}));
+        assert!(done.plan.to_string().contains(&format!("tap vnet0 mtu {mtu}")), "{}", done.plan);
+        assert_eq!(world.mtus(["n", "vnet0", "vnet1"]), [mtu, mtu, 1500]);
+    }
+    world.set_mtu("vnet0", 1300);
+    world.set(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+    assert_eq!(world.mtu("vnet0"), 1300, "a VM's own MTU is its own");
+}
+
+// ---- The plan in words.
+
+/// `tests/data/plans`: the plan, and the commands that would do the same by hand.
+#[track_caller]
+fn explains(world: &mut World, networks: Value, bonds: Value, expected: &str) {
+    let (plan, commands) = world.explain(networks, bonds);
+    assert_eq!(format!("{plan}\n{}\n", commands.join("\n")), expected);
+}
+
+#[test]
+fn a_first_management_network_in_words() {
+    let mut world = World::new();
+    world.add_address("dummy_0", "192.0.2.10/24");
+    world.add_default_route("dummy_0", "192.0.2.1");
+    explains(
+        &mut world,
+        json!({ "ovirtmgmt": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true } }),
+        json!({}),
+        include_str!("../data/plans/management.txt"),
+    );
+}
+
+#[test]
+fn a_vlan_over_a_new_bond_in_words() {
+    explains(
+        &mut World::new(),
+        json!({ "prod": { "bonding": "bond7", "vlan": "120", "mtu": 9000, "ipaddr": "10.7.0.5", "netmask": "255.255.255.0", "stp": true } }),
+        json!({ "bond7": { "nics": ["dummy_2", "dummy_1"], "options": "miimon=100 mode=4" } }),
+        include_str!("../data/plans/vlan_over_new_bond.txt"),
+    );
+}
+
+#[test]
+fn a_move_from_a_nic_to_a_bond_of_another_mode_in_words() {
+    let mut world = World::with(
+        json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "old": { "bonding": "bond1", "vlan": 9, "bridged": false, "mtu": 9000 } }),
+        json!({ "bond1": { "nics": ["dummy_1", "dummy_2"], "options": "mode=1 miimon=100" } }),
+    );
+    explains(
+        &mut world,
+        json!({ "n": { "bonding": "bond1", "vlan": 5, "ipaddr": "192.0.2.11", "prefix": 24 }, "old": { "remove": true } }),
+        json!({ "bond1": { "nics": ["dummy_1", "dummy_3"], "options": "mode=4 lacp_rate=fast" } }),
+        include_str!("../data/plans/move_to_bond.txt"),
+    );
+}
+
+// ---- Misfortune.
+
+/// A kernel that loses a nic before the n-th action.
+#[derive(Debug)]
+struct Losing {
+    sim: Sim,
+    nic: &'static str,
+    left: std::sync::Arc<std::sync::atomic::AtomicUsize>,
+}
+
+impl Kernel for Losing {
+    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        use std::sync::atomic::Ordering::SeqCst;
+        for (at, action) in actions.iter().enumerate() {
+            if self.left.fetch_sub(1, SeqCst) == 0 {
+                self.sim.unplug(self.nic);
+            }
+            self.sim.run(std::slice::from_ref(action), seen).map_err(|(_, error)| (at, error))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_nic_that_vanishes_in_the_middle_is_told_and_all_else_is_as_before() {
+    let mut lost = 0;
+    for after in 0.. {
+        let sim = Sim::with_nics(&NICS);
+        let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
+        let mut world = World::over(sim.clone(), Losing { sim, nic: "dummy_1", left: left.clone() });
+        world.set(json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }), json!({}));
+        let bereft = {
+            let twin = World::with(json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }), json!({}));
+            twin.sim.unplug("dummy_1");
+            twin.text()
+        };
+        let running = world.running.clone();
+        left.store(after, std::sync::atomic::Ordering::SeqCst);
+        let request = json!({ "a": { "nic": "dummy_0", "mtu": 9000 }, "b": { "nic": "dummy_1", "vlan": 6, "mtu": 4000 }, "c": { "nic": "dummy_1", "vlan": 7 } });
+        let outcome = world.setup(request, json!({}));
+        left.store(usize::MAX, std::sync::atomic::Ordering::SeqCst);
+        match outcome {
+            Ok(_) => {
+                assert!(world.has("dummy_1"), "a change without the nic cannot have succeeded");
+                break;
+            }
+            Err(error) => {
+                assert_eq!(error.code(), Code::FailedIfup);
+                assert!(chain(&error).starts_with("the change failed and was rolled back, but dummy_1, dummy_1.5 vanished meanwhile and could not be brought back: "), "{}", chain(&error));
+                let SetupError::RolledBack { cause: Cause::Apply(_) | Cause::Verify { .. }, missing } = error else { panic!("{error:?}") };
+                assert_eq!(missing, [dev("dummy_1"), dev("dummy_1.5")]);
+                assert_eq!(world.text(), bereft, "lost before action {after}");
+                assert_eq!(world.running, running);
+                lost += 1;
+            }
+        }
+    }
+    assert!(lost > 10, "{lost}");
+}
+
+#[test]
+fn a_change_that_cannot_be_stored_is_undone() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    let before = world.text();
+    let wish = request(json!({ "n": { "nic": "dummy_1" } }), json!({ "bond1": { "nics": ["dummy_2"] } }));
+    let full = || vdsm_persistence::StoreError::NotAnObject { name: "n".to_owned() };
+    let confirmed = Transaction::plan(&mut world.host, &world.running, &wish, &world.policy).unwrap().apply().unwrap().confirm(None, |_| unreachable!()).unwrap();
+    let error = confirmed.commit(|_| Err(full())).unwrap_err();
+    assert_eq!(chain(&error), "the change failed and was rolled back: cannot store the configuration: `n` is not a JSON object");
+    assert_eq!(error.code(), Code::Unexpected);
+    assert_eq!(world.text(), before);
+}

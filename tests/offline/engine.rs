@@ -1,0 +1,538 @@
+//! The engine over the simulated host, with its files in a directory of the test's own: what is on
+//! the disk after what, what a reboot brings back, and who waits for whom.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vdsm_configurators::RunError;
+use vdsm_configurators::fault::Fuse;
+use vdsm_configurators::iproute2::{Action, Kernel};
+use vdsm_configurators::sim::Sim;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::problem::Code;
+use vdsm_model::request::{Request, UnknownKeys};
+use vdsm_net::conf::Settings;
+use vdsm_net::engine::{Engine, EngineError, Restored};
+use vdsm_net::host::Host;
+use vdsm_net::restore::Omission;
+use vdsm_net::transaction::{Cause, SetupError, chain};
+
+use crate::common::{host, state};
+use crate::world::{NICS, dev, net};
+
+/// A host with its disk. Rebooted, it has its nics and its disk, and nothing of `/run`.
+struct Machine {
+    disk: TempDir,
+    sim: Sim,
+    fuse: Fuse,
+    engine: Arc<Engine>,
+}
+
+fn request(networks: Value, bonds: Value, options: Value) -> Request {
+    let request = Request::read(&networks, &bonds, &options, UnknownKeys::Refuse);
+    assert_eq!(request.problems, []);
+    request
+}
+
+fn unchecked(networks: Value, bonds: Value) -> Request {
+    request(networks, bonds, json!({ "connectivityCheck": false }))
+}
+
+impl Machine {
+    fn new() -> Machine {
+        let (disk, sim, fuse) = (TempDir::new().unwrap(), Sim::with_nics(&NICS), Fuse::never());
+        let engine = open(disk.path(), &sim, host(sim.clone(), sim.clone(), &fuse));
+        Machine { disk, sim, fuse, engine }
+    }
+
+    /// With these networks and bonds, set by the engine.
+    fn with(networks: Value, bonds: Value) -> Machine {
+        let machine = Machine::new();
+        machine.set(networks, bonds);
+        machine
+    }
+
+    fn set(&self, networks: Value, bonds: Value) {
+        self.engine.setup(&unchecked(networks, bonds)).unwrap_or_else(|e| panic!("{}", chain(&e)));
+    }
+
+    /// The same disk, other nics perhaps.
+    fn reboot(self, nics: &[&str]) -> Machine {
+        let Machine { disk, .. } = self;
+        if disk.path().join("run").exists() {
+            fs::remove_dir_all(disk.path().join("run")).unwrap();
+        }
+        let (sim, fuse) = (Sim::with_nics(nics), Fuse::never());
+        let engine = open(disk.path(), &sim, host(sim.clone(), sim.clone(), &fuse));
+        Machine { disk, sim, fuse, engine }
+    }
+
+    /// The daemon alone dies and comes back.
+    fn restart(self) -> Machine {
+        let Machine { disk, sim, fuse, .. } = self;
+        let engine = open(disk.path(), &sim, host(sim.clone(), sim.clone(), &fuse));
+        Machine { disk, sim, fuse, engine }
+    }
+
+    fn restore(&self) -> Restored {
+        self.engine.restore(false).unwrap_or_else(|e| panic!("{}", chain(&e)))
+    }
+
+    fn text(&self) -> String {
+        state::text(&self.sim.look())
+    }
+
+    fn index(&self, name: &str) -> u32 {
+        self.sim.look().link(&dev(name)).unwrap_or_else(|| panic!("there is no {name}")).index
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.sim.look().link(&dev(name)).is_some()
+    }
+
+    fn running(&self) -> PathBuf {
+        self.disk.path().join("run/netconf")
+    }
+
+    fn persistent(&self) -> PathBuf {
+        self.disk.path().join("lib/persistence/netconf")
+    }
+}
+
+fn settings(disk: &Path) -> Settings {
+    Settings { run_dir: disk.join("run"), lib_dir: disk.join("lib"), ..Settings::default() }
+}
+
+fn open(disk: &Path, sim: &Sim, changing: Host) -> Arc<Engine> {
+    let reader = host(sim.clone(), sim.clone(), &Fuse::never());
+    Arc::new(Engine::with(changing, reader, &settings(disk)).unwrap())
+}
+
+/// The files of a configuration by folder and name.
+fn files(netconf: &Path) -> BTreeMap<String, String> {
+    let mut files = BTreeMap::new();
+    for folder in ["nets", "bonds"] {
+        for file in fs::read_dir(netconf.join(folder)).into_iter().flatten() {
+            let path = file.unwrap().path();
+            files.insert(format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap()), fs::read_to_string(path).unwrap());
+        }
+    }
+    files
+}
+
+fn names(netconf: &Path) -> Vec<String> {
+    files(netconf).into_keys().collect()
+}
+
+/// As somebody who was there before us would have stored it.
+fn store(machine: &Machine, file: &str, content: &str) {
+    let path = machine.persistent().join(file);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, content).unwrap();
+}
+
+fn omitted(name: &str, reason: &str) -> Omission {
+    Omission { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+fn two_networks() -> (Value, Value) {
+    let networks = json!({
+        "mgmt": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": "24", "gateway": "192.0.2.1", "defaultRoute": true },
+        "vm10": { "bonding": "bond1", "vlan": "10", "mtu": 9000, "STP": "yes" },
+    });
+    (networks, json!({ "bond1": { "nics": ["dummy_2", "dummy_1"], "options": "mode=4 lacp_rate=1" } }))
+}
+
+fn machine() -> Machine {
+    let (networks, bonds) = two_networks();
+    Machine::with(networks, bonds)
+}
+
+// ---- The disk.
+
+#[test]
+fn the_running_configuration_is_on_disk_in_the_originals_form() {
+    let machine = machine();
+    let files = files(&machine.running());
+    assert_eq!(files.keys().collect::<Vec<_>>(), ["bonds/bond1", "nets/mgmt", "nets/vm10"]);
+    let lines = |rows: &[&str]| format!("{{\n{}\n}}", rows.iter().map(|r| format!("    {r}")).collect::<Vec<_>>().join("\n"));
+    assert_eq!(files["bonds/bond1"], lines(&[r#""options": "mode=4 lacp_rate=1","#, r#""nics": ["#, r#"    "dummy_1","#, r#"    "dummy_2""#, "],", r#""switch": "legacy""#]));
+    assert_eq!(
+        files["nets/vm10"],
+        lines(&[
+            r#""bonding": "bond1","#,
+            r#""vlan": 10,"#,
+            r#""bridged": true,"#,
+            r#""switch": "legacy","#,
+            r#""defaultRoute": false,"#,
+            r#""mtu": 9000,"#,
+            r#""stp": true,"#,
+            r#""bootproto": "none","#,
+            r#""dhcpv6": false,"#,
+            r#""ipv6autoconf": false,"#,
+            r#""nameservers": []"#,
+        ])
+    );
+    let mgmt: Value = serde_json::from_str(&files["nets/mgmt"]).unwrap();
+    assert_eq!((&mgmt["netmask"], &mgmt["prefix"], &mgmt["defaultRoute"]), (&json!("255.255.255.0"), &Value::Null, &json!(true)));
+    assert!(fs::symlink_metadata(machine.running()).unwrap().is_symlink());
+
+    machine.set(json!({ "vm10": { "remove": true } }), json!({}));
+    assert_eq!(names(&machine.running()), ["bonds/bond1", "nets/mgmt"]);
+}
+
+#[test]
+fn what_is_made_safe_is_the_running_configuration() {
+    let machine = machine();
+    assert!(!machine.persistent().exists() && machine.engine.is_dirty());
+    machine.engine.set_safe().unwrap();
+    assert_eq!(files(&machine.persistent()), files(&machine.running()));
+    assert!(!machine.engine.is_dirty());
+    machine.set(json!({ "mgmt": { "remove": true } }), json!({}));
+    assert!(machine.engine.is_dirty());
+    assert_eq!(names(&machine.persistent()), ["bonds/bond1", "nets/mgmt", "nets/vm10"]);
+    machine.engine.set_safe().unwrap();
+    assert_eq!(names(&machine.persistent()), ["bonds/bond1", "nets/vm10"]);
+}
+
+#[test]
+fn commit_on_success_makes_the_change_safe() {
+    let machine = Machine::new();
+    let safe = json!({ "connectivityCheck": false, "commitOnSuccess": true });
+    machine.engine.setup(&request(json!({ "n": { "nic": "dummy_0" } }), json!({}), safe.clone())).unwrap();
+    assert_eq!(names(&machine.persistent()), ["nets/n"]);
+    assert!(!machine.engine.is_dirty());
+    // And only a success.
+    machine.fuse.after(0);
+    machine.engine.setup(&request(json!({ "m": { "nic": "dummy_1" } }), json!({}), safe)).map(|_| ()).unwrap_err();
+    assert_eq!((names(&machine.persistent()), names(&machine.running())), (vec!["nets/n".to_owned()], vec!["nets/n".to_owned()]));
+    assert!(machine.engine.is_dirty());
+}
+
+#[test]
+fn a_daemon_that_comes_back_knows_what_is_running() {
+    let machine = machine();
+    let (before, text) = ((*machine.engine.running()).clone(), machine.text());
+    let machine = machine.restart();
+    assert_eq!((*machine.engine.running()).clone(), before);
+    assert!(!machine.engine.is_dirty());
+    machine.set(json!({ "mgmt": { "nic": "dummy_3" } }), json!({}));
+    assert_ne!(machine.text(), text);
+}
+
+// ---- Restore.
+
+#[test]
+fn a_reboot_brings_back_what_was_safe() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    let before = machine.text();
+    machine.set(json!({ "unsafe": { "nic": "dummy_3" } }), json!({}));
+
+    let machine = machine.reboot(&NICS);
+    assert_eq!(machine.sim.look().links().count(), NICS.len());
+    let restored = machine.restore();
+    assert_eq!((restored.done, restored.skipped, restored.failed), (true, vec![], vec![]));
+    assert_eq!(machine.text(), before);
+    assert_eq!(files(&machine.running()), files(&machine.persistent()));
+    assert!(!machine.has("unsafe"));
+}
+
+#[test]
+fn what_was_restored_is_restored_again_only_by_force() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    let machine = machine.reboot(&NICS);
+    assert!(machine.restore().done);
+    machine.set(json!({ "mgmt": { "remove": true } }), json!({}));
+    let text = machine.text();
+    assert!(!machine.restore().done);
+    assert_eq!(machine.text(), text);
+    let machine = machine.restart();
+    assert!(!machine.restore().done, "nor by a daemon that was restarted");
+    assert!(machine.engine.restore(true).unwrap().done);
+    assert!(machine.has("mgmt"));
+}
+
+#[test]
+fn a_restore_changes_only_what_differs() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    let untouched = ["bond1", "bond1.10", "vm10"];
+    let before = untouched.map(|name| machine.index(name));
+    machine.set(json!({ "mgmt": { "nic": "dummy_3" }, "volatile": { "bonding": "bond1", "vlan": 11 } }), json!({}));
+    let restored = machine.restore();
+    assert_eq!((restored.done, restored.failed), (true, vec![]));
+    assert_eq!(untouched.map(|name| machine.index(name)), before);
+    assert_eq!(machine.sim.look().link(&dev("dummy_0")).unwrap().master, Some(dev("mgmt")));
+    assert!(!machine.has("volatile") && !machine.has("bond1.11"), "what is running and not safe goes");
+    assert_eq!(names(&machine.running()), ["bonds/bond1", "nets/mgmt", "nets/vm10"]);
+}
+
+#[test]
+fn a_bond_that_is_running_and_not_safe_goes() {
+    let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    machine.engine.set_safe().unwrap();
+    machine.set(json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    assert_eq!(machine.restore().failed, []);
+    assert!(!machine.has("bond1"));
+    assert_eq!(machine.sim.look().link(&dev("dummy_0")).unwrap().master, Some(dev("n")));
+}
+
+#[test]
+fn what_stands_on_a_missing_nic_is_skipped_and_not_forgotten() {
+    let (mut networks, mut bonds) = two_networks();
+    networks["storage"] = json!({ "nic": "dummy_3", "vlan": 20, "bridged": false });
+    bonds["bond2"] = json!({ "nics": ["dummy_3x"] });
+    networks["far"] = json!({ "bonding": "bond2" });
+    let machine = Machine::new().reboot(&["dummy_0", "dummy_1", "dummy_2", "dummy_3", "dummy_3x"]);
+    machine.set(networks, bonds);
+    machine.engine.set_safe().unwrap();
+
+    let machine = machine.reboot(&["dummy_0", "dummy_1"]);
+    let restored = machine.restore();
+    assert_eq!(
+        restored.skipped,
+        [
+            omitted("bond1", "restored without missing slaves: dummy_2"),
+            omitted("bond2", "none of its slaves is there: dummy_3x"),
+            omitted("far", "its bond bond2 is missing"),
+            omitted("storage", "its nic dummy_3 is missing"),
+        ]
+    );
+    assert_eq!(restored.failed, []);
+    assert!(machine.has("mgmt") && machine.has("vm10") && !machine.has("far"));
+    // A later setSafeNetworkConfig loses nothing.
+    assert_eq!(files(&machine.running()), files(&machine.persistent()));
+
+    // The nics come back, and with them the rest.
+    machine.engine.set_safe().unwrap();
+    let machine = machine.reboot(&["dummy_0", "dummy_1", "dummy_2", "dummy_3", "dummy_3x"]);
+    assert_eq!(machine.restore().skipped, []);
+    assert!(machine.has("far") && machine.has("dummy_3.20"));
+    assert_eq!(machine.sim.look().ports_of(dev("bond1")).count(), 2);
+}
+
+#[test]
+fn a_skipped_network_is_in_nobodys_way() {
+    let machine = Machine::with(json!({ "a": { "nic": "dummy_0" }, "b": { "nic": "dummy_1" } }), json!({}));
+    machine.engine.set_safe().unwrap();
+    let machine = machine.reboot(&["dummy_0"]);
+    assert_eq!(machine.restore().skipped, [omitted("b", "its nic dummy_1 is missing")]);
+    machine.set(json!({ "a": { "nic": "dummy_0", "mtu": 9000 } }), json!({}));
+    machine.set(json!({ "b": { "remove": true } }), json!({}));
+    assert_eq!(names(&machine.running()), ["nets/a"]);
+}
+
+#[test]
+fn one_broken_file_does_not_keep_the_others_away() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    store(&machine, "nets/broken", "{ this is no JSON");
+    store(&machine, "nets/wrong", r#"{ "nic": "dummy_3", "mtu": "big" }"#);
+    let machine = machine.reboot(&NICS);
+    let restored = machine.restore();
+    assert!(restored.done && restored.failed.is_empty());
+    let [broken, wrong] = restored.skipped.as_slice() else { panic!("{:?}", restored.skipped) };
+    assert!(broken.name.ends_with("/nets/broken"), "{broken:?}");
+    assert_eq!(wrong, &omitted("persistent configuration", "network 'wrong': mtu is \"big\", but it must be a number of bytes from 68 to 65535"));
+    assert!(machine.has("mgmt") && machine.has("vm10"));
+}
+
+#[test]
+fn a_network_that_is_not_supported_does_not_keep_the_others_away() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    store(&machine, "nets/dhcp", r#"{ "nic": "dummy_3", "bootproto": "dhcp" }"#);
+    let machine = machine.reboot(&NICS);
+    let restored = machine.restore();
+    assert_eq!(restored.failed, [omitted("dhcp", "network 'dhcp': bootproto is dhcp, which is not supported by this configurator (iproute2) yet")]);
+    assert!(machine.has("mgmt") && machine.has("vm10") && !machine.has("dhcp"));
+    assert_eq!(names(&machine.running()), ["bonds/bond1", "nets/dhcp", "nets/mgmt", "nets/vm10"], "nothing is forgotten");
+    // It is tried again.
+    assert!(machine.restore().done);
+}
+
+#[test]
+fn networks_that_exclude_one_another_cost_only_themselves() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    store(&machine, "nets/rival", r#"{ "nic": "dummy_0", "vlan": 5 }"#);
+    let machine = machine.reboot(&NICS);
+    let restored = machine.restore();
+    let rule = "networks 'mgmt' and 'rival' share the interface 'dummy_0', but a bridged network without VLAN tag must be the only one (network_combination = strict)";
+    assert_eq!(restored.failed, [omitted("rival", rule)]);
+    assert!(machine.has("mgmt") && machine.has("vm10"));
+}
+
+#[test]
+fn before_the_restore_nothing_is_made_safe_in_place_of_what_is() {
+    let machine = machine();
+    machine.engine.set_safe().unwrap();
+    let safe = files(&machine.persistent());
+    let machine = machine.reboot(&NICS);
+    assert!(matches!(machine.engine.set_safe(), Err(EngineError::NotRestored)));
+    assert_eq!(files(&machine.persistent()), safe);
+    machine.restore();
+    machine.set(json!({ "mgmt": { "remove": true }, "vm10": { "remove": true } }), json!({ "bond1": { "remove": true } }));
+    machine.engine.set_safe().unwrap();
+    assert_eq!(names(&machine.persistent()), [""; 0], "an empty configuration that was wished for is one");
+}
+
+#[test]
+fn an_empty_host_has_nothing_to_restore() {
+    let machine = Machine::new();
+    let before = machine.text();
+    let restored = machine.restore();
+    assert_eq!((restored.done, restored.skipped, restored.failed), (true, vec![], vec![]));
+    assert_eq!(machine.text(), before);
+    assert!(!machine.restore().done, "it was done");
+}
+
+// ---- Failures.
+
+/// A directory where a file is in the way: root may write read-only ones.
+fn spoil(dir: &Path) {
+    let _ = fs::remove_dir_all(dir);
+    fs::create_dir_all(dir.parent().unwrap()).unwrap();
+    fs::write(dir, "").unwrap();
+}
+
+#[test]
+fn a_change_that_cannot_be_stored_is_undone() {
+    let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    let (text, running) = (machine.text(), machine.engine.running());
+    spoil(&machine.disk.path().join("run"));
+    let error = machine.engine.setup(&unchecked(json!({ "n": { "nic": "dummy_1" }, "m": {} }), json!({}))).map(|_| ()).unwrap_err();
+    let EngineError::Setup(SetupError::RolledBack { cause: Cause::Store(_), ref missing }) = error else { panic!("{error:?}") };
+    assert_eq!(missing, &[]);
+    assert!(chain(&error).starts_with("the change failed and was rolled back: cannot store the configuration: cannot "), "{}", chain(&error));
+    assert_eq!((machine.text(), machine.engine.running()), (text, running));
+}
+
+#[test]
+fn a_change_that_cannot_be_made_safe_is_undone_on_disk_as_well() {
+    let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    let (text, running, stored) = (machine.text(), machine.engine.running(), files(&machine.running()));
+    spoil(&machine.disk.path().join("lib"));
+    let safe = json!({ "connectivityCheck": false, "commitOnSuccess": true });
+    let error = machine.engine.setup(&request(json!({ "n": { "nic": "dummy_1" } }), json!({}), safe)).map(|_| ()).unwrap_err();
+    assert!(matches!(error, EngineError::Setup(SetupError::RolledBack { cause: Cause::Store(_), .. })), "{error:?}");
+    assert_eq!((machine.text(), machine.engine.running(), files(&machine.running())), (text, running, stored));
+    assert!(machine.engine.is_dirty());
+}
+
+#[test]
+fn a_failed_change_leaves_the_disk_alone() {
+    let machine = machine();
+    let (text, stored) = (machine.text(), files(&machine.running()));
+    machine.fuse.after(3);
+    let error = machine.engine.setup(&unchecked(json!({ "mgmt": { "nic": "dummy_3" } }), json!({}))).map(|_| ()).unwrap_err();
+    assert!(matches!(error, EngineError::Setup(SetupError::RolledBack { cause: Cause::Apply(_), .. })), "{error:?}");
+    assert_eq!((machine.text(), files(&machine.running())), (text, stored));
+}
+
+// ---- Is anybody there?
+
+#[test]
+fn nobody_called_so_all_is_as_before() {
+    let machine = machine();
+    let (text, stored, running) = (machine.text(), files(&machine.running()), machine.engine.running());
+    machine.engine.connectivity.confirm(); // too early
+    let wish = request(json!({ "mgmt": { "nic": "dummy_3" }, "vm11": { "bonding": "bond1", "vlan": 11 } }), json!({ "bond1": { "nics": ["dummy_1"] } }), json!({ "connectivityCheck": "true", "connectivityTimeout": 0.05 }));
+    let error = machine.engine.setup(&wish).map(|_| ()).unwrap_err();
+    assert_eq!(chain(&error), "the change failed and was rolled back: connectivity check failed: nobody called within 0.05 s of the change");
+    let EngineError::Setup(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.code(), Code::LostConnection);
+    assert_eq!((machine.text(), files(&machine.running()), machine.engine.running()), (text, stored, running));
+}
+
+#[test]
+fn somebody_called_so_it_stays() {
+    let machine = Machine::new();
+    let engine = Arc::clone(&machine.engine);
+    let (stop, stopped) = channel::<()>();
+    let caller = std::thread::spawn(move || {
+        // As the engine does: again and again.
+        while stopped.try_recv().is_err() {
+            engine.connectivity.confirm();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    machine.engine.setup(&request(json!({ "n": { "nic": "dummy_0" } }), json!({}), json!({ "connectivityCheck": true, "connectivityTimeout": 60 }))).unwrap();
+    stop.send(()).unwrap();
+    caller.join().unwrap();
+    assert!(machine.has("n"));
+}
+
+// ---- One at a time.
+
+/// A kernel that says when it was asked and waits until it may.
+#[derive(Debug)]
+struct Waiting {
+    sim: Sim,
+    asked: Sender<()>,
+    may: Mutex<Receiver<()>>,
+}
+
+impl Kernel for Waiting {
+    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        self.asked.send(()).unwrap();
+        self.may.lock().unwrap().recv().unwrap();
+        self.sim.run(actions, seen)
+    }
+}
+
+#[test]
+fn a_second_change_is_turned_away_and_reading_goes_on() {
+    let (disk, sim) = (TempDir::new().unwrap(), Sim::with_nics(&NICS));
+    let ((asked, was_asked), (let_go, may)) = (channel(), channel());
+    let changing = host(sim.clone(), Waiting { sim: sim.clone(), asked, may: Mutex::new(may) }, &Fuse::never());
+    let engine = open(disk.path(), &sim, changing);
+    let wish = || unchecked(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+
+    let first = Arc::clone(&engine);
+    let change = std::thread::spawn(move || first.setup(&wish()).map(|_| ()));
+    was_asked.recv().unwrap();
+
+    let busy = |outcome: Result<(), EngineError>| {
+        let error = outcome.unwrap_err();
+        assert!(matches!(error, EngineError::Busy));
+        assert_eq!(error.to_string(), "another change of the network is under way");
+    };
+    busy(engine.setup(&unchecked(json!({ "m": { "nic": "dummy_1" } }), json!({}))).map(|_| ()));
+    busy(engine.set_safe());
+    busy(engine.restore(false).map(|_| ()));
+
+    assert_eq!(engine.look().unwrap().links().count(), NICS.len());
+    assert!(engine.running().networks.is_empty() && engine.is_dirty());
+    let explained = engine.explain(&wish()).map_err(|e| chain(&e)).unwrap();
+    assert_eq!(explained.plan.to_string(), "change nic dummy_0: ipv6 off\ncreate bridge n: port dummy_0, stp off, mtu 1500, up, ipv6 off\n");
+    assert_eq!(explained.commands.len(), 2);
+    assert_eq!(explained.commands[0], ["echo 1 > /proc/sys/net/ipv6/conf/dummy_0/disable_ipv6"]);
+
+    let_go.send(()).unwrap();
+    change.join().unwrap().unwrap();
+    assert!(engine.running().networks.contains_key(&net("n")));
+    let_go.send(()).unwrap();
+    engine.setup(&unchecked(json!({ "m": { "nic": "dummy_1" } }), json!({}))).map(|_| ()).unwrap();
+}
+
+#[test]
+fn explaining_changes_nothing() {
+    let machine = machine();
+    let (text, stored) = (machine.text(), files(&machine.running()));
+    let explained = machine.engine.explain(&unchecked(json!({ "mgmt": { "remove": true } }), json!({}))).map_err(|e| chain(&e)).unwrap();
+    assert_eq!(explained.plan.to_string(), "remove bridge mgmt  [interrupts: the device goes]\n");
+    assert_eq!(explained.commands, [["ip link del mgmt"]]);
+    assert_eq!((machine.text(), files(&machine.running())), (text, stored));
+    let refused = machine.engine.explain(&unchecked(json!({ "mgmt": { "nic": "dummy_9" } }), json!({}))).map(|_| ()).unwrap_err();
+    let EngineError::Setup(SetupError::Refused(problems)) = refused else { panic!("{refused:?}") };
+    assert_eq!(problems.code(), Code::BadNic);
+}
