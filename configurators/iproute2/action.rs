@@ -116,7 +116,7 @@ fn write_new(f: &mut fmt::Formatter<'_>, name: &DeviceName, kind: &NewLink, mtu:
         NewLink::Vlan { tag, .. } => write!(f, " type vlan id {tag}"),
         NewLink::Bridge(options) => {
             write!(f, " type bridge")?;
-            options.iter().try_for_each(|(key, value)| write!(f, " {key} {value}"))
+            options.iter().try_for_each(|(key, value)| write!(f, " {} {value}", word_of(key)))
         }
         NewLink::Bond(options) => {
             write!(f, " type bond")?;
@@ -128,6 +128,17 @@ fn write_new(f: &mut fmt::Formatter<'_>, name: &DeviceName, kind: &NewLink, mtu:
             }
             Ok(())
         }
+    }
+}
+
+/// What `ip link` calls a file of `/sys/class/net/BR/bridge/`.
+fn word_of(file: &str) -> String {
+    match (file, file.strip_prefix("multicast_")) {
+        (_, Some(rest)) => format!("mcast_{rest}"),
+        ("hash_max" | "hash_elasticity", _) => format!("mcast_{file}"),
+        ("default_pvid", _) => format!("vlan_{file}"),
+        ("group_addr", _) => "group_address".to_owned(),
+        _ => file.to_owned(),
     }
 }
 

@@ -4,7 +4,7 @@
 //! that the kernel gets few large batches: IPv6 is to be off before a device is up, and that is a
 //! sysctl, no message. The order among dependent things is the plan's.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vdsm_model::bond_options::OptionChange;
 use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
@@ -13,13 +13,15 @@ use vdsm_model::ip::IpConfig;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::{Change, Step};
+use vdsm_model::units::Mtu;
 
 use super::action::{Action, LinkChange, NewLink};
 
-pub(super) fn lower(steps: &[Step], _seen: &NetInfo) -> Vec<(usize, Action)> {
+pub(super) fn lower(steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {
     let mut out = Lowered::default();
     let ports = steps.iter().filter_map(|s| if let Step::Bridge(Change::Create(b)) = s { Some(&b.ports) } else { None });
     out.joining = ports.flatten().copied().collect();
+    out.mtus = out.joining.iter().filter_map(|port| Some((*port, seen.link(port)?.mtu))).collect();
     for (index, step) in steps.iter().enumerate() {
         let kind = Phase::of(step);
         if kind.is_none() || kind != out.phase {
@@ -60,6 +62,8 @@ struct Lowered {
     joining: BTreeSet<DeviceName>,
     /// The new VLANs among them: they come up as they join, with the same message.
     fresh: BTreeSet<DeviceName>,
+    /// The MTUs of all these ports.
+    mtus: BTreeMap<DeviceName, Mtu>,
     phase: Option<Phase>,
     step: usize,
 }
@@ -75,6 +79,11 @@ impl Lowered {
     }
 
     fn lower(&mut self, step: &Step) {
+        if let Step::Nic(Change::Modify { to: Nic { link }, .. }) | Step::Vlan(Change::Create(Vlan { link, .. }) | Change::Modify { to: Vlan { link, .. }, .. }) | Step::Bond(Change::Create(Bond { link, .. }) | Change::Modify { to: Bond { link, .. }, .. }) = step
+            && let Some(mtu) = link.mtu
+        {
+            self.mtus.insert(link.name, mtu);
+        }
         match step {
             // Nobody makes a nic: the first action on it says that it is not there.
             Step::Nic(Change::Create(nic)) => self.link(None, &nic.link),
@@ -184,6 +193,11 @@ impl Lowered {
         for port in &bridge.ports {
             let up = self.fresh.contains(port).then_some(true);
             self.ups.push((self.step, Action::SetLink { name: *port, change: LinkChange { master: Some(Some(name)), up, ..LinkChange::default() } }));
+        }
+        // To say 1500 to a new bridge says nothing, and it follows a port of another size: so it
+        // is said once more, when that makes a difference.
+        if mtu == Some(Mtu::DEFAULT) && bridge.ports.iter().any(|port| self.mtus.get(port) != mtu.as_ref()) {
+            self.ups.push((self.step, Action::SetLink { name, change: LinkChange { mtu, ..LinkChange::default() } }));
         }
     }
 

@@ -116,6 +116,8 @@ pub enum Problem {
     NoSuchBond { bond: DeviceName },
     /// A removal of a bond that networks stand on.
     UsedBond { bond: DeviceName, networks: Vec<NetworkName> },
+    /// A removal of a bond that something of a stranger's stands on.
+    BondInUse { bond: DeviceName, users: Vec<DeviceName> },
     /// A removal of a network that does not exist.
     NoSuchNetwork { network: NetworkName },
     /// Networks that cannot share their interface.
@@ -151,7 +153,7 @@ impl Problem {
             Problem::VlanName { .. } => Code::BadVlan,
             Problem::NetworkName { .. } | Problem::NoSuchNetwork { .. } => Code::BadBridge,
             Problem::BridgeInUse { .. } => Code::UsedBridge,
-            Problem::UsedBond { .. } => Code::UsedBond,
+            Problem::UsedBond { .. } | Problem::BondInUse { .. } => Code::UsedBond,
         }
     }
 
@@ -169,6 +171,7 @@ impl Problem {
             | Problem::UnknownBond { .. }
             | Problem::NoSuchBond { .. }
             | Problem::UsedBond { .. }
+            | Problem::BondInUse { .. }
             | Problem::VlanName { .. } => Stage::Switch,
             Problem::NetworkName { .. } | Problem::NoSuchNetwork { .. } | Problem::BridgeInUse { .. } | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
@@ -207,6 +210,7 @@ impl fmt::Display for Problem {
             Problem::UnknownBond { network, bond } => write!(f, "network '{network}': bonding is '{bond}', but no such bond is there or in the request"),
             Problem::NoSuchBond { bond } => write!(f, "bond '{bond}': it cannot be removed, for it does not exist"),
             Problem::UsedBond { bond, networks } => write!(f, "bond '{bond}': it cannot be removed, for {} stand on it", list(networks)),
+            Problem::BondInUse { bond, users } => write!(f, "bond '{bond}': it cannot be removed, for {}, not ours, would lose it", list(users)),
             Problem::NoSuchNetwork { network } => write!(f, "network '{network}': it cannot be removed, for it does not exist"),
             Problem::SharedInterface { interface, networks, rule } => write!(f, "networks {} share the interface '{interface}', but {rule}", list(networks)),
             Problem::NoDevices { network } => write!(f, "network '{network}': it is not bridged and has neither nic nor bonding"),

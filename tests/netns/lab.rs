@@ -44,7 +44,9 @@ impl Nics {
     fn commands(self, number: usize) -> String {
         let (name, mac) = (self.name(number), mac(number));
         match self {
-            Nics::Veth => format!("link add {name} address {mac} type veth peer name peer{number}\nlink set {name} up\nlink set peer{number} up\n"),
+            Nics::Veth => format!(
+                "link add {name} address {mac} type veth peer name peer{number}\nlink set {name} up\nlink set peer{number} up\n"
+            ),
             Nics::Dummy => format!("link add {name} address {mac} type dummy\nlink set {name} up\n"),
         }
     }
@@ -119,7 +121,9 @@ impl Lab {
         // Strangers, too, are to reach the socket.
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let path = dir.path().display();
-        let text = format!("[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\n{conf}\n");
+        let text = format!(
+            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\n{conf}\n"
+        );
         fs::write(dir.path().join("conf"), text).unwrap();
         Lab { dir, nics: (nics, count), daemon: None, client: None }
     }

@@ -28,17 +28,33 @@ pub fn try_ip(commands: &str) -> Result<(), String> {
 }
 
 fn batch(options: &[&str], commands: &str) -> Result<String, String> {
-    let mut child = Command::new("ip").args(options).args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = Command::new("ip")
+        .args(options)
+        .args(["-batch", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     child.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()) }
+    if output.status.success() {
+        Ok(String::from_utf8(output.stdout).unwrap())
+    } else {
+        Err(String::from_utf8_lossy(&output.stderr).trim().to_owned())
+    }
 }
 
 impl Look {
     pub fn now() -> Look {
         let text = batch(&["-d", "-j"], "addr show\nroute show table all\n").unwrap();
         let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Vec<Value>>().map(Result::unwrap);
-        let links = documents.next().unwrap().into_iter().map(|link| (link["ifname"].as_str().unwrap().to_owned(), link)).collect();
+        let links = documents
+            .next()
+            .unwrap()
+            .into_iter()
+            .map(|link| (link["ifname"].as_str().unwrap().to_owned(), link))
+            .collect();
         Look { links, routes: documents.next().unwrap_or_default() }
     }
 
@@ -112,13 +128,24 @@ impl Look {
 
     fn all_addresses(&self, name: &str) -> Vec<(String, String)> {
         let list = self.link(name)["addr_info"].as_array().unwrap().iter();
-        list.filter(|a| a["local"].is_string()).map(|a| (format!("{}/{}", a["local"].as_str().unwrap(), a["prefixlen"]), a["scope"].as_str().unwrap().to_owned())).collect()
+        list.filter(|a| a["local"].is_string())
+            .map(|a| {
+                (
+                    format!("{}/{}", a["local"].as_str().unwrap(), a["prefixlen"]),
+                    a["scope"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect()
     }
 
     /// `10.0.0.254 red` for each default route of the main table.
     pub fn default_routes(&self) -> Vec<String> {
         let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
-        self.routes.iter().filter(|r| r["dst"] == "default" && r["table"] == "main").map(|r| format!("{} {}", text(&r["gateway"]), text(&r["dev"]))).collect()
+        self.routes
+            .iter()
+            .filter(|r| r["dst"] == "default" && r["table"] == "main")
+            .map(|r| format!("{} {}", text(&r["gateway"]), text(&r["dev"])))
+            .collect()
     }
 
     /// IPv6 is off: by the sysctl, and no address came before it was.
@@ -146,14 +173,22 @@ impl Look {
             steady(&mut link);
             flat(&name, &link, &mut out);
             let _ = writeln!(out, "{name} disable_ipv6 {}", disable_ipv6(&name));
-            for address in addresses.as_array().into_iter().flatten().filter(|a| a["scope"] != "link" && a["local"].is_string()) {
+            for address in
+                addresses.as_array().into_iter().flatten().filter(|a| a["scope"] != "link" && a["local"].is_string())
+            {
                 let mut address = address.clone();
                 steady(&mut address);
                 let _ = writeln!(out, "{name} address {address}");
             }
         }
         let mut routes: Vec<String> = Vec::new();
-        for route in self.routes.iter().filter(|r| wanted(&r["dev"]) && r["table"] != "local" && r["type"] != "multicast" && r["dst"] != "fe80::/64" && r["dst"] != "ff00::/8") {
+        for route in self.routes.iter().filter(|r| {
+            wanted(&r["dev"])
+                && r["table"] != "local"
+                && r["type"] != "multicast"
+                && r["dst"] != "fe80::/64"
+                && r["dst"] != "ff00::/8"
+        }) {
             let mut route = route.clone();
             steady(&mut route);
             routes.push(format!("route {route}\n"));
@@ -169,7 +204,30 @@ fn steady(value: &mut Value) {
     if let Some(flags) = map.get_mut("flags").and_then(Value::as_array_mut) {
         flags.retain(|flag| flag == "UP");
     }
-    map.retain(|key, _| !["timer", "operstate", "tentative", "dadfailed", "topology", "root_", "life_time", "state", "ad_info", "promiscuity", "allmulti", "mii_status", "link_failure", "fdb_n_learned", "message_age", "active_slave"].iter().any(|w| key.contains(w)) || key == "stp_state" || key == "all_slaves_active");
+    map.retain(|key, _| {
+        ![
+            "timer",
+            "operstate",
+            "tentative",
+            "dadfailed",
+            "topology",
+            "root_",
+            "life_time",
+            "state",
+            "ad_info",
+            "promiscuity",
+            "allmulti",
+            "mii_status",
+            "link_failure",
+            "fdb_n_learned",
+            "message_age",
+            "active_slave",
+        ]
+        .iter()
+        .any(|w| key.contains(w))
+            || key == "stp_state"
+            || key == "all_slaves_active"
+    });
     map.values_mut().for_each(steady);
 }
 
@@ -185,7 +243,8 @@ fn flat(path: &str, value: &Value, out: &mut String) {
 
 /// The sysctl; "-" where IPv6 does not run on the device.
 pub fn disable_ipv6(name: &str) -> String {
-    std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6")).map_or("-".to_owned(), |text| text.trim().to_owned())
+    std::fs::read_to_string(format!("/proc/sys/net/ipv6/conf/{name}/disable_ipv6"))
+        .map_or("-".to_owned(), |text| text.trim().to_owned())
 }
 
 /// The same without the numbers of devices, which are the kernel's to give.

@@ -300,6 +300,23 @@ fn a_base_has_the_highest_mtu_of_its_networks() {
     assert_eq!(base(&world), [1500; 3]);
 }
 
+/// The kernel takes an MTU that a bridge has anyway for nobody's wish, and lets it follow its ports.
+#[test]
+fn a_bridge_of_1500_over_a_nic_of_more_is_right_at_once() {
+    let mut world = World::new();
+    world.set_mtu("dummy_0", 4000);
+    world.add_vlan("theirs", "dummy_0", 7);
+    world.set(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    assert_eq!(world.mtus(["n", "dummy_0"]), [1500, 4000]);
+}
+
+#[test]
+fn a_bridge_that_gets_ipv6_back_with_its_mtu_has_it_taken_off_at_once() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_2", "vlan": 6, "mtu": 600 } }), json!({}));
+    world.set(json!({ "n": { "nic": "dummy_1", "vlan": 7, "mtu": 9000 } }), json!({}));
+    assert_eq!((world.mtu("n"), world.link("n").ipv6_disabled), (9000, Some(true)));
+}
+
 #[test]
 fn a_strangers_vlan_keeps_its_mtu() {
     let mut world = World::new();

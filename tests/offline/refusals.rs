@@ -320,6 +320,14 @@ fn a_vlan_device_must_be_able_to_have_its_name() {
 }
 
 #[test]
+fn a_vlan_that_is_there_by_a_short_name_needs_no_long_one() {
+    let sim = Sim::with_nics(&["enp0s20f0u1u2"]);
+    let mut world = World::over(sim.clone(), sim);
+    world.add_vlan("short", "enp0s20f0u1u2", 100);
+    accepts(&world, json!({ "n": { "nic": "enp0s20f0u1u2", "vlan": 100 } }), json!({}));
+}
+
+#[test]
 fn a_device_of_another_kind_keeps_its_name() {
     let mut world = World::new();
     let taken = |network: &str, device: &str, kind: &str, code| Problem::NameTaken { network: net(network), device: dev(device), kind: kind.to_owned(), code };
@@ -471,6 +479,19 @@ fn a_bond_that_carries_networks_is_not_removed() {
     refuses(&world, json!({ "a": { "bonding": "bond1", "vlan": 5, "mtu": 9000 }, "b": { "nic": "dummy_1" } }), gone(), &[used_by(&["a"])]);
     accepts(&world, json!({ "a": { "remove": true }, "b": { "nic": "dummy_1" } }), gone());
     assert_eq!(used_by(&["a"]).code(), UsedBond);
+}
+
+#[test]
+fn a_bond_that_strangers_use_is_not_removed() {
+    let mut world = World::with(json!({}), json!({ "bond1": { "nics": ["dummy_0"] } }));
+    world.add_vlan("theirs", "bond1", 7);
+    world.add_bond("bond9", "mode=1", &["dummy_1"]);
+    world.add_bridge("virbr0", &["bond9"]);
+    for (bond, user) in [("bond1", "theirs"), ("bond9", "virbr0")] {
+        let problem = Problem::BondInUse { bond: dev(bond), users: vec![dev(user)] };
+        assert_eq!(problem.code(), UsedBond);
+        refuses(&world, json!({}), json!({ bond: { "remove": true } }), &[problem]);
+    }
 }
 
 #[test]
@@ -852,6 +873,7 @@ fn each_problem_has_its_sentence_and_code() {
         ),
         (Problem::NoSuchBond { bond: dev("bond7") }, BadBonding, Switch, "bond 'bond7': it cannot be removed, for it does not exist"),
         (Problem::UsedBond { bond: dev("bond7"), networks: vec![n()] }, UsedBond, Switch, "bond 'bond7': it cannot be removed, for 'n' stand on it"),
+        (Problem::BondInUse { bond: dev("bond7"), users: vec![dev("v5")] }, UsedBond, Switch, "bond 'bond7': it cannot be removed, for 'v5', not ours, would lose it"),
         (Problem::NoSuchNetwork { network: n() }, BadBridge, Apply, "network 'n': it cannot be removed, for it does not exist"),
         (shared("eth0", &["a", "b"], "no"), BadParams, Sharing, "networks 'a' and 'b' share the interface 'eth0', but no"),
         (Problem::NoDevices { network: n() }, BadParams, Sharing, "network 'n': it is not bridged and has neither nic nor bonding"),

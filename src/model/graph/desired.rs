@@ -15,7 +15,7 @@ use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
-use crate::problem::{Problem, Problems, Subject};
+use crate::problem::{Code, Problem, Problems, Subject};
 use crate::request::Request;
 use crate::units::Mtu;
 
@@ -42,6 +42,8 @@ impl Desired {
         problems.extend(sharing::check(&merged, policy));
 
         let mut builder = Builder { running, merged: &merged, seen, policy, scope: Scope::default(), graph: Graph::default(), going: BTreeSet::new() };
+        builder.check_vlan_names(&mut problems);
+        builder.check_bridge_names(&mut problems);
         builder.find_scope();
         let prior = Graph::seen(seen, &builder.scope);
         builder.graph = prior.clone();
@@ -105,6 +107,34 @@ impl<'a> Builder<'a> {
         self.running.bonds.contains_key(device) || NetworkName::try_from(device.as_str()).is_ok_and(|name| self.running.networks.get(&name).is_some_and(|n| n.bridged))
     }
 
+    /// A VLAN that the host has already may have any name; one to be made is called `BASE.TAG`.
+    fn check_vlan_names(&self, problems: &mut Vec<Problem>) {
+        for (name, net) in self.wanted().filter(|(_, net)| vlan_of(net, self.seen).is_none()) {
+            if let (Some(base), Some(tag)) = (net.base.map(Base::device), net.vlan)
+                && let Err(error) = DeviceName::of_vlan(&base, tag.get())
+            {
+                problems.push(Problem::VlanName { network: name.clone(), base, tag: tag.get(), error });
+            }
+        }
+    }
+
+    /// A bridge must not take the place of a nic or bond that the configuration needs by its name:
+    /// the graph knows each name once.
+    fn check_bridge_names(&self, problems: &mut Vec<Problem>) {
+        let config = &self.merged.config;
+        for (network, net) in self.wanted() {
+            let Some(bridge) = bridge_of(network, net) else { continue };
+            if config.bonds.contains_key(&bridge) && self.seen.link(&bridge).is_none() {
+                problems.push(Problem::NameTaken { network: network.clone(), device: bridge, kind: "bond".to_owned(), code: Code::BadBridge });
+            }
+            if self.seen.link(&bridge).is_none() {
+                let nets = config.networks.iter().filter(|(_, net)| net.base == Some(Base::Nic(bridge))).map(|(name, _)| Subject::Network(name.to_string()));
+                let bonds = config.bonds.iter().filter(|(_, bond)| bond.nics.contains(&bridge)).map(|(name, _)| Subject::Bond(name.to_string()));
+                problems.extend(nets.chain(bonds).map(|of| Problem::UnknownNic { of, nic: bridge }));
+            }
+        }
+    }
+
     fn remove_what_goes(&mut self, problems: &mut Vec<Problem>) {
         let seen = self.seen;
         let made = |(name, net): (&NetworkName, &NetworkConfig)| [bridge_of(name, net), vlan_of(net, seen)];
@@ -112,15 +142,27 @@ impl<'a> Builder<'a> {
         self.going = self.former().flat_map(made).flatten().filter(|d| !wanted.contains(d)).collect();
         self.going.extend(self.merged.bonds.iter().filter(|b| !self.merged.config.bonds.contains_key(*b)));
         for name in &self.going {
-            if let Some(Device::Bridge(_)) = self.graph.device(name) {
+            let users = self.strangers_at(*name);
+            match (self.graph.device(name), users.is_empty()) {
                 // Whatever else hangs on it would lose its connection (vdsm-facts 2.2).
-                let ports: Vec<DeviceName> = self.seen.ports_of(*name).map(|p| p.name).filter(|p| !self.scope.contains(p)).collect();
-                if let (false, Ok(network)) = (ports.is_empty(), NetworkName::try_from(name.as_str())) {
-                    problems.push(Problem::BridgeInUse { network, ports });
-                }
+                (Some(Device::Bridge(_)), false) => problems.extend(NetworkName::try_from(name.as_str()).map(|network| Problem::BridgeInUse { network, ports: users })),
+                (Some(Device::Bond(_)), false) => problems.push(Problem::BondInUse { bond: *name, users }),
+                _ => {}
             }
         }
         self.graph.remove_all(&self.going);
+    }
+
+    /// Devices not in our care that a device carries, or that is its master; what goes along with
+    /// it and what stays are no strangers.
+    fn strangers_at(&self, device: DeviceName) -> Vec<DeviceName> {
+        let ours = |other: &DeviceName| self.scope.contains(other);
+        let ports = self.seen.ports_of(device).map(|l| l.name);
+        // Those of our networks are told of as such.
+        let networks: BTreeSet<DeviceName> = self.merged.config.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
+        let vlans = self.seen.vlans_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
+        let master = self.seen.link(&device).and_then(|l| l.master).filter(|_| self.merged.bonds.contains(&device));
+        ports.chain(master).filter(|other| !ours(other)).chain(vlans).collect()
     }
 
     fn put_what_comes(&mut self) {
@@ -191,23 +233,8 @@ impl<'a> Builder<'a> {
             self.put_slave(*slave, mtu);
         }
         self.leave_masters(name);
-        if touched {
-            self.let_addresses_follow(name);
-        }
         self.graph.insert(Device::Bond(Bond { link, slaves, options }));
         self.graph.set_ip(name, ip);
-    }
-
-    /// What stands on a bond inherits its hardware address, which changes with its slaves: to keep
-    /// the old one would be to keep that of a nic which may be elsewhere by now.
-    fn let_addresses_follow(&mut self, bond: DeviceName) {
-        let vlans: Vec<DeviceName> = self.seen.vlans_on(bond).map(|l| l.name).collect();
-        let bridges: Vec<DeviceName> = vlans.iter().filter_map(|vlan| self.seen.link(vlan)?.master).collect();
-        for name in vlans.into_iter().chain(bridges) {
-            if let Some(device) = self.graph.device_mut(&name) {
-                device.link_mut().mac = None;
-            }
-        }
     }
 
     /// A slave has its bond's MTU and nothing at layer three.
@@ -345,11 +372,7 @@ impl<'a> Builder<'a> {
         let Some(master) = seen.link(&port).and_then(|l| l.master) else { return };
         let untouched = |name: &NetworkName| merged.config.networks.get(name).filter(|_| !merged.networks.contains(name));
         let stays = NetworkName::try_from(master.as_str()).is_ok_and(|name| untouched(&name).is_some_and(|net| net.bridged && southbound_of(net, seen) == Some(port)));
-        let Some(device) = self.graph.device_mut(&master) else { return };
-        if stays {
-            // Where the port's address changes, the kernel lets the bridge follow.
-            device.link_mut().mac = None;
-        } else if let Some(ports) = device.ports_mut() {
+        if !stays && let Some(ports) = self.graph.device_mut(&master).and_then(Device::ports_mut) {
             ports.remove(&port);
         }
     }

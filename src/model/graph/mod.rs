@@ -28,10 +28,18 @@ pub struct Graph {
 impl Graph {
     /// The devices of `scope` as the host has them. Masters and ports outside of it are not ours
     /// and do not appear.
+    ///
+    /// A hardware address that a VLAN or a bridge has from below is the kernel's to say: once set,
+    /// it would not follow any more.
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
         let mut graph = Graph::default();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
-            if let Some(device) = seen_device(link) {
+            if let Some(mut device) = seen_device(link) {
+                if let Device::Vlan(vlan) = &device
+                    && seen.link(&vlan.device).is_some_and(|base| base.mac == link.mac)
+                {
+                    device.link_mut().mac = None;
+                }
                 graph.devices.insert(link.name, device);
                 let routes = link.routes.iter().copied().collect();
                 graph.ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes });
@@ -40,6 +48,11 @@ impl Graph {
         // Filled from below, so that a host with thousands of links is walked once.
         for link in seen.links() {
             let Some(master) = link.master.filter(|m| graph.devices.contains_key(m)) else { continue };
+            if let Some(Device::Bridge(bridge)) = graph.devices.get_mut(&master)
+                && bridge.link.mac == link.mac
+            {
+                bridge.link.mac = None;
+            }
             match graph.devices.get_mut(&master) {
                 Some(Device::Bridge(bridge)) if matches!(link.kind, SeenKind::Tap) => {
                     bridge.guests.insert(link.name, link.mtu);

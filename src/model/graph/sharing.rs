@@ -12,7 +12,6 @@ use crate::problem::{Problem, Subject};
 pub(super) fn check(merged: &Merged, policy: &Policy) -> Vec<Problem> {
     let mut problems = Vec::new();
     no_devices(merged, &mut problems);
-    vlan_names(merged, &mut problems);
     shared_interfaces(merged, policy, &mut problems);
     nics_used_twice(merged, &mut problems);
     used_bonds(merged, &mut problems);
@@ -27,16 +26,6 @@ fn touched(merged: &Merged) -> impl Iterator<Item = (&NetworkName, &NetworkConfi
 fn no_devices(merged: &Merged, problems: &mut Vec<Problem>) {
     let bare = touched(merged).filter(|(_, net)| !net.bridged && net.base.is_none());
     problems.extend(bare.map(|(name, _)| Problem::NoDevices { network: name.clone() }));
-}
-
-fn vlan_names(merged: &Merged, problems: &mut Vec<Problem>) {
-    for (name, net) in touched(merged) {
-        if let (Some(base), Some(tag)) = (net.base, net.vlan)
-            && let Err(error) = DeviceName::of_vlan(&base.device(), tag.get())
-        {
-            problems.push(Problem::VlanName { network: name.clone(), base: base.device(), tag: tag.get(), error });
-        }
-    }
 }
 
 fn shared_interfaces(merged: &Merged, policy: &Policy, problems: &mut Vec<Problem>) {

@@ -28,7 +28,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     if arrived(from, to) {
         return Vec::new();
     }
-    let mut planner = Planner { now: from.clone(), to, going: going(from, to), joining: joining(from, to), steps: Vec::new() };
+    let mut planner = Planner { now: from.clone(), to, going: going(from, to), joining: joining(from, to), fixed: BTreeSet::new(), masters: from.masters(), steps: Vec::new() };
     planner.withdraw();
     planner.release();
     planner.tear_down();
@@ -53,6 +53,10 @@ struct Planner<'a> {
     going: BTreeSet<DeviceName>,
     /// Devices that join a bond.
     joining: BTreeSet<DeviceName>,
+    /// Bridges whose MTU the plan has set: they do not follow their ports any more.
+    fixed: BTreeSet<DeviceName>,
+    /// Who had which master in the beginning.
+    masters: BTreeMap<DeviceName, DeviceName>,
     steps: Vec<Step>,
 }
 
@@ -98,10 +102,31 @@ impl Planner<'_> {
     /// Emits a modification of a device, unless it changes nothing, and follows it.
     fn modify(&mut self, to: Device) {
         let Some(from) = self.now.device(&to.name()) else { return };
+        let resized = to.link().mtu.is_some() && from.link().mtu != to.link().mtu;
         if !from.same(&to) {
             self.steps.push(Step::from(Change::Modify { from: from.clone(), to: to.clone() }));
         }
+        let name = to.name();
+        if resized && matches!(to, Device::Bridge(_)) {
+            self.fixed.insert(name);
+        }
         self.now.insert(to);
+        if let Some(master) = self.masters.get(&name).copied().filter(|_| resized) {
+            self.follow_ports(&master);
+        }
+    }
+
+    /// A bridge whose MTU nobody set takes the smallest of its ports', whenever one of them comes,
+    /// goes or changes (br_mtu_auto_adjust); and below 1280 it has no IPv6, above it has.
+    fn follow_ports(&mut self, bridge: &DeviceName) {
+        if matches!(self.now.device(bridge), Some(Device::Bridge(_))) && !self.fixed.contains(bridge) {
+            self.forget(bridge, |link| {
+                if link.mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) {
+                    (link.ipv6, link.autoconf) = (None, None);
+                }
+                link.mtu = None;
+            });
+        }
     }
 
     fn withdraw(&mut self) {
@@ -138,7 +163,7 @@ impl Planner<'_> {
                 // Without slaves a bond makes up an address (bond_release_one).
                 self.forget(&name, |link| if empty { link.mac = None });
             } else {
-                self.forget(&name, |link| link.mtu = None);
+                self.follow_ports(&name);
             }
         }
     }
@@ -171,11 +196,8 @@ impl Planner<'_> {
             if let Device::Bond(bond) = &device {
                 bond.slaves.iter().for_each(|slave| self.released(slave));
             }
-            // A bridge that loses a port may take another MTU of itself (br_mtu_auto_adjust).
-            if let Some(master) = masters.get(&name)
-                && matches!(self.now.device(master), Some(Device::Bridge(_)))
-            {
-                self.forget(master, |link| link.mtu = None);
+            if let Some(master) = masters.get(&name) {
+                self.follow_ports(master);
             }
             if let Some(ports) = masters.get(&name).and_then(|m| self.now.device_mut(m)).and_then(Device::ports_mut) {
                 ports.remove(&name);

@@ -30,6 +30,8 @@ pub struct Request {
     pub options: Options,
     /// Networks that could not be read whole: nothing more is to be said about them.
     pub broken: BTreeSet<NetworkName>,
+    /// The same for bonds.
+    pub broken_bonds: BTreeSet<DeviceName>,
     /// What is wrong with values alone.
     pub problems: Vec<Problem>,
     /// Keys nobody knows, when the policy is to warn.
@@ -132,6 +134,9 @@ impl Request {
             Some(typed) => {
                 let bond = (!removal).then(|| bond::read(typed, &mut f));
                 self.bonds.insert(typed, bond);
+                if !f.problems.is_empty() {
+                    self.broken_bonds.insert(typed);
+                }
             }
         }
         self.note(f.unknown(bond::KNOWN, &[]), unknown);
@@ -234,7 +239,7 @@ impl NetConfig {
         let request = Request::read(&object(nets), &object(bonds), &Value::Null, UnknownKeys::Ignore);
         let broken = &request.broken;
         let networks = request.networks.into_iter().filter(|(name, _)| !broken.contains(name)).filter_map(|(name, net)| Some((name, net?))).collect();
-        let bonds = request.bonds.into_iter().filter_map(|(name, bond)| Some((name, BondConfig::from(bond?)))).collect();
+        let bonds = request.bonds.into_iter().filter(|(name, _)| !request.broken_bonds.contains(name)).filter_map(|(name, bond)| Some((name, BondConfig::from(bond?)))).collect();
         (NetConfig { networks, bonds }, request.problems)
     }
 

@@ -9,18 +9,48 @@ use crate::look::Look;
 fn the_options_of_every_mode_arrive_in_the_kernel() {
     story(Dummy, 2, |lab| {
         let cases = [
-            ("mode=0 packets_per_slave=2 miimon=100", json!({ "mode": "balance-rr", "packets_per_slave": 2, "miimon": 100 })),
-            ("mode=balance-rr arp_interval=200 arp_ip_target=10.0.0.250,10.0.0.251", json!({ "mode": "balance-rr", "arp_interval": 200, "arp_ip_target": ["10.0.0.250", "10.0.0.251"], "miimon": 0 })),
-            ("mode=1 miimon=100 updelay=200 downdelay=300 fail_over_mac=active", json!({ "mode": "active-backup", "miimon": 100, "updelay": 200, "downdelay": 300, "fail_over_mac": "active" })),
-            ("mode=active-backup arp_interval=100 arp_ip_target=10.0.0.250 arp_validate=all num_grat_arp=3", json!({ "arp_validate": "all", "arp_interval": 100, "num_peer_notif": 3 })),
-            ("primary=dummy_1 miimon=100 primary_reselect=better mode=1", json!({ "primary": "dummy_1", "primary_reselect": "better" })),
-            ("mode=2 xmit_hash_policy=layer3+4 miimon=50", json!({ "mode": "balance-xor", "xmit_hash_policy": "layer3+4", "miimon": 50 })),
+            (
+                "mode=0 packets_per_slave=2 miimon=100",
+                json!({ "mode": "balance-rr", "packets_per_slave": 2, "miimon": 100 }),
+            ),
+            (
+                "mode=balance-rr arp_interval=200 arp_ip_target=10.0.0.250,10.0.0.251",
+                json!({ "mode": "balance-rr", "arp_interval": 200, "arp_ip_target": ["10.0.0.250", "10.0.0.251"], "miimon": 0 }),
+            ),
+            (
+                "mode=1 miimon=100 updelay=200 downdelay=300 fail_over_mac=active",
+                json!({ "mode": "active-backup", "miimon": 100, "updelay": 200, "downdelay": 300, "fail_over_mac": "active" }),
+            ),
+            (
+                "mode=active-backup arp_interval=100 arp_ip_target=10.0.0.250 arp_validate=all num_grat_arp=3",
+                json!({ "arp_validate": "all", "arp_interval": 100, "num_peer_notif": 3 }),
+            ),
+            (
+                "primary=dummy_1 miimon=100 primary_reselect=better mode=1",
+                json!({ "primary": "dummy_1", "primary_reselect": "better" }),
+            ),
+            (
+                "mode=2 xmit_hash_policy=layer3+4 miimon=50",
+                json!({ "mode": "balance-xor", "xmit_hash_policy": "layer3+4", "miimon": 50 }),
+            ),
             ("mode=balance-xor xmit_hash_policy=1", json!({ "mode": "balance-xor", "xmit_hash_policy": "layer3+4" })),
             ("mode=3 miimon=100 all_slaves_active=1", json!({ "mode": "broadcast", "all_slaves_active": 1 })),
-            ("mode=4 lacp_rate=fast miimon=120 ad_select=bandwidth min_links=1", json!({ "mode": "802.3ad", "ad_lacp_rate": "fast", "miimon": 120, "ad_select": "bandwidth", "min_links": 1 })),
-            ("mode=802.3ad lacp_rate=0 xmit_hash_policy=layer2+3", json!({ "mode": "802.3ad", "ad_lacp_rate": "slow", "xmit_hash_policy": "layer2+3" })),
-            ("mode=5 miimon=100 tlb_dynamic_lb=0 lp_interval=5", json!({ "mode": "balance-tlb", "tlb_dynamic_lb": 0, "lp_interval": 5 })),
-            ("mode=balance-alb miimon=100 resend_igmp=4", json!({ "mode": "balance-alb", "miimon": 100, "resend_igmp": 4 })),
+            (
+                "mode=4 lacp_rate=fast miimon=120 ad_select=bandwidth min_links=1",
+                json!({ "mode": "802.3ad", "ad_lacp_rate": "fast", "miimon": 120, "ad_select": "bandwidth", "min_links": 1 }),
+            ),
+            (
+                "mode=802.3ad lacp_rate=0 xmit_hash_policy=layer2+3",
+                json!({ "mode": "802.3ad", "ad_lacp_rate": "slow", "xmit_hash_policy": "layer2+3" }),
+            ),
+            (
+                "mode=5 miimon=100 tlb_dynamic_lb=0 lp_interval=5",
+                json!({ "mode": "balance-tlb", "tlb_dynamic_lb": 0, "lp_interval": 5 }),
+            ),
+            (
+                "mode=balance-alb miimon=100 resend_igmp=4",
+                json!({ "mode": "balance-alb", "miimon": 100, "resend_igmp": 4 }),
+            ),
         ];
         // Each made anew, and each from the one before it.
         for (options, wanted) in &cases {
@@ -72,11 +102,18 @@ fn a_change_of_mode_resets_the_other_options() {
         assert_eq!((&info["mode"], &info["miimon"], &info["updelay"]), (&json!("broadcast"), &json!(0), &json!(0)));
         // What stands on it has come through: numbers and addresses.
         for device in ["bond0", "bond0.5", "red"] {
-            assert_eq!((now.index(device), now.addresses(device)), (before.index(device), before.addresses(device)), "{device}");
+            assert_eq!(
+                (now.index(device), now.addresses(device)),
+                (before.index(device), before.addresses(device)),
+                "{device}"
+            );
             assert!(now.is_up(device));
         }
         lab.bonds(bond("miimon=150 mode=balance-alb"));
-        assert_eq!((&Look::now().info("bond0")["mode"], &Look::now().info("bond0")["miimon"]), (&json!("balance-alb"), &json!(150)));
+        assert_eq!(
+            (&Look::now().info("bond0")["mode"], &Look::now().info("bond0")["miimon"]),
+            (&json!("balance-alb"), &json!(150))
+        );
         assert_eq!(lab.running_files()["bonds/bond0"]["options"], "miimon=150 mode=balance-alb", "as it was asked for");
         let told = lab.capabilities()["bondings"]["bond0"]["opts"].clone();
         assert_eq!((&told["mode"], &told["miimon"]), (&json!("6"), &json!("150")));
@@ -90,7 +127,14 @@ fn an_untagged_bonded_networks_addresses_and_routes_survive_a_change_of_mode() {
         let plain = json!({ "bonding": "bond0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24, "gateway": "10.0.0.254", "ipv6addr": "fd00::1/64", "ipv6gateway": "fd00::fffe", "defaultRoute": true });
         let tagged = json!({ "bonding": "bond0", "vlan": 5, "bridged": false, "ipaddr": "10.1.0.1", "prefix": 24, "ipv6addr": "fd01::1/64" });
         lab.setup(json!({ "plain": plain, "tagged": tagged }), bond("mode=1 miimon=100"));
-        let text = || Look::now().text(None).lines().filter(|l| l.contains(" address {") || l.starts_with("route")).collect::<Vec<_>>().join("\n");
+        let text = || {
+            Look::now()
+                .text(None)
+                .lines()
+                .filter(|l| l.contains(" address {") || l.starts_with("route"))
+                .collect::<Vec<_>>()
+                .join("\n")
+        };
         let before = text();
         for options in ["mode=4 lacp_rate=1", "mode=4 lacp_rate=0 miimon=50", "mode=0", "mode=6"] {
             lab.bonds(bond(options));
@@ -102,9 +146,15 @@ fn an_untagged_bonded_networks_addresses_and_routes_survive_a_change_of_mode() {
 #[test]
 fn options_that_need_no_interruption_cause_none() {
     story(Dummy, 2, |lab| {
-        let bond = |options: &str| json!({ "bondings": { "bond0": { "nics": ["dummy_0", "dummy_1"], "options": options } } });
+        let bond =
+            |options: &str| json!({ "bondings": { "bond0": { "nics": ["dummy_0", "dummy_1"], "options": options } } });
         lab.request(bond("mode=1 miimon=100")).unwrap();
-        for (options, interrupts) in [("mode=1 miimon=200", false), ("mode=1 miimon=100 updelay=400", false), ("mode=1 miimon=100 num_grat_arp=5", false), ("mode=4 miimon=100", true)] {
+        for (options, interrupts) in [
+            ("mode=1 miimon=200", false),
+            ("mode=1 miimon=100 updelay=400", false),
+            ("mode=1 miimon=100 num_grat_arp=5", false),
+            ("mode=4 miimon=100", true),
+        ] {
             let plan = lab.call("Host.planNetworks", bond(options)).unwrap();
             let stops = plan["plan"].as_array().unwrap().iter().any(|step| !step["interrupts"].is_null());
             assert_eq!(stops, interrupts, "{options}: {plan}");

@@ -30,7 +30,10 @@ fn a_bond_comes_changes_size_and_goes() {
                 }
             }
         }
-        assert_eq!(lab.running_files()["bonds/bond0"], json!({ "options": "mode=1 miimon=100", "nics": ["dummy_0"], "switch": "legacy" }));
+        assert_eq!(
+            lab.running_files()["bonds/bond0"],
+            json!({ "options": "mode=1 miimon=100", "nics": ["dummy_0"], "switch": "legacy" })
+        );
         lab.bonds(json!({ "bond0": { "remove": true } }));
         let now = Look::now();
         assert!(!now.has("bond0") && now.is_up("dummy_0") && now.master("dummy_0").is_empty());
@@ -62,7 +65,8 @@ fn the_bonds_address_is_its_natural_first_slaves_whatever_the_order_on_the_wire(
 #[test]
 fn vlans_and_bridges_upon_a_bond_have_its_address() {
     story(Dummy, 2, |lab| {
-        let networks = json!({ "red": { "bonding": "bond0", "vlan": 10 }, "plain": { "bonding": "bond0", "bridged": false } });
+        let networks =
+            json!({ "red": { "bonding": "bond0", "vlan": 10 }, "plain": { "bonding": "bond0", "bridged": false } });
         lab.setup(networks, json!({ "bond0": bond(&["dummy_1", "dummy_0"]) }));
         let now = Look::now();
         for device in ["bond0", "bond0.10", "red"] {
@@ -75,16 +79,23 @@ fn vlans_and_bridges_upon_a_bond_have_its_address() {
 fn editing_slaves_keeps_carrier_number_and_addresses_of_the_bond() {
     story(Dummy, 4, |lab| {
         let plain = json!({ "bonding": "bond0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24, "gateway": "10.0.0.254", "defaultRoute": true, "ipv6addr": "fd00::1/64" });
-        let networks = json!({ "plain": plain, "red": { "bonding": "bond0", "vlan": 10, "ipaddr": "10.1.0.1", "prefix": 24 } });
+        let networks =
+            json!({ "plain": plain, "red": { "bonding": "bond0", "vlan": 10, "ipaddr": "10.1.0.1", "prefix": 24 } });
         lab.setup(networks, json!({ "bond0": bond(&["dummy_0", "dummy_1"]) }));
         let before = Look::now();
-        for nics in [&["dummy_0", "dummy_1", "dummy_2"][..], &["dummy_1", "dummy_2"], &["dummy_2", "dummy_3"], &["dummy_0"]] {
+        for nics in
+            [&["dummy_0", "dummy_1", "dummy_2"][..], &["dummy_1", "dummy_2"], &["dummy_2", "dummy_3"], &["dummy_0"]]
+        {
             lab.bonds(json!({ "bond0": bond(nics) }));
             let now = Look::now();
             assert_eq!(now.ports("bond0"), nics);
             assert!(now.is_up("bond0") && now.has_carrier("bond0"), "{nics:?}");
             for device in ["bond0", "bond0.10", "red"] {
-                assert_eq!((now.index(device), now.addresses(device)), (before.index(device), before.addresses(device)), "{device}, {nics:?}");
+                assert_eq!(
+                    (now.index(device), now.addresses(device)),
+                    (before.index(device), before.addresses(device)),
+                    "{device}, {nics:?}"
+                );
             }
             assert_eq!(now.default_routes(), before.default_routes(), "{nics:?}");
         }
@@ -119,7 +130,8 @@ fn removing_one_of_several_networks_keeps_the_bond_and_the_others() {
         }
         lab.setup(networks.clone(), json!({ "bond0": bond(&["dummy_0", "dummy_1"]) }));
         let before = Look::now();
-        for (gone, stay) in [("a", vec!["b", "bond0.20", "bond0", "dummy_0"]), ("c", vec!["b", "bond0.20", "dummy_0"])] {
+        for (gone, stay) in [("a", vec!["b", "bond0.20", "bond0", "dummy_0"]), ("c", vec!["b", "bond0.20", "dummy_0"])]
+        {
             lab.nets(json!({ gone: { "remove": true } }));
             assert_same(&before.text(Some(&stay)), &Look::now().text(Some(&stay)), gone);
         }
@@ -160,7 +172,10 @@ fn a_bond_that_only_a_network_names_is_taken_over_as_it_is() {
         let before = Look::now();
         lab.nets(json!({ "red": { "bonding": "bond3", "vlan": 100, "ipaddr": "10.0.0.1", "prefix": 24 } }));
         let now = Look::now();
-        assert_eq!((now.index("bond3"), now.index("vlan100"), now.ports("red")), (before.index("bond3"), before.index("vlan100"), vec!["vlan100"]));
+        assert_eq!(
+            (now.index("bond3"), now.index("vlan100"), now.ports("red")),
+            (before.index("bond3"), before.index("vlan100"), vec!["vlan100"])
+        );
         let stored = &lab.running_files()["bonds/bond3"];
         assert_eq!((&stored["nics"], &stored["hwaddr"]), (&json!(["dummy_0", "dummy_1"]), &json!(before.mac("bond3"))));
         let options = stored["options"].as_str().unwrap();
@@ -168,7 +183,10 @@ fn a_bond_that_only_a_network_names_is_taken_over_as_it_is() {
         lab.again(json!({ "red": { "bonding": "bond3", "vlan": 100, "ipaddr": "10.0.0.1", "prefix": 24 } }), json!({}));
         // Edited without options it keeps them.
         lab.bonds(json!({ "bond3": { "nics": ["dummy_0", "dummy_1", "dummy_2"] } }));
-        assert_eq!((&Look::now().info("bond3")["mode"], &Look::now().info("bond3")["miimon"]), (&json!("802.3ad"), &json!(150)));
+        assert_eq!(
+            (&Look::now().info("bond3")["mode"], &Look::now().info("bond3")["miimon"]),
+            (&json!("802.3ad"), &json!(150))
+        );
         lab.setup(json!({ "red": { "remove": true } }), json!({ "bond3": { "remove": true } }));
         let now = Look::now();
         assert!(!now.has("vlan100") && !now.has("bond3"));

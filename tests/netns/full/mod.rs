@@ -2,6 +2,7 @@
 
 mod bond_options;
 mod bonds;
+mod commands;
 mod mtu;
 mod restore;
 mod rollback;

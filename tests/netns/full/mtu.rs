@@ -70,7 +70,10 @@ fn a_nic_shared_by_tags_follows_the_same_rule() {
     story(Dummy, 1, |lab| {
         let net = |vlan: u16, mtu: u32| json!({ "nic": "dummy_0", "vlan": vlan, "mtu": mtu });
         lab.nets(json!({ "a": net(10, 9000), "b": net(20, 1500) }));
-        assert_eq!(Look::now().mtus(&["dummy_0", "dummy_0.10", "dummy_0.20", "a", "b"]), [9000, 9000, 1500, 9000, 1500]);
+        assert_eq!(
+            Look::now().mtus(&["dummy_0", "dummy_0.10", "dummy_0.20", "a", "b"]),
+            [9000, 9000, 1500, 9000, 1500]
+        );
         lab.nets(json!({ "a": { "remove": true } }));
         assert_eq!(Look::now().mtus(&["dummy_0", "dummy_0.20", "b"]), [1500; 3]);
         lab.nets(json!({ "b": { "remove": true } }));

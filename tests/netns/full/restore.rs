@@ -19,7 +19,10 @@ fn a_whole_host_comes_back_after_a_reboot() {
         lab.set_safe();
         let text = || without_indexes(&Look::now().text(None));
         let (before, stored) = (text(), lab.running_files());
-        lab.setup(json!({ "red": { "remove": true }, "late": { "nic": "dummy_4" } }), json!({ "bond0": { "nics": ["dummy_0"] } }));
+        lab.setup(
+            json!({ "red": { "remove": true }, "late": { "nic": "dummy_4" } }),
+            json!({ "bond0": { "nics": ["dummy_0"] } }),
+        );
         lab.reboot();
         let told = lab.restore(false);
         assert_eq!((&told["skipped"], &told["failed"]), (&json!([]), &json!([])));
@@ -40,7 +43,10 @@ fn a_forced_restore_touches_only_what_differs() {
         assert_same(&safe, &Look::now().text(Some(&all)), "nothing differs");
         let red = ["red", "bond0.10", "bond0", "dummy_0", "dummy_1"];
         let untouched = Look::now().text(Some(&red));
-        lab.setup(json!({ "blue": { "bonding": "bond1", "vlan": 21 }, "more": { "nic": "dummy_3" } }), json!({ "bond1": { "nics": ["dummy_2"], "options": "mode=4" } }));
+        lab.setup(
+            json!({ "blue": { "bonding": "bond1", "vlan": 21 }, "more": { "nic": "dummy_3" } }),
+            json!({ "bond1": { "nics": ["dummy_2"], "options": "mode=4" } }),
+        );
         lab.restore(true);
         assert_same(&untouched, &Look::now().text(Some(&red)), "the untouched network");
         assert_same(&without_indexes(&safe), &without_indexes(&Look::now().text(Some(&all))), "the others");
@@ -58,11 +64,15 @@ fn a_bond_keeps_the_slaves_that_are_there_and_gets_the_others_later() {
         lab.reboot();
         lab.ip("link del dummy_1\nlink del dummy_2\n");
         let told = lab.restore(false);
-        let mut names: Vec<&str> = told["skipped"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
+        let mut names: Vec<&str> =
+            told["skipped"].as_array().unwrap().iter().map(|s| s["name"].as_str().unwrap()).collect();
         names.sort();
         assert_eq!((names, &told["failed"]), (vec!["blue", "bond0", "bond1"], &json!([])));
         let now = Look::now();
-        assert_eq!((now.ports("bond0"), now.ports("red"), now.has("bond1"), now.has("blue")), (vec!["dummy_0"], vec!["bond0.10"], false, false));
+        assert_eq!(
+            (now.ports("bond0"), now.ports("red"), now.has("bond1"), now.has("blue")),
+            (vec!["dummy_0"], vec!["bond0.10"], false, false)
+        );
         assert_eq!(lab.running_files(), stored);
         lab.ip("link add dummy_1 type dummy\nlink add dummy_2 type dummy\n");
         assert_eq!(lab.restore(true)["skipped"], json!([]));
@@ -88,7 +98,10 @@ fn a_bond_removed_by_hand_can_be_set_again_restored_or_removed() {
         lab.ip("link del bond0\nlink del red\n");
         lab.restore(true);
         let now = Look::now();
-        assert_eq!((now.ports("bond0").len(), now.ports("red"), now.addresses("red")), (2, vec!["bond0.10"], vec!["10.0.0.1/24".to_owned()]));
+        assert_eq!(
+            (now.ports("bond0").len(), now.ports("red"), now.addresses("red")),
+            (2, vec!["bond0.10"], vec!["10.0.0.1/24".to_owned()])
+        );
         lab.ip("link del bond0\n");
         lab.setup(json!({ "red": { "remove": true } }), json!({ "bond0": { "remove": true } }));
         let now = Look::now();

@@ -30,7 +30,12 @@ fn fails(lab: &mut Lab, goes: bool, networks: Value, bondings: Value) {
 #[test]
 fn a_new_bond_vlan_and_bridge_that_fail_leave_none_of_them() {
     story(Dummy, 3, |lab| {
-        fails(lab, false, json!({ "new": failing(json!({ "bonding": "bond0", "vlan": 10, "mtu": 9000 })) }), json!({ "bond0": { "nics": ["dummy_0", "dummy_1"], "options": "mode=4" } }));
+        fails(
+            lab,
+            false,
+            json!({ "new": failing(json!({ "bonding": "bond0", "vlan": 10, "mtu": 9000 })) }),
+            json!({ "bond0": { "nics": ["dummy_0", "dummy_1"], "options": "mode=4" } }),
+        );
         let now = Look::now();
         assert!(!now.has("bond0") && !now.has("bond0.10") && !now.has("new"));
     });
@@ -52,13 +57,31 @@ fn existing_networks_come_back_exactly_after_a_failed_edit() {
         let bonds = json!({ "bond0": { "nics": ["dummy_1", "dummy_3"], "options": "mode=1 miimon=50" }, "bond1": { "nics": ["dummy_0"] } });
         fails(lab, false, json!({ "red": red, "new": new(5) }), bonds);
         // The mode changes, which takes bond and VLANs down.
-        fails(lab, false, json!({ "new": new(5) }), json!({ "bond0": { "nics": ["dummy_1"], "options": "mode=4 lacp_rate=1" } }));
+        fails(
+            lab,
+            false,
+            json!({ "new": new(5) }),
+            json!({ "bond0": { "nics": ["dummy_1"], "options": "mode=4 lacp_rate=1" } }),
+        );
         // A VLAN goes and comes back: it has another number.
-        fails(lab, true, json!({ "red": { "nic": "dummy_2", "vlan": 11 }, "blue": { "remove": true }, "new": new(6) }), json!({}));
+        fails(
+            lab,
+            true,
+            json!({ "red": { "nic": "dummy_2", "vlan": 11 }, "blue": { "remove": true }, "new": new(6) }),
+            json!({}),
+        );
         // A bond goes.
-        fails(lab, true, json!({ "red": { "nic": "dummy_0" }, "plain": { "remove": true }, "new": new(7) }), json!({ "bond0": { "remove": true } }));
+        fails(
+            lab,
+            true,
+            json!({ "red": { "nic": "dummy_0" }, "plain": { "remove": true }, "new": new(7) }),
+            json!({ "bond0": { "remove": true } }),
+        );
         // Nothing of all that is in the way of the next request.
-        lab.setup(json!({ "plain": { "remove": true }, "red": { "bonding": "bond0", "vlan": 10 } }), json!({ "bond1": { "remove": true } }));
+        lab.setup(
+            json!({ "plain": { "remove": true }, "red": { "bonding": "bond0", "vlan": 10 } }),
+            json!({ "bond1": { "remove": true } }),
+        );
         assert_eq!(Look::now().ports("red"), ["bond0.10", "vnet0"]);
     });
 }
@@ -68,7 +91,13 @@ fn lost_connectivity_takes_a_new_bond_away_and_keeps_an_old_one() {
     story(Dummy, 3, |lab| {
         let lost = |networks: Value, bondings: Value| json!({ "networks": networks, "bondings": bondings, "options": { "connectivityCheck": true, "connectivityTimeout": 0.1 } });
         let before = Look::now().text(None);
-        lab.expect_error(10, lost(json!({ "red": { "bonding": "bond0", "vlan": 10 } }), json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] } })));
+        lab.expect_error(
+            10,
+            lost(
+                json!({ "red": { "bonding": "bond0", "vlan": 10 } }),
+                json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] } }),
+            ),
+        );
         assert_same(&before, &Look::now().text(None), "a new bond");
         lab.bonds(json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] } }));
         let before = Look::now().text(None);
@@ -86,5 +115,17 @@ fn an_address_that_is_none_is_refused_before_the_bond_is_made() {
         let before = Look::now().text(None);
         lab.refused(22, json!({ "red": { "bonding": "bond0", "ipaddr": "300.300.300.300", "prefix": 24 }, "old": { "remove": true } }), json!({ "bond0": { "nics": ["dummy_0"] } }));
         assert_same(&before, &Look::now().text(None), "after a refusal");
+    });
+}
+
+#[test]
+fn after_a_rollback_the_devices_on_a_bond_still_follow_its_address() {
+    story(Dummy, 4, |lab| {
+        let bond = |nics: &[&str]| json!({ "bond0": { "nics": nics } });
+        lab.setup(json!({ "red": { "bonding": "bond0", "vlan": 10 } }), bond(&["dummy_0", "dummy_1"]));
+        fails(lab, false, json!({ "new": failing(json!({ "nic": "dummy_3" })) }), bond(&["dummy_2"]));
+        lab.bonds(bond(&["dummy_2"]));
+        let now = Look::now();
+        assert_eq!((now.mac("bond0.10"), now.mac("red")), (now.mac("bond0"), now.mac("bond0")));
     });
 }

@@ -9,7 +9,10 @@ use crate::look::{Look, assert_same, disable_ipv6};
 fn two_bonds_exchange_slaves_in_one_request() {
     story(Dummy, 4, |lab| {
         let networks = json!({ "red": { "bonding": "bond0", "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "bonding": "bond1", "vlan": 5 } });
-        lab.setup(networks, json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] }, "bond1": { "nics": ["dummy_2", "dummy_3"] } }));
+        lab.setup(
+            networks,
+            json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] }, "bond1": { "nics": ["dummy_2", "dummy_3"] } }),
+        );
         let before = Look::now();
         let rounds = [
             json!({ "bond0": { "nics": ["dummy_0", "dummy_2"] }, "bond1": { "nics": ["dummy_1", "dummy_3"] } }),
@@ -20,12 +23,19 @@ fn two_bonds_exchange_slaves_in_one_request() {
             lab.bonds(bonds.clone());
             let now = Look::now();
             for name in ["bond0", "bond1"] {
-                assert_eq!((json!(now.ports(name)), now.index(name)), (bonds[name]["nics"].clone(), before.index(name)), "{bonds}");
+                assert_eq!(
+                    (json!(now.ports(name)), now.index(name)),
+                    (bonds[name]["nics"].clone(), before.index(name)),
+                    "{bonds}"
+                );
                 assert!(now.is_up(name) && now.has_carrier(name));
                 assert_eq!(now.mac(name), now.mac(if name == "bond0" { "red" } else { "blue" }), "{bonds}");
             }
             assert_eq!((now.ports("red"), now.ports("blue")), (vec!["bond0"], vec!["bond1.5"]), "{bonds}");
-            assert_eq!((now.addresses("red"), now.index("bond1.5")), (before.addresses("red"), before.index("bond1.5")));
+            assert_eq!(
+                (now.addresses("red"), now.index("bond1.5")),
+                (before.addresses("red"), before.index("bond1.5"))
+            );
         }
     });
 }
@@ -64,11 +74,17 @@ fn a_bond_is_replaced_by_one_of_its_slaves_and_back() {
         lab.setup(red("nic", "dummy_0"), json!({ "bond0": { "remove": true } }));
         let now = Look::now();
         assert!(!now.has("bond0") && !now.has("bond0.7"));
-        assert_eq!((now.ports("red"), now.index("red"), now.addresses("red")), (vec!["dummy_0.7"], before.index("red"), before.addresses("red")));
+        assert_eq!(
+            (now.ports("red"), now.index("red"), now.addresses("red")),
+            (vec!["dummy_0.7"], before.index("red"), before.addresses("red"))
+        );
         assert_eq!((now.mtus(&["dummy_0", "dummy_1"]), now.mac("dummy_1")), (vec![2000, 1500], mac(1).as_str()));
         lab.setup(red("bonding", "bond0"), bond);
         let now = Look::now();
-        assert_eq!((now.ports("red"), now.ports("bond0"), now.index("red")), (vec!["bond0.7"], vec!["dummy_0", "dummy_1"], before.index("red")));
+        assert_eq!(
+            (now.ports("red"), now.ports("bond0"), now.index("red")),
+            (vec!["bond0.7"], vec!["dummy_0", "dummy_1"], before.index("red"))
+        );
         assert!(!now.has("dummy_0.7"));
     });
 }
@@ -77,7 +93,10 @@ fn a_bond_is_replaced_by_one_of_its_slaves_and_back() {
 fn a_slave_with_an_address_of_its_own_loses_it() {
     story(Dummy, 2, |lab| {
         lab.ip("addr add 172.16.0.1/24 dev dummy_0\naddr add 2001:db8::1/64 dev dummy_0\nroute add default via 172.16.0.254\n");
-        lab.setup(json!({ "red": { "bonding": "bond0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 } }), json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] } }));
+        lab.setup(
+            json!({ "red": { "bonding": "bond0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 } }),
+            json!({ "bond0": { "nics": ["dummy_0", "dummy_1"] } }),
+        );
         let now = Look::now();
         assert!(now.addresses("dummy_0").is_empty() && now.default_routes().is_empty());
         assert_eq!(now.addresses("bond0"), ["10.0.0.1/24"]);
@@ -127,7 +146,10 @@ fn ipv6_runs_on_the_devices_that_have_ipv6_and_on_no_other() {
         let now = Look::now();
         now.assert_no_ipv6(&["dummy_0", "dummy_1", "dummy_2", "bond0", "bond0.6", "bond0.4", "four", "dummy_2.9"]);
         assert_eq!((disable_ipv6("six"), disable_ipv6("bond0.66")), ("0".to_owned(), "0".to_owned()));
-        assert_eq!((now.addresses("six"), now.addresses("bond0.66")), (vec!["fd00::1/64".to_owned()], vec!["fd01::1/64".to_owned()]));
+        assert_eq!(
+            (now.addresses("six"), now.addresses("bond0.66")),
+            (vec!["fd00::1/64".to_owned()], vec!["fd01::1/64".to_owned()])
+        );
         lab.nets(json!({ "six": { "bonding": "bond0", "vlan": 6 }, "four": { "bonding": "bond0", "vlan": 4, "ipv6addr": "fd00::1/64" } }));
         Look::now().assert_no_ipv6(&["six", "bond0.4"]);
         assert_eq!(Look::now().addresses("four"), ["fd00::1/64"]);

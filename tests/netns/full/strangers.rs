@@ -28,9 +28,18 @@ fn a_foreign_bond_and_a_foreign_vlan_on_our_nic_are_never_touched() {
         let text = || Look::now().text(Some(devices));
         let before = text();
         let steps = [
-            (json!({ "red": { "nic": "dummy_0", "vlan": 10, "mtu": 9000 } }), json!({ "bond0": { "nics": ["dummy_1"] } })),
-            (json!({ "plain": { "nic": "dummy_0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "bonding": "bond0", "vlan": 5 } }), json!({})),
-            (json!({ "red": { "remove": true }, "plain": { "remove": true } }), json!({ "bond0": { "nics": ["dummy_1", "dummy_2"], "options": "mode=4" } })),
+            (
+                json!({ "red": { "nic": "dummy_0", "vlan": 10, "mtu": 9000 } }),
+                json!({ "bond0": { "nics": ["dummy_1"] } }),
+            ),
+            (
+                json!({ "plain": { "nic": "dummy_0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "bonding": "bond0", "vlan": 5 } }),
+                json!({}),
+            ),
+            (
+                json!({ "red": { "remove": true }, "plain": { "remove": true } }),
+                json!({ "bond0": { "nics": ["dummy_1", "dummy_2"], "options": "mode=4" } }),
+            ),
             (json!({ "blue": { "remove": true } }), json!({ "bond0": { "remove": true } })),
         ];
         for (networks, bonds) in steps {
@@ -51,7 +60,10 @@ fn a_foreign_bond_and_a_foreign_vlan_on_our_nic_are_never_touched() {
 #[test]
 fn an_untouched_network_is_not_mended_by_a_request_for_another() {
     story(Dummy, 3, |lab| {
-        lab.setup(json!({ "red": { "nic": "dummy_0", "vlan": 10, "mtu": 2000 }, "blue": { "nic": "dummy_1" } }), json!({}));
+        lab.setup(
+            json!({ "red": { "nic": "dummy_0", "vlan": 10, "mtu": 2000 }, "blue": { "nic": "dummy_1" } }),
+            json!({}),
+        );
         lab.ip("link set red mtu 1400\naddr add 192.0.2.1/24 dev red\n");
         let before = Look::now().text(Some(&["red", "dummy_0.10", "dummy_0"]));
         lab.nets(json!({ "blue": { "nic": "dummy_1", "mtu": 3000 }, "green": { "nic": "dummy_0", "vlan": 20 } }));
@@ -63,11 +75,18 @@ fn an_untouched_network_is_not_mended_by_a_request_for_another() {
 fn an_untouched_bridge_keeps_its_port_when_its_bond_or_a_tagged_neighbour_changes() {
     story_with("network_combination = relaxed", Dummy, 4, |lab| {
         let bond = |nics: &[&str], options: &str| json!({ "bond0": { "nics": nics, "options": options } });
-        lab.setup(json!({ "red": { "bonding": "bond0", "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "nic": "dummy_3" } }), bond(&["dummy_0", "dummy_1"], "mode=1"));
+        lab.setup(
+            json!({ "red": { "bonding": "bond0", "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "nic": "dummy_3" } }),
+            bond(&["dummy_0", "dummy_1"], "mode=1"),
+        );
         let index = Look::now().index("red");
         let check = |what: &str| {
             let now = Look::now();
-            assert_eq!((now.ports("red"), now.ports("blue"), now.index("red"), now.addresses("red")), (vec!["bond0"], vec!["dummy_3"], index, vec!["10.0.0.1/24".to_owned()]), "{what}");
+            assert_eq!(
+                (now.ports("red"), now.ports("blue"), now.index("red"), now.addresses("red")),
+                (vec!["bond0"], vec!["dummy_3"], index, vec!["10.0.0.1/24".to_owned()]),
+                "{what}"
+            );
             assert_eq!(now.mac("red"), now.mac("bond0"), "{what}");
         };
         lab.bonds(bond(&["dummy_1", "dummy_2"], "mode=1"));

@@ -65,7 +65,11 @@ fn a_tagged_network_changes_tag_base_and_bridge() {
             assert_eq!(vlans, expected, "{red}");
             let mut ports = [device, "vnet0"];
             ports.sort();
-            assert_eq!((now.ports("red"), now.index("red"), now.addresses("red")), (ports.to_vec(), index, vec!["10.0.0.1/24".to_owned()]), "{red}");
+            assert_eq!(
+                (now.ports("red"), now.index("red"), now.addresses("red")),
+                (ports.to_vec(), index, vec!["10.0.0.1/24".to_owned()]),
+                "{red}"
+            );
         };
         red["vlan"] = json!(20);
         check(lab, &red, &format!("{base}.20"));
@@ -81,7 +85,10 @@ fn a_tagged_network_changes_tag_base_and_bridge() {
             red["bridged"] = json!(bridged);
             lab.nets(json!({ "red": red }));
             let now = Look::now();
-            assert_eq!((now.has("red"), now.addresses(if bridged { "red" } else { "dummy_2.10" })), (bridged, vec!["10.0.0.1/24".to_owned()]));
+            assert_eq!(
+                (now.has("red"), now.addresses(if bridged { "red" } else { "dummy_2.10" })),
+                (bridged, vec!["10.0.0.1/24".to_owned()])
+            );
         }
     });
 }
@@ -100,7 +107,10 @@ fn the_same_tag_twice_or_two_without_one_are_refused() {
         lab.nets(json!({ "c": net("nic", "dummy_2", 10, true) }));
         lab.nets(json!({ "a": net(key, base, 11, true), "d": net(key, base, 10, true) }));
         let now = Look::now();
-        assert_eq!((now.ports("a"), now.ports("d")), (vec![format!("{base}.11").as_str()], vec![format!("{base}.10").as_str()]));
+        assert_eq!(
+            (now.ports("a"), now.ports("d")),
+            (vec![format!("{base}.11").as_str()], vec![format!("{base}.10").as_str()])
+        );
     });
 }
 
@@ -123,7 +133,9 @@ fn a_vlan_deleted_by_hand_can_be_set_again_or_its_network_removed() {
 fn an_address_goes_with_its_untagged_network_while_tagged_ones_stay() {
     on_both(|lab, key, base| {
         let mut plain = net(key, base, Value::Null, false);
-        plain.as_object_mut().unwrap().extend(json!({ "ipaddr": "10.0.0.1", "prefix": 24, "ipv6addr": "fd00::1/64" }).as_object().unwrap().clone());
+        plain.as_object_mut().unwrap().extend(
+            json!({ "ipaddr": "10.0.0.1", "prefix": 24, "ipv6addr": "fd00::1/64" }).as_object().unwrap().clone(),
+        );
         lab.nets(json!({ "plain": plain, "red": net(key, base, 10, true) }));
         assert_eq!(Look::now().addresses(base), ["10.0.0.1/24", "fd00::1/64"]);
         let devices = ["red".to_owned(), format!("{base}.10")];

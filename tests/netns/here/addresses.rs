@@ -12,7 +12,10 @@ fn static_addresses_are_on_the_top_device_and_nothing_else_is_anywhere() {
         let cases = [
             (json!({ "ipaddr": "10.0.0.1", "netmask": "255.255.255.0" }), vec!["10.0.0.1/24"]),
             (json!({ "ipaddr": "10.0.0.1", "prefix": "16" }), vec!["10.0.0.1/16"]),
-            (json!({ "ipaddr": "10.0.1.2", "netmask": "254.0.0.0", "ipv6addr": "fd00::2/48" }), vec!["10.0.1.2/7", "fd00::2/48"]),
+            (
+                json!({ "ipaddr": "10.0.1.2", "netmask": "254.0.0.0", "ipv6addr": "fd00::2/48" }),
+                vec!["10.0.1.2/7", "fd00::2/48"],
+            ),
             (json!({ "ipv6addr": "fd00::3/128" }), vec!["fd00::3/128"]),
             (json!({ "ipv6addr": "fd00:0:0::4" }), vec!["fd00::4/64"]),
             (json!({}), vec![]),
@@ -101,7 +104,10 @@ fn an_address_moves_between_networks_in_one_request() {
         lab.nets(json!({ "a": { "nic": "veth_0" }, "b": with("veth_1") }));
         let now = Look::now();
         assert!(now.addresses("a").is_empty());
-        assert_eq!((now.addresses("b"), now.default_routes()), (vec!["10.0.0.1/24".to_owned(), "fd00::1/64".to_owned()], vec!["10.0.0.254 b".to_owned()]));
+        assert_eq!(
+            (now.addresses("b"), now.default_routes()),
+            (vec!["10.0.0.1/24".to_owned(), "fd00::1/64".to_owned()], vec!["10.0.0.254 b".to_owned()])
+        );
     });
 }
 
@@ -111,7 +117,10 @@ fn an_mtu_of_1280_keeps_ipv6_and_a_smaller_one_comes_back_from() {
         let red = |mtu: u16, v6: bool| json!({ "red": { "nic": "veth_0", "mtu": mtu, "ipv6addr": if v6 { "fd00::1/64" } else { "" } } });
         lab.nets(red(1280, true));
         let now = Look::now();
-        assert_eq!((now.addresses("red"), now.mtus(&["red", "veth_0"])), (vec!["fd00::1/64".to_owned()], vec![1280, 1280]));
+        assert_eq!(
+            (now.addresses("red"), now.mtus(&["red", "veth_0"])),
+            (vec!["fd00::1/64".to_owned()], vec![1280, 1280])
+        );
         lab.refused(22, red(1279, true), json!({}));
         assert_eq!(Look::now().addresses("red"), ["fd00::1/64"]);
         lab.nets(red(1279, false));

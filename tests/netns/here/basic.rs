@@ -35,7 +35,8 @@ fn a_network_comes_on_a_nic_and_goes_without_a_trace() {
 fn a_network_without_nic_is_a_bridge_alone_with_the_spanning_tree_as_asked() {
     story(Veth, 0, |lab| {
         let stp = |value: &str| json!({ "lonely": { "STP": value, "bridged": "true" } });
-        let seen = || (Look::now().info("lonely")["stp_state"].clone(), Look::now().info("lonely")["forward_delay"].clone());
+        let seen =
+            || (Look::now().info("lonely")["stp_state"].clone(), Look::now().info("lonely")["forward_delay"].clone());
         lab.nets(stp("yes"));
         assert_eq!(seen(), (json!(1), json!(200)));
         lab.again(stp("on"), json!({}));
@@ -54,7 +55,8 @@ fn a_network_without_nic_is_a_bridge_alone_with_the_spanning_tree_as_asked() {
 #[test]
 fn a_network_changes_between_bridged_and_bridgeless() {
     story(Veth, 1, |lab| {
-        let net = |bridged: bool| json!({ "red": { "nic": NIC, "bridged": bridged, "ipaddr": "10.0.0.1", "prefix": 24 } });
+        let net =
+            |bridged: bool| json!({ "red": { "nic": NIC, "bridged": bridged, "ipaddr": "10.0.0.1", "prefix": 24 } });
         for bridged in [true, false, true] {
             lab.nets(net(bridged));
             let now = Look::now();
@@ -104,8 +106,14 @@ fn what_a_network_does_not_name_goes_back_to_its_default() {
         lab.nets(json!({ "red": { "nic": NIC } }));
         let after = Look::now();
         let info = after.info("red");
-        assert_eq!((&info["hello_time"], &info["ageing_time"], &info["stp_state"]), (&json!(200), &json!(30000), &json!(0)));
-        assert_eq!((after.index("red"), after.mtus(&["red", NIC]), after.addresses("red").len()), (now.index("red"), vec![1500, 1500], 0));
+        assert_eq!(
+            (&info["hello_time"], &info["ageing_time"], &info["stp_state"]),
+            (&json!(200), &json!(30000), &json!(0))
+        );
+        assert_eq!(
+            (after.index("red"), after.mtus(&["red", NIC]), after.addresses("red").len()),
+            (now.index("red"), vec![1500, 1500], 0)
+        );
         assert_eq!(lab.running_files()["nets/red"].get("custom"), None);
     });
 }
@@ -127,7 +135,8 @@ fn the_engines_own_spelling_is_understood() {
         assert_eq!(now.default_routes(), ["10.0.0.254 ovirtmgmt"]);
         assert_eq!(lab.persistent_files(), lab.running_files());
         let told = lab.capabilities()["networks"]["ovirtmgmt"].clone();
-        let keys = ["iface", "addr", "netmask", "gateway", "ipv4defaultroute", "ipv6addrs", "mtu"].map(|key| told[key].clone());
+        let keys = ["iface", "addr", "netmask", "gateway", "ipv4defaultroute", "ipv6addrs", "mtu"]
+            .map(|key| told[key].clone());
         let wanted = json!(["ovirtmgmt", "10.0.0.1", "255.255.255.0", "10.0.0.254", true, ["fd00::1/64"], "1500"]);
         assert_eq!(Value::from(keys.to_vec()), wanted);
         let removal = json!({ "ovirtmgmt": { "remove": "true" } });
@@ -140,8 +149,15 @@ fn the_engines_own_spelling_is_understood() {
 fn the_older_verbs_do_what_their_names_say() {
     story(Veth, 2, |lab| {
         let done = |lab: &mut Lab, verb: &str, params: Value| lab.call(verb, params).unwrap();
-        done(lab, "Host.addNetwork", json!({ "bridge": "red", "vlan": "", "bond": "", "nics": [NIC], "options": { "IPADDR": "10.0.0.1", "NETMASK": "255.255.255.0" } }));
-        assert_eq!((Look::now().ports("red"), Look::now().addresses("red")), (vec![NIC], vec!["10.0.0.1/24".to_owned()]));
+        done(
+            lab,
+            "Host.addNetwork",
+            json!({ "bridge": "red", "vlan": "", "bond": "", "nics": [NIC], "options": { "IPADDR": "10.0.0.1", "NETMASK": "255.255.255.0" } }),
+        );
+        assert_eq!(
+            (Look::now().ports("red"), Look::now().addresses("red")),
+            (vec![NIC], vec!["10.0.0.1/24".to_owned()])
+        );
         let again = lab.call("Host.addNetwork", json!({ "bridge": "red", "nics": [NIC] })).unwrap_err();
         assert_eq!(again.code, 28, "{again:?}");
         done(lab, "Host.editNetwork", json!({ "oldBridge": "red", "newBridge": "blue", "nics": ["veth_1"] }));

@@ -46,13 +46,28 @@ fn a_stranger_may_look_and_not_change() {
             const NOBODY: i64 = 65534;
             // The raw calls change this thread alone; the C library's would change the test.
             // SAFETY: no memory is handed over but an empty list of groups.
-            let dropped = unsafe { [libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()), libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY), libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY)] };
+            let dropped = unsafe {
+                [
+                    libc::syscall(libc::SYS_setgroups, 0, std::ptr::null::<u32>()),
+                    libc::syscall(libc::SYS_setresgid, NOBODY, NOBODY, NOBODY),
+                    libc::syscall(libc::SYS_setresuid, NOBODY, NOBODY, NOBODY),
+                ]
+            };
             assert_eq!(dropped, [0, 0, 0]);
             let mut client = vdsm_net::client::Client::connect(&socket, Duration::from_secs(60)).unwrap();
             assert!(client.call("Host.getCapabilities", json!({})).unwrap()["networks"]["red"].is_object());
             client.call("Host.planNetworks", json!({ "networks": { "red": { "remove": true } } })).unwrap();
             client.call("Host.ping2", json!({})).unwrap();
-            for verb in ["Host.setupNetworks", "Host.addNetwork", "Host.editNetwork", "Host.delNetwork", "Host.setSafeNetworkConfig", "Host.restoreNetworks", "Host.confirmConnectivity", "Host.ping"] {
+            for verb in [
+                "Host.setupNetworks",
+                "Host.addNetwork",
+                "Host.editNetwork",
+                "Host.delNetwork",
+                "Host.setSafeNetworkConfig",
+                "Host.restoreNetworks",
+                "Host.confirmConnectivity",
+                "Host.ping",
+            ] {
                 match client.call(verb, json!({})) {
                     Err(ClientError::Rpc(error)) => assert_eq!(error.code, -32001, "{verb}: {error:?}"),
                     other => panic!("{verb}: {other:?}"),
@@ -118,7 +133,11 @@ fn a_socket_that_systemd_opened_is_used_and_left() {
         // The descriptor is the third, and the process the one that the variables name.
         let script = r#"exec env LISTEN_PID=$$ LISTEN_FDS=1 "$0" --config "$1" 3<&0 </dev/null"#;
         let mut command = Command::new("sh");
-        command.args(["-c", script]).arg(program("vdsm-netd")).arg(lab.path("conf")).stdin(Stdio::from(OwnedFd::from(listener)));
+        command
+            .args(["-c", script])
+            .arg(program("vdsm-netd"))
+            .arg(lab.path("conf"))
+            .stdin(Stdio::from(OwnedFd::from(listener)));
         command.stderr(std::fs::File::options().append(true).open(lab.path("log")).unwrap());
         lab.start_as(command);
         lab.nets(json!({ "red": { "nic": "veth_0" } }));

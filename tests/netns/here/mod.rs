@@ -7,6 +7,7 @@ mod daemon;
 mod refusals;
 mod restore;
 mod rollback;
+mod storms;
 mod strangers;
 mod tool;
 

@@ -68,8 +68,16 @@ fn wrong_addresses_are_refused_with_22() {
             network["nic"] = json!("veth_0");
             lab.refused(22, json!({ "new": network }), json!({}));
         }
-        lab.refused(21, json!({ "new": { "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24, "netmask": "255.255.255.0" } }), json!({}));
-        lab.refused(21, json!({ "a": { "nic": "veth_0", "defaultRoute": true }, "b": { "defaultRoute": true } }), json!({}));
+        lab.refused(
+            21,
+            json!({ "new": { "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24, "netmask": "255.255.255.0" } }),
+            json!({}),
+        );
+        lab.refused(
+            21,
+            json!({ "a": { "nic": "veth_0", "defaultRoute": true }, "b": { "defaultRoute": true } }),
+            json!({}),
+        );
         assert_same(&before, &Look::now().text(None), "after refusals");
         assert!(lab.running_files().is_empty());
     });
@@ -107,7 +115,8 @@ fn every_problem_of_a_request_is_told_at_once() {
     story(Veth, 1, |lab| {
         let networks = json!({ "a": { "nic": "eth7" }, "b": { "nic": "veth_0", "ipaddr": "10.0.0.1" }, "c": { "vlan": 9 }, "gone": { "remove": true } });
         let error = lab.refused(26, networks, json!({ "bond0": { "nics": ["eth8"] } }));
-        let mut codes: Vec<i64> = error.data.unwrap()["problems"].as_array().unwrap().iter().map(|p| p["code"].as_i64().unwrap()).collect();
+        let mut codes: Vec<i64> =
+            error.data.unwrap()["problems"].as_array().unwrap().iter().map(|p| p["code"].as_i64().unwrap()).collect();
         codes.sort();
         assert_eq!(codes, [22, 23, 23, 26, 27]);
     });
@@ -152,5 +161,30 @@ fn relaxed_sharing_lets_bridged_and_tagged_networks_share_a_nic() {
         let plan = lab.call("Host.planNetworks", request(Some(5))).unwrap();
         assert!(plan["text"].as_str().unwrap().contains("veth_0.5"), "{plan}");
         assert_eq!(lab.call("Host.planNetworks", request(None)).unwrap_err().code, 21);
+    });
+}
+
+#[test]
+fn a_network_named_like_what_it_stands_on_is_refused_with_27() {
+    story(Veth, 2, |lab| {
+        let before = Look::now().text(None);
+        lab.refused(27, json!({ "veth_0": { "nic": "veth_0" } }), json!({}));
+        lab.refused(27, json!({ "veth_1": { "nic": "veth_0" } }), json!({}));
+        // Planned only: this kernel may have no bonds.
+        let request =
+            json!({ "networks": { "bond0": { "bonding": "bond0" } }, "bondings": { "bond0": { "nics": ["veth_0"] } } });
+        assert_eq!(lab.call("Host.planNetworks", request).unwrap_err().code, 27);
+        assert_same(&before, &Look::now().text(None), "after refusals");
+        lab.nets(json!({ "veth_0": { "nic": "veth_0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24 } }));
+        assert_eq!(Look::now().addresses("veth_0"), ["10.0.0.1/24"]);
+    });
+}
+
+#[test]
+fn a_hidden_nic_is_no_nic() {
+    story_with("hidden_nics = veth_1", Veth, 2, |lab| {
+        lab.refused(23, json!({ "red": { "nic": "veth_1" } }), json!({}));
+        assert_eq!(lab.capabilities()["nics"].as_object().unwrap().keys().collect::<Vec<_>>(), ["veth_0"]);
+        lab.nets(json!({ "red": { "nic": "veth_0" } }));
     });
 }

@@ -49,7 +49,9 @@ fn what_was_made_safe_comes_back_whole() {
 #[test]
 fn a_restore_happens_once_since_boot_unless_forced_and_changes_only_what_differs() {
     story(Veth, 2, |lab| {
-        lab.nets(json!({ "red": { "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "nic": "veth_1" } }));
+        lab.nets(
+            json!({ "red": { "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "nic": "veth_1" } }),
+        );
         lab.set_safe();
         let safe = Look::now();
         assert_eq!(lab.restore(false)["restored"], true);
@@ -71,7 +73,9 @@ fn a_restore_happens_once_since_boot_unless_forced_and_changes_only_what_differs
 #[test]
 fn a_network_whose_nic_is_missing_is_told_and_does_not_keep_the_others_away() {
     story(Veth, 2, |lab| {
-        lab.nets(json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1", "ipaddr": "10.0.0.1", "prefix": 24 } }));
+        lab.nets(
+            json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1", "ipaddr": "10.0.0.1", "prefix": 24 } }),
+        );
         lab.set_safe();
         let stored = lab.running_files();
         lab.reboot();
@@ -92,7 +96,9 @@ fn a_network_whose_nic_is_missing_is_told_and_does_not_keep_the_others_away() {
 #[test]
 fn a_network_the_kernel_refuses_does_not_keep_the_others_away() {
     story(Veth, 2, |lab| {
-        lab.nets(json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1", "ipaddr": "10.0.0.1", "prefix": 24 } }));
+        lab.nets(
+            json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1", "ipaddr": "10.0.0.1", "prefix": 24 } }),
+        );
         lab.set_safe();
         // Since then somebody has taken the name.
         lab.reboot();
@@ -121,7 +127,10 @@ fn files_of_older_versions_and_broken_ones_are_read_as_far_as_they_go() {
         assert_eq!(told["skipped"].as_array().map(Vec::len), Some(1), "{told}");
         assert!(told["skipped"][0]["name"].as_str().unwrap().contains("blue"), "{told}");
         let now = Look::now();
-        assert_eq!((now.mtu("red"), now.addresses("red"), &now.info("red")["stp_state"]), (1400, vec!["10.0.0.1/24".to_owned()], &json!(1)));
+        assert_eq!(
+            (now.mtu("red"), now.addresses("red"), &now.info("red")["stp_state"]),
+            (1400, vec!["10.0.0.1/24".to_owned()], &json!(1))
+        );
     });
 }
 

@@ -47,7 +47,10 @@ fn a_change_the_kernel_refuses_leaves_everything_as_it_was() {
         assert!(error.message.contains("invalid gateway"), "the kernel's words: {}", error.message);
         assert!(error.message.contains("route") && error.message.contains("new"), "the step: {}", error.message);
         let data = error.data.unwrap();
-        assert_eq!((&data["rolled_back"], &data["leftover"], &data["problems"][0]["code"]), (&json!(true), &json!([]), &json!(29)));
+        assert_eq!(
+            (&data["rolled_back"], &data["leftover"], &data["problems"][0]["code"]),
+            (&json!(true), &json!([]), &json!(29))
+        );
         // And the next request finds nothing in its way.
         lab.nets(json!({ "new": { "nic": "veth_1" }, "other": { "remove": true } }));
     });
@@ -57,14 +60,26 @@ fn a_change_the_kernel_refuses_leaves_everything_as_it_was() {
 fn without_a_sign_of_life_the_change_is_taken_back_with_10() {
     story(Veth, 2, |lab| {
         lab.nets(json!({ "red": full_network(1) }));
-        for networks in [json!({ "red": full_network(2) }), json!({ "red": { "remove": true } }), json!({ "blue": { "nic": "veth_1" }, "red": { "nic": "veth_0", "bridged": false } })] {
+        for networks in [
+            json!({ "red": full_network(2) }),
+            json!({ "red": { "remove": true } }),
+            json!({ "blue": { "nic": "veth_1" }, "red": { "nic": "veth_0", "bridged": false } }),
+        ] {
             let start = Instant::now();
-            let error = fails(lab, 10, json!({ "networks": networks, "options": { "connectivityCheck": true, "connectivityTimeout": 0.1 } }));
+            let error = fails(
+                lab,
+                10,
+                json!({ "networks": networks, "options": { "connectivityCheck": true, "connectivityTimeout": 0.1 } }),
+            );
             assert!(start.elapsed() < Duration::from_secs(3), "0.1 s are a tenth of a second");
             assert_eq!(error.data.unwrap()["rolled_back"], true);
         }
         // The check is the default, and the engine's spelling of it is understood.
-        fails(lab, 10, json!({ "networks": { "red": full_network(2) }, "options": { "connectivityCheck": "true", "connectivityTimeout": "0" } }));
+        fails(
+            lab,
+            10,
+            json!({ "networks": { "red": full_network(2) }, "options": { "connectivityCheck": "true", "connectivityTimeout": "0" } }),
+        );
         fails(lab, 10, json!({ "networks": { "red": full_network(2) }, "options": { "connectivityTimeout": 0 } }));
     });
 }
@@ -114,7 +129,11 @@ fn a_change_that_cannot_be_stored_is_taken_back() {
         lab.nets(json!({ "red": full_network(1) }));
         // A persistent configuration that cannot be written: a file is where its folder should be.
         std::fs::write(lab.path("lib"), "").unwrap();
-        let error = fails(lab, 16, json!({ "networks": { "red": full_network(2) }, "options": { "connectivityCheck": false, "commitOnSuccess": true } }));
+        let error = fails(
+            lab,
+            16,
+            json!({ "networks": { "red": full_network(2) }, "options": { "connectivityCheck": false, "commitOnSuccess": true } }),
+        );
         assert!(error.message.contains("store"), "{error:?}");
     });
 }
@@ -126,12 +145,27 @@ fn planning_changes_nothing_and_says_what_would_be_done() {
         let (before, stored) = (Look::now().text(None), lab.running_files());
         let plan = lab.call("Host.planNetworks", json!({ "networks": { "red": { "remove": true }, "blue": full_network(2).as_object().map(|net| { let mut net = net.clone(); net["nic"] = json!("veth_1"); net }) } })).unwrap();
         let text = plan["text"].as_str().unwrap();
-        assert!(text.contains("remove bridge red") && text.contains("create bridge blue") && text.contains("interrupts"), "{text}");
-        let commands: Vec<&str> = plan["plan"].as_array().unwrap().iter().flat_map(|step| step["commands"].as_array().unwrap()).map(|c| c.as_str().unwrap()).collect();
+        assert!(
+            text.contains("remove bridge red") && text.contains("create bridge blue") && text.contains("interrupts"),
+            "{text}"
+        );
+        let commands: Vec<&str> = plan["plan"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|step| step["commands"].as_array().unwrap())
+            .map(|c| c.as_str().unwrap())
+            .collect();
         assert!(commands.iter().any(|c| c.starts_with("ip link del red")), "{commands:?}");
         assert_same(&before, &Look::now().text(None), "after planning");
         assert_eq!(lab.running_files(), stored);
-        assert_eq!(lab.call("Host.planNetworks", json!({ "networks": { "red": full_network(1) } })).unwrap()["plan"], json!([]));
-        assert_eq!(lab.call("Host.planNetworks", json!({ "networks": { "x": { "remove": true } } })).unwrap_err().code, 27);
+        assert_eq!(
+            lab.call("Host.planNetworks", json!({ "networks": { "red": full_network(1) } })).unwrap()["plan"],
+            json!([])
+        );
+        assert_eq!(
+            lab.call("Host.planNetworks", json!({ "networks": { "x": { "remove": true } } })).unwrap_err().code,
+            27
+        );
     });
 }

@@ -55,10 +55,14 @@ fn yaml_and_json_set_up_the_same_and_the_plan_comes_first() {
         let done = tool(lab, "setup-networks -", yaml).expect(0);
         assert!(done.out.starts_with("done in "), "{}", done.out);
         let now = Look::now();
-        assert_eq!((now.addresses("red"), now.mtu("red"), &now.info("red")["stp_state"]), (vec!["10.0.0.1/24".to_owned()], 2000, &json!(1)));
+        assert_eq!(
+            (now.addresses("red"), now.mtu("red"), &now.info("red")["stp_state"]),
+            (vec!["10.0.0.1/24".to_owned()], 2000, &json!(1))
+        );
         assert!(tool(lab, "setup-networks -", &json).expect(0).out.contains("nothing to do"));
         assert_eq!(tool(lab, "--json setup-networks -", &json).expect(0).json()["changed"], false);
-        std::fs::write(lab.path("wish.yaml"), "networks: {red: {remove: true}}\noptions: {commitOnSuccess: true}\n").unwrap();
+        std::fs::write(lab.path("wish.yaml"), "networks: {red: {remove: true}}\noptions: {commitOnSuccess: true}\n")
+            .unwrap();
         tool(lab, &format!("setup-networks {}", lab.path("wish.yaml").display()), "").expect(0);
         assert!(!Look::now().has("red"));
     });
@@ -70,7 +74,13 @@ fn the_commands_of_a_plan_do_what_the_daemon_does() {
     story(Veth, 2, |lab| {
         let wish = "networks:\n  red: {nic: veth_0, mtu: 2000, STP: yes, ipaddr: 10.0.0.1, prefix: 24, gateway: 10.0.0.254, defaultRoute: true, ipv6addr: 'fd00::1/64'}\n  blue: {nic: veth_1, bridged: false, ipaddr: 10.1.0.1, prefix: 16}\n";
         let plan = tool(lab, "--json setup-networks --plan -", wish).expect(0).json();
-        let commands: Vec<&str> = plan["plan"].as_array().unwrap().iter().flat_map(|step| step["commands"].as_array().unwrap()).map(|c| c.as_str().unwrap()).collect();
+        let commands: Vec<&str> = plan["plan"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|step| step["commands"].as_array().unwrap())
+            .map(|c| c.as_str().unwrap())
+            .collect();
         let script = format!("set -e\n{}\n", commands.join("\n"));
         let done = Command::new("sh").args(["-c", &script]).output().unwrap();
         assert!(done.status.success(), "{script}{}", String::from_utf8_lossy(&done.stderr));
@@ -109,16 +119,35 @@ fn each_way_to_fail_has_its_exit_code() {
         let before = Look::now().text(None);
         tool(lab, "nonsense", "").expect(2);
         let refused = tool(lab, "setup-networks -", "networks: {red: {nic: eth7}, blue: {vlan: 5}}").expect(3);
-        assert!(refused.err.contains("eth7") && refused.err.contains("(code 23)") && refused.err.contains("(code 26)"), "{}", refused.err);
+        assert!(
+            refused.err.contains("eth7") && refused.err.contains("(code 23)") && refused.err.contains("(code 26)"),
+            "{}",
+            refused.err
+        );
         assert!(tool(lab, "setup-networks -", "networks: {red: {nci: veth_0}}").expect(3).err.contains("'nic'"));
-        let failed = tool(lab, "--json setup-networks -", "networks: {red: {nic: veth_0, ipaddr: 10.0.0.1, prefix: 24, gateway: 10.9.0.1, defaultRoute: true}}").expect(4);
+        let failed = tool(
+            lab,
+            "--json setup-networks -",
+            "networks: {red: {nic: veth_0, ipaddr: 10.0.0.1, prefix: 24, gateway: 10.9.0.1, defaultRoute: true}}",
+        )
+        .expect(4);
         assert_eq!((&failed.json()["code"], &failed.json()["data"]["rolled_back"]), (&json!(29), &json!(true)));
         assert!(failed.err.contains("invalid gateway") && failed.err.contains("as they were before"), "{}", failed.err);
-        tool(lab, "setup-networks -", "networks: {red: {nic: veth_0}}\noptions: {connectivityCheck: true, connectivityTimeout: 0.1}").expect(4);
+        tool(
+            lab,
+            "setup-networks -",
+            "networks: {red: {nic: veth_0}}\noptions: {connectivityCheck: true, connectivityTimeout: 0.1}",
+        )
+        .expect(4);
         assert_same(&before, &Look::now().text(None), "after failures");
 
         let mut client = lab.client();
-        let holding = thread::spawn(move || client.call("Host.setupNetworks", json!({ "networks": { "red": { "nic": "veth_0" } }, "options": { "connectivityTimeout": 60 } })));
+        let holding = thread::spawn(move || {
+            client.call(
+                "Host.setupNetworks",
+                json!({ "networks": { "red": { "nic": "veth_0" } }, "options": { "connectivityTimeout": 60 } }),
+            )
+        });
         while !Look::now().has("red") {}
         tool(lab, "set-safe-config", "").expect(8);
         tool(lab, "show", "").expect(0);
@@ -144,11 +173,27 @@ fn a_person_at_the_terminal_keeps_the_change_and_silence_undoes_it() {
     story(Veth, 1, |lab| {
         let wish = |timeout: &str| {
             let path = lab.path("wish.yaml");
-            std::fs::write(&path, format!("networks: {{red: {{nic: veth_0}}}}\noptions: {{connectivityTimeout: {timeout}}}\n")).unwrap();
-            format!("{} --config {} setup-networks --confirm {}", program("vdsm-tool").display(), lab.path("conf").display(), path.display())
+            std::fs::write(
+                &path,
+                format!("networks: {{red: {{nic: veth_0}}}}\noptions: {{connectivityTimeout: {timeout}}}\n"),
+            )
+            .unwrap();
+            format!(
+                "{} --config {} setup-networks --confirm {}",
+                program("vdsm-tool").display(),
+                lab.path("conf").display(),
+                path.display()
+            )
         };
         // `script` lends a terminal.
-        let start = |line: String| Command::new("script").args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let start = |line: String| {
+            Command::new("script")
+                .args(["-q", "-e", "-c", &line, "/dev/null"])
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .unwrap()
+        };
         let mut silent = start(wish("1"));
         let keys = silent.stdin.take();
         assert_eq!(silent.wait().unwrap().code(), Some(4));
