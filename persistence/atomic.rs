@@ -24,7 +24,13 @@ pub(crate) fn save(disk: &dyn Disk, dir: &Path, tree: &Tree) -> Result<(), Store
     // Leftovers of a crash do no harm beyond their size, so whatever cannot be removed stays.
     let _ = sweep(disk, dir, None);
     finish(disk, dir)?;
-    let (live, prior) = settled(dir)?;
+    // A file of another size differs, and one that goes need not be known: only those that may stay
+    // are read, and those we do not understand, which are carried along.
+    let may_stay = |folder: Folder, name: &OsStr, size: u64| {
+        let bytes = wished.get(&folder).and_then(|files| files.get(name));
+        Folder::FOREIGN.contains(&folder) || bytes.is_some_and(|bytes| bytes.len() as u64 == size)
+    };
+    let (live, prior) = settled(dir, &may_stay)?;
     match Change::between(&live, &prior, &wished) {
         Change::Nothing => Ok(()),
         Change::One(edit) if edit.fits(dir, &live, &prior) => in_place(disk, dir, &live, &edit),
@@ -56,7 +62,7 @@ pub(crate) fn save_one(
         Err(_) => return Ok(false),
     };
     if prior != wished {
-        let edit = Edit { folder, name: &name, prior: prior.as_deref(), wished: wished.as_deref() };
+        let edit = Edit { folder, name: &name, prior, wished: wished.as_deref() };
         in_place(disk, dir, &live, &edit)?;
     }
     Ok(true)
@@ -109,7 +115,7 @@ enum Change<'a> {
 struct Edit<'a> {
     folder: Folder,
     name: &'a OsStr,
-    prior: Option<&'a [u8]>,
+    prior: Option<Vec<u8>>,
     wished: Option<&'a [u8]>,
 }
 
@@ -135,22 +141,14 @@ impl<'a> Change<'a> {
         match (edits.next(), edits.next()) {
             (None, _) if matches!(live, Live::Dangling { .. }) => Change::Much,
             (None, _) => Change::Nothing,
-            (Some((folder, name, found, wished)), None) => match found.map(|f| &f.content) {
-                // What nobody can read, nobody can put back.
-                Some(Err(_)) => Change::Much,
-                Some(Ok(bytes)) => Change::One(Edit {
-                    folder,
-                    name,
-                    prior: Some(bytes),
-                    wished,
-                }),
-                None => Change::One(Edit {
-                    folder,
-                    name,
-                    prior: None,
-                    wished,
-                }),
-            },
+            (Some((folder, name, found, wished)), None) => {
+                let prior = found.map(|found| found.known(&live.path_of(folder, name)));
+                match prior {
+                    // What nobody can read, nobody can put back.
+                    Some(None) => Change::Much,
+                    prior => Change::One(Edit { folder, name, prior: prior.flatten(), wished }),
+                }
+            }
             (Some(_), Some(_)) => Change::Much,
         }
     }
@@ -178,8 +176,8 @@ fn in_place(disk: &dyn Disk, dir: &Path, live: &Live, edit: &Edit) -> Result<(),
     let done = put(disk, root, edit, edit.wished);
     if done.is_err() {
         let now = fs::read(root.join(edit.folder.name()).join(edit.name)).ok();
-        if now.as_deref() != edit.prior {
-            let _ = put(disk, root, edit, edit.prior);
+        if now != edit.prior {
+            let _ = put(disk, root, edit, edit.prior.as_deref());
         }
         let _ = sweep(disk, dir, None);
     }

@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 50;
 
 /// Reads the configuration below `dir`.
 pub(crate) fn load(dir: &Path) -> Result<Tree, StoreError> {
-    let (live, snapshot) = settled(dir)?;
+    let (live, snapshot) = settled(dir, &|_, _, _| true)?;
     if let Live::Dangling { link, target } = live {
         return Err(StoreError::Dangling { link, target });
     }
@@ -55,11 +55,14 @@ pub(crate) fn load(dir: &Path) -> Result<Tree, StoreError> {
     }
 }
 
+/// Whether one wants to know what is in a file of that folder, name and size.
+pub(crate) type Wanted<'a> = &'a dyn Fn(Folder, &OsStr, u64) -> bool;
+
 /// What `dir` holds, as it was at one moment, however busily another process saves.
-pub(crate) fn settled(dir: &Path) -> Result<(Live, Snapshot), StoreError> {
+pub(crate) fn settled(dir: &Path, wanted: Wanted) -> Result<(Live, Snapshot), StoreError> {
     for attempt in 0..ATTEMPTS {
         let live = Live::look(dir)?;
-        let snapshot = Snapshot::take(live.root())?;
+        let snapshot = Snapshot::take(live.root(), wanted)?;
         // An old tree is removed only after the link has moved on,
         // so a link that stayed proves that its tree was whole.
         if let Some(snapshot) = snapshot
@@ -173,7 +176,7 @@ impl Live {
         }
     }
 
-    fn path_of(&self, folder: Folder, name: &OsStr) -> PathBuf {
+    pub(crate) fn path_of(&self, folder: Folder, name: &OsStr) -> PathBuf {
         self.root()
             .unwrap_or(Path::new(""))
             .join(folder.name())
@@ -202,14 +205,23 @@ impl Found {
         self.stamp.kind == Kind::File && self.holds(bytes)
     }
 
+    /// What is in it, read now where it was not asked for before; none if nobody can read it.
+    pub(crate) fn known(&self, path: &Path) -> Option<Vec<u8>> {
+        match &self.content {
+            Ok(bytes) => Some(bytes.clone()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => content(path, self.stamp.kind).ok(),
+            Err(_) => None,
+        }
+    }
+
     pub(crate) fn holds(&self, bytes: &[u8]) -> bool {
         self.content.as_ref().is_ok_and(|found| found == bytes)
     }
 }
 
 impl Snapshot {
-    /// Reads all files, or returns None if they changed meanwhile.
-    fn take(root: Option<&Path>) -> Result<Option<Snapshot>, StoreError> {
+    /// Reads the files that are wanted, or returns None if any changed meanwhile.
+    fn take(root: Option<&Path>, wanted: Wanted) -> Result<Option<Snapshot>, StoreError> {
         let Some(root) = root else {
             return Ok(Some(Snapshot::default()));
         };
@@ -217,7 +229,10 @@ impl Snapshot {
         let mut folders = BTreeMap::new();
         for (folder, names) in &before {
             let read = |(name, stamp): (&OsString, &Stamp)| {
-                let content = content(&root.join(folder.name()).join(name), stamp.kind);
+                let content = match wanted(*folder, name, stamp.size) {
+                    true => content(&root.join(folder.name()).join(name), stamp.kind),
+                    false => Err(unread()),
+                };
                 (
                     name.clone(),
                     Found {
@@ -276,6 +291,11 @@ impl Stamp {
             size: meta.size(),
         }
     }
+}
+
+/// Why the content of a file is not known that nobody asked for.
+fn unread() -> io::Error {
+    io::Error::new(io::ErrorKind::WouldBlock, "was not read")
 }
 
 type Stamps = BTreeMap<Folder, BTreeMap<OsString, Stamp>>;

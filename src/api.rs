@@ -45,11 +45,11 @@ impl Service for Api {
         match method {
             "Host.setupNetworks" => {
                 expect(&params, &["networks", "bondings", "options"])?;
-                self.setup(&whole(&params))
+                self.setup(&whole(params))
             }
             "Host.planNetworks" => {
                 expect(&params, &["networks", "bondings", "options"])?;
-                self.plan(&whole(&params))
+                self.plan(&whole(params))
             }
             "Host.addNetwork" => {
                 expect(&params, &["bridge", "vlan", "bond", "nics", "options"])?;
@@ -148,8 +148,8 @@ impl Api {
     }
 }
 
-fn whole(params: &Map<String, Value>) -> Translated {
-    let get = |key| params.get(key).cloned().unwrap_or(Value::Null);
+fn whole(mut params: Map<String, Value>) -> Translated {
+    let mut get = |key| params.get_mut(key).map(Value::take).unwrap_or(Value::Null);
     Translated { networks: get("networks"), bondings: get("bondings"), options: get("options") }
 }
 

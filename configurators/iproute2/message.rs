@@ -3,7 +3,7 @@
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoBond, InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteMessage, RouteProtocol, RouteScope};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteVia};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBond, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVlan, RouteMessageBuilder};
 use std::net::IpAddr;
@@ -152,8 +152,11 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     if route.metric != 0 {
         builder = builder.priority(route.metric);
     }
-    if let Some(gateway) = route.gateway {
-        builder = builder.gateway(gateway).map_err(impossible)?;
+    match route.gateway {
+        // An IPv4 route through an IPv6 neighbour (RFC 5549).
+        Some(IpAddr::V6(via)) if route.to.addr.is_ipv4() => builder.get_mut().attributes.push(RouteAttribute::Via(RouteVia::Inet6(via))),
+        Some(gateway) => builder = builder.gateway(gateway).map_err(impossible)?,
+        None => {}
     }
     if let Some(source) = route.source {
         builder = builder.pref_source(source).map_err(impossible)?;

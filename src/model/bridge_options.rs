@@ -18,7 +18,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// Values for some or all of a bridge's settable options.
 ///
@@ -26,7 +26,8 @@ use std::sync::LazyLock;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BridgeOptions {
     /// By place in [`ROWS`]. A host has thousands of these: no map, and one allocation each.
-    values: Vec<(u8, u64)>,
+    /// Shared, since a host's graph is copied whole for every request.
+    values: Arc<Vec<(u8, u64)>>,
 }
 
 /// One option to be set, in a message of its own.
@@ -104,7 +105,7 @@ impl BridgeOptions {
         }
         values.sort_unstable_by_key(|(place, _)| *place);
         values.dedup_by_key(|(place, _)| *place);
-        BridgeOptions { values }
+        BridgeOptions { values: Arc::new(values) }
     }
 
     fn at(&self, place: u8) -> Option<u64> {
@@ -114,9 +115,10 @@ impl BridgeOptions {
 
     fn put(&mut self, row: &'static Row, value: u64) {
         if let Some(place) = place_of(row.name) {
-            match self.values.binary_search_by_key(&place, |(place, _)| *place) {
-                Ok(found) => self.values[found].1 = value,
-                Err(gap) => self.values.insert(gap, (place, value)),
+            let values = Arc::make_mut(&mut self.values);
+            match values.binary_search_by_key(&place, |(place, _)| *place) {
+                Ok(found) => values[found].1 = value,
+                Err(gap) => values.insert(gap, (place, value)),
             }
         }
     }
@@ -135,14 +137,14 @@ impl BridgeOptions {
 
     /// Takes over all that the other names.
     pub fn extend(&mut self, other: &BridgeOptions) {
-        for (place, value) in &other.values {
+        for (place, value) in other.values.iter() {
             self.put(&ROWS[usize::from(*place)], *value);
         }
     }
 
     /// Sets to the kernel's default what the other names.
     pub fn reset(&mut self, other: &BridgeOptions) {
-        for (place, _) in &other.values {
+        for (place, _) in other.values.iter() {
             let row = &ROWS[usize::from(*place)];
             self.put(row, row.default);
         }

@@ -9,6 +9,7 @@ mod scope;
 mod sharing;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 pub use desired::{Desired, Judge};
 pub use scope::Scope;
@@ -21,7 +22,8 @@ use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 /// Devices, and what some of them have at layer three.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Graph {
-    devices: BTreeMap<DeviceName, Device>,
+    /// Shared with the graphs copied from this one.
+    devices: BTreeMap<DeviceName, Arc<Device>>,
     ip: BTreeMap<DeviceName, IpConfig>,
 }
 
@@ -32,7 +34,8 @@ impl Graph {
     /// A hardware address that a VLAN or a bridge has from below is the kernel's to say: once set,
     /// it would not follow any more.
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
-        let mut graph = Graph::default();
+        let mut devices = BTreeMap::new();
+        let mut ip = BTreeMap::new();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
             if let Some(mut device) = seen_device(link) {
                 if let Device::Vlan(vlan) = &device
@@ -40,50 +43,50 @@ impl Graph {
                 {
                     device.link_mut().mac = None;
                 }
-                graph.devices.insert(link.name, device);
+                devices.insert(link.name, device);
                 let routes = link.routes.iter().copied().collect();
-                graph.ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes });
+                ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes });
             }
         }
         // Filled from below, so that a host with thousands of links is walked once.
         for link in seen.links() {
-            let Some(master) = link.master.filter(|m| graph.devices.contains_key(m)) else { continue };
-            if let Some(Device::Bridge(bridge)) = graph.devices.get_mut(&master)
+            let Some(device) = link.master.and_then(|m| devices.get_mut(&m)) else { continue };
+            if let Device::Bridge(bridge) = device
                 && bridge.link.mac == link.mac
             {
                 bridge.link.mac = None;
             }
-            match graph.devices.get_mut(&master) {
-                Some(Device::Bridge(bridge)) if matches!(link.kind, SeenKind::Tap) => {
+            match device {
+                Device::Bridge(bridge) if matches!(link.kind, SeenKind::Tap) => {
                     bridge.guests.insert(link.name, link.mtu);
                 }
-                Some(device) if scope.contains(&link.name) => {
+                device if scope.contains(&link.name) => {
                     device.ports_mut().map(|ports| ports.insert(link.name));
                 }
                 _ => {}
             }
         }
-        graph
+        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip }
     }
 
     /// The device of that name.
     pub fn device(&self, name: &DeviceName) -> Option<&Device> {
-        self.devices.get(name)
+        self.devices.get(name).map(Arc::as_ref)
     }
 
     /// The same, to be changed.
     pub fn device_mut(&mut self, name: &DeviceName) -> Option<&mut Device> {
-        self.devices.get_mut(name)
+        self.devices.get_mut(name).map(Arc::make_mut)
     }
 
     /// All devices, by name.
     pub fn devices(&self) -> impl DoubleEndedIterator<Item = &Device> {
-        self.devices.values()
+        self.devices.values().map(Arc::as_ref)
     }
 
     /// Puts a device in, or in the place of the one of that name.
     pub fn insert(&mut self, device: Device) {
-        self.devices.insert(device.name(), device);
+        self.devices.insert(device.name(), Arc::new(device));
     }
 
     /// Takes a device out; a master's ports may still name it.
@@ -95,15 +98,17 @@ impl Graph {
     /// Takes devices out, and out of their masters.
     pub fn remove_all(&mut self, names: &BTreeSet<DeviceName>) {
         names.iter().for_each(|name| self.remove(name));
-        for ports in self.devices.values_mut().filter_map(Device::ports_mut) {
-            ports.retain(|port| !names.contains(port));
+        for device in self.devices.values_mut().filter(|d| d.ports().is_some_and(|ports| !ports.is_disjoint(names))) {
+            if let Some(ports) = Arc::make_mut(device).ports_mut() {
+                ports.retain(|port| !names.contains(port));
+            }
         }
     }
 
     /// The master of every device that has one.
     pub fn masters(&self) -> BTreeMap<DeviceName, DeviceName> {
         let pairs = |master: &Device| master.ports().into_iter().flatten().map(|port| (*port, master.name())).collect::<Vec<_>>();
-        self.devices.values().flat_map(pairs).collect()
+        self.devices().flat_map(pairs).collect()
     }
 
     /// What a device has at layer three; none: not ours to say.
@@ -124,7 +129,7 @@ impl Graph {
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot
     /// disagree with the master's ports.
     pub fn master_of(&self, name: &DeviceName) -> Option<DeviceName> {
-        self.devices.values().find(|d| d.ports().is_some_and(|p| p.contains(name))).map(Device::name)
+        self.devices().find(|d| d.ports().is_some_and(|p| p.contains(name))).map(Device::name)
     }
 
     /// How high above the nics each device stands: it is built after all below it.
@@ -141,7 +146,7 @@ impl Graph {
             return *floor;
         }
         // The kernel lets no device stand on itself; a graph that does is cut here.
-        let Some(device) = self.devices.get(&name).filter(|_| depth <= 8) else { return 0 };
+        let Some(device) = self.device(&name).filter(|_| depth <= 8) else { return 0 };
         let below = device.lower().into_iter().map(|lower| self.floor(lower, floors, depth + 1) + 1).max().unwrap_or(0);
         // An empty bond or bridge is no nic: what may come to stand on it does so later.
         let floor = below.max(usize::from(!matches!(device, Device::Nic(_))));
@@ -152,10 +157,10 @@ impl Graph {
     /// The graph without nics that the host has lost, and without what cannot be without them;
     /// beside it, what was left out.
     pub fn without_missing(mut self, seen: &NetInfo) -> (Graph, Vec<DeviceName>) {
-        let mut missing: Vec<DeviceName> = self.devices.values().filter(|d| matches!(d, Device::Nic(_))).map(Device::name).filter(|n| seen.link(n).is_none()).collect();
+        let mut missing: Vec<DeviceName> = self.devices().filter(|d| matches!(d, Device::Nic(_))).map(Device::name).filter(|n| seen.link(n).is_none()).collect();
         let mut at = 0;
         while let Some(gone) = missing.get(at).copied() {
-            missing.extend(self.devices.values().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
+            missing.extend(self.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
             at += 1;
         }
         self.remove_all(&missing.iter().copied().collect());
