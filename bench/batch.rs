@@ -75,9 +75,11 @@ fn actions(step: Step, workload: Workload, dir: &Path) -> Result<Vec<Action>, St
                 batch(dir, "up", ups(tags))?,
             ])
         }
-        Step::AddOne => {
-            Ok(vec![batch(dir, "add", adds(tags.clone()))?, switches(devices(tags.clone())), batch(dir, "up", ups(tags))?])
-        }
+        Step::AddOne => Ok(vec![
+            batch(dir, "add", adds(tags.clone()))?,
+            switches(devices(tags.clone())),
+            batch(dir, "up", ups(tags))?,
+        ]),
         Step::Reapply => {
             let words = |line: &str| Action::Ip(line.split(' ').map(str::to_owned).collect());
             Ok(vec![words("-d link show"), words("addr show")])

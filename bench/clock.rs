@@ -53,7 +53,9 @@ impl CpuClock {
         match self {
             CpuClock::Process => "CPU is the working processes' own, user and system",
             CpuClock::Busy => "CPU accounting here is in ticks, so CPU is wall time less this one CPU's idle time",
-            CpuClock::Ticks => "CPU accounting here is in ticks: CPU is a mean, and says nothing where the sum is small",
+            CpuClock::Ticks => {
+                "CPU accounting here is in ticks: CPU is a mean, and says nothing where the sum is small"
+            }
         }
     }
 }
@@ -107,7 +109,9 @@ fn reading(clock: CpuClock, who: Who) -> io::Result<Duration> {
         Who::MeAndChildren => {
             let children = getrusage(UsageWho::RUSAGE_CHILDREN)?;
             let micros = |t: nix::sys::time::TimeVal| Duration::new(t.tv_sec() as u64, t.tv_usec() as u32 * 1000);
-            Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?) + micros(children.user_time()) + micros(children.system_time())
+            Duration::from(ClockId::CLOCK_PROCESS_CPUTIME_ID.now()?)
+                + micros(children.user_time())
+                + micros(children.system_time())
         }
         // As `clock_getcpuclockid(3)`: all threads of the process, those that ended as well.
         Who::Process(pid) => clock_getcpuclockid(pid)?.now()?.into(),

@@ -25,11 +25,23 @@ pub(crate) fn section(counts: &[usize], results: &Results) -> String {
     let mut goals = Vec::new();
     let judged: Vec<usize> = JUDGED.into_iter().filter(|n| counts.contains(n)).collect();
     for n in &judged {
-        goals.push(at_most(format!("create, CPU to raw, N={n}"), cpu_ratio(results, *n, Step::Create, Candidate::Raw), CREATE_TO_RAW));
+        goals.push(at_most(
+            format!("create, CPU to raw, N={n}"),
+            cpu_ratio(results, *n, Step::Create, Candidate::Raw),
+            CREATE_TO_RAW,
+        ));
         goals.push(below_batch(results, *n));
-        goals.push(at_most(format!("re-apply, CPU to a raw dump, N={n}"), cpu_ratio(results, *n, Step::Reapply, Candidate::Raw), REAPPLY_TO_DUMP));
+        goals.push(at_most(
+            format!("re-apply, CPU to a raw dump, N={n}"),
+            cpu_ratio(results, *n, Step::Reapply, Candidate::Raw),
+            REAPPLY_TO_DUMP,
+        ));
         let [ours, raw] = [Candidate::Ours, Candidate::Raw].map(|who| results.wall((*n, Step::RemoveAll, who)));
-        goals.push(at_most(format!("remove-all, wall to a raw group delete, N={n}"), ratio(ours, raw), DELETE_TO_GROUP));
+        goals.push(at_most(
+            format!("remove-all, wall to a raw group delete, N={n}"),
+            ratio(ours, raw),
+            DELETE_TO_GROUP,
+        ));
     }
     if judged.len() == JUDGED.len() {
         goals.extend([Step::Create, Step::Reapply, Step::MtuDown, Step::RemoveAll].map(|step| growth(results, step)));
@@ -106,7 +118,12 @@ fn growth(results: &Results, step: Step) -> Goal {
     Goal {
         what: format!("{}, wall per network, N={many} to N={few}", step.name()),
         verdict: judged(relative, GROWTH_TO_RAW),
-        numbers: format!("{}, raw {}: {} of raw's (at most {GROWTH_TO_RAW})", number(ours), number(raw), number(relative)),
+        numbers: format!(
+            "{}, raw {}: {} of raw's (at most {GROWTH_TO_RAW})",
+            number(ours),
+            number(raw),
+            number(relative)
+        ),
     }
 }
 
@@ -120,6 +137,10 @@ fn one_more(results: &Results, n: usize) -> Goal {
     Goal {
         what: format!("one more network, in dumps, CPU, N={n}"),
         verdict: judged(first, ONE_MORE_IN_DUMPS),
-        numbers: format!("{} over the first network, {} over the second (at most {ONE_MORE_IN_DUMPS})", number(first), number(second)),
+        numbers: format!(
+            "{} over the first network, {} over the second (at most {ONE_MORE_IN_DUMPS})",
+            number(first),
+            number(second)
+        ),
     }
 }

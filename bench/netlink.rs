@@ -7,7 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, bind, recv, send, setsockopt, socket,
+    sockopt,
 };
 
 use crate::message::{HEADER, IFADDR, IFINFO, Message};
@@ -71,7 +72,8 @@ impl Netlink {
                 if i32::from(header.kind) != libc::NLMSG_ERROR {
                     continue;
                 }
-                refused(payload).map_err(|e| io::Error::new(e.kind(), format!("message {}: {e}", header.sequence - chunk.first)))?;
+                refused(payload)
+                    .map_err(|e| io::Error::new(e.kind(), format!("message {}: {e}", header.sequence - chunk.first)))?;
                 open -= 1;
             }
         }
@@ -116,7 +118,9 @@ pub(crate) fn link_index(payload: &[u8]) -> u32 {
 
 /// Visits each attribute of a link, those nested in it too; returns how many.
 pub(crate) fn walk_link(payload: &[u8]) -> usize {
-    payload.get(IFINFO..).map_or(0, |rest| walk(rest, |kind| matches!(kind, libc::IFLA_LINKINFO | libc::IFLA_AF_SPEC), walk_nest))
+    payload
+        .get(IFINFO..)
+        .map_or(0, |rest| walk(rest, |kind| matches!(kind, libc::IFLA_LINKINFO | libc::IFLA_AF_SPEC), walk_nest))
 }
 
 /// Visits each attribute of an address.
@@ -148,7 +152,9 @@ struct Header {
 
 fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     std::iter::from_fn(move || {
-        let length = (bytes.len() >= HEADER).then(|| number(bytes, 0) as usize).filter(|l| (HEADER..=bytes.len()).contains(l))?;
+        let length = (bytes.len() >= HEADER)
+            .then(|| number(bytes, 0) as usize)
+            .filter(|l| (HEADER..=bytes.len()).contains(l))?;
         let header = Header { kind: half(bytes, 4), flags: half(bytes, 6), sequence: number(bytes, 8) };
         let payload = &bytes[HEADER..length];
         bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
@@ -158,7 +164,8 @@ fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
 
 fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
-        let length = (bytes.len() >= 4).then(|| usize::from(half(bytes, 0))).filter(|l| (4..=bytes.len()).contains(l))?;
+        let length =
+            (bytes.len() >= 4).then(|| usize::from(half(bytes, 0))).filter(|l| (4..=bytes.len()).contains(l))?;
         let attribute = (half(bytes, 2), &bytes[4..length]);
         bytes = &bytes[length.next_multiple_of(4).min(bytes.len())..];
         Some(attribute)

@@ -26,7 +26,11 @@ const END: Duration = Duration::from_secs(10);
 pub(crate) fn program() -> Result<PathBuf, String> {
     let dir = match std::env::var_os("VDSM_BIN_DIR") {
         Some(dir) => PathBuf::from(dir),
-        None => std::env::current_exe().map_err(|e| format!("where am I: {e}"))?.parent().map(Path::to_owned).unwrap_or_default(),
+        None => std::env::current_exe()
+            .map_err(|e| format!("where am I: {e}"))?
+            .parent()
+            .map(Path::to_owned)
+            .unwrap_or_default(),
     };
     Ok(dir.join("vdsm-netd"))
 }
@@ -110,9 +114,12 @@ impl Daemon {
 
     /// An answer is good if it is a result, and one whose status, where it has one, is 0.
     fn judged(&self, answer: &str) -> Result<(), String> {
-        let value: Value = serde_json::from_str(answer).map_err(|e| format!("vdsm-netd answered no JSON: {e}: {answer}"))?;
+        let value: Value =
+            serde_json::from_str(answer).map_err(|e| format!("vdsm-netd answered no JSON: {e}: {answer}"))?;
         let code = &value["result"]["status"]["code"];
-        let good = value.get("error").is_none_or(Value::is_null) && value.get("result").is_some() && (code.is_null() || *code == 0);
+        let good = value.get("error").is_none_or(Value::is_null)
+            && value.get("result").is_some()
+            && (code.is_null() || *code == 0);
         let short: String = answer.trim().chars().take(2000).collect();
         if good { Ok(()) } else { Err(format!("vdsm-netd answered {short}\n{}", tail(&self.log))) }
     }

@@ -173,7 +173,11 @@ impl Script {
         let mtu = mtu_after(step);
         let bond = Message::mtu(BOND_INDEX, mtu);
         let networks = tags.flat_map(|tag| [Message::mtu(vlan_index(tag), mtu), Message::mtu(bridge_index(tag), mtu)]);
-        self.send(if step == Step::MtuUp { [bond].into_iter().chain(networks).collect() } else { networks.chain([bond]).collect() });
+        self.send(if step == Step::MtuUp {
+            [bond].into_iter().chain(networks).collect()
+        } else {
+            networks.chain([bond]).collect()
+        });
     }
 
     fn delete(&mut self, indexes: impl Iterator<Item = u32>) {

@@ -37,7 +37,14 @@ pub(crate) struct Results {
 
 impl Results {
     pub(crate) fn new(clock: CpuClock, mode: BondMode) -> Results {
-        Results { clock, mode, samples: BTreeMap::new(), failures: BTreeMap::new(), peaks: BTreeMap::new(), ip_start: None }
+        Results {
+            clock,
+            mode,
+            samples: BTreeMap::new(),
+            failures: BTreeMap::new(),
+            peaks: BTreeMap::new(),
+            ip_start: None,
+        }
     }
 
     pub(crate) fn add(&mut self, key: Key, sample: Sample) {

@@ -25,7 +25,10 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
     if options.candidates.contains(&Candidate::Ours) {
         let program = ours::program()?;
         if !program.exists() {
-            return Err(format!("{} is not there: build it, set VDSM_BIN_DIR, or leave `ours` out of --candidates", program.display()));
+            return Err(format!(
+                "{} is not there: build it, set VDSM_BIN_DIR, or leave `ours` out of --candidates",
+                program.display()
+            ));
         }
     }
     let clock = CpuClock::best().map_err(|e| format!("the clock: {e}"))?;
@@ -53,7 +56,9 @@ fn repeat(n: usize, options: &Options, results: &mut Results) -> Result<(), Stri
         calm();
     }
     for repetition in 0.. {
-        let enough = options.candidates.iter().all(|c| summed(n, *c, results) >= ENOUGH) || repetition >= MOST || results.any_failure();
+        let enough = options.candidates.iter().all(|c| summed(n, *c, results) >= ENOUGH)
+            || repetition >= MOST
+            || results.any_failure();
         if repetition >= options.reps && enough {
             break;
         }
@@ -86,7 +91,8 @@ fn stage(n: usize, candidate: Candidate, results: &mut Results) -> Result<(), St
         .map_err(|e| format!("cannot start myself: {e}"))?;
     let mut last = None;
     for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let value: Value = serde_json::from_str(line).map_err(|e| format!("stage {}: {e}: {line}", candidate.name()))?;
+        let value: Value =
+            serde_json::from_str(line).map_err(|e| format!("stage {}: {e}: {line}", candidate.name()))?;
         last = note(n, candidate, &value, results)?.or(last);
     }
     if !output.status.success() {
@@ -110,7 +116,9 @@ fn note(n: usize, candidate: Candidate, line: &Value, results: &mut Results) -> 
         results.fail(key, problem.to_owned());
         return Ok(Some(step));
     }
-    let nanos = |name: &str| line[name].as_u64().map(Duration::from_nanos).ok_or_else(|| format!("a stage without {name}: {line}"));
+    let nanos = |name: &str| {
+        line[name].as_u64().map(Duration::from_nanos).ok_or_else(|| format!("a stage without {name}: {line}"))
+    };
     results.add(key, Sample { wall: nanos("wall_ns")?, cpu: nanos("cpu_ns")?, after: nanos("after_ns")? });
     Ok(Some(step))
 }

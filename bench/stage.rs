@@ -44,7 +44,8 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
                 let after = afterwards.wait(actor.who()).map_err(|e| format!("the clock: {e}"))?;
                 let problem = state::difference(&state::expected(step, workload), &state::seen(&others)?);
                 let [wall, cpu, after] = [measured.wall, measured.cpu, after].map(|time| time.as_nanos() as u64);
-                let line = json!({"step": step.name(), "wall_ns": wall, "cpu_ns": cpu, "after_ns": after, "problem": problem});
+                let line =
+                    json!({"step": step.name(), "wall_ns": wall, "cpu_ns": cpu, "after_ns": after, "problem": problem});
                 (line, problem.is_none())
             }
         };
@@ -61,7 +62,6 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     raw::clear().map_err(|e| format!("cannot clear the namespace: {e}"))?;
     Ok(ExitCode::SUCCESS)
 }
-
 
 /// Who does the steps of this stage.
 enum Actor {

@@ -38,7 +38,10 @@ const FREE: &str = "dummy, free";
 /// The links of this network namespace, but for `others`.
 pub(crate) fn seen(others: &BTreeSet<String>) -> Result<State, String> {
     let links = links()?;
-    let ours = links.iter().filter_map(|link| Some((link["ifname"].as_str()?, link))).filter(|(name, _)| !others.contains(*name));
+    let ours = links
+        .iter()
+        .filter_map(|link| Some((link["ifname"].as_str()?, link)))
+        .filter(|(name, _)| !others.contains(*name));
     Ok(ours.map(|(name, link)| (name.to_owned(), described(name, link))).collect())
 }
 
@@ -61,7 +64,8 @@ pub(crate) fn difference(expected: &State, seen: &State) -> Option<String> {
     let more = said.len().saturating_sub(SHOWN);
     let counts = format!("{} links wanted, {} found", expected.len(), seen.len());
     let text = said.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n  ");
-    (!said.is_empty()).then(|| format!("{counts}\n  {text}{}", if more > 0 { format!("\n  and {more} more") } else { String::new() }))
+    (!said.is_empty())
+        .then(|| format!("{counts}\n  {text}{}", if more > 0 { format!("\n  and {more} more") } else { String::new() }))
 }
 
 fn links() -> Result<Vec<Value>, String> {

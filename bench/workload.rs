@@ -60,7 +60,10 @@ impl BondMode {
     }
 
     pub(crate) fn named(word: &str) -> Result<BondMode, String> {
-        [BondMode::ActiveBackup, BondMode::Lacp].into_iter().find(|m| m.name() == word).ok_or_else(|| format!("{word}: no bond mode"))
+        [BondMode::ActiveBackup, BondMode::Lacp]
+            .into_iter()
+            .find(|m| m.name() == word)
+            .ok_or_else(|| format!("{word}: no bond mode"))
     }
 }
 

@@ -70,7 +70,8 @@ impl<B: Backend> Configurator for B {
     fn apply(&mut self, plan: &Plan, seen: &NetInfo) -> Result<(), ApplyError> {
         let actions = self.lower(plan.steps(), seen);
         self.run(&actions, seen).map_err(|(failed, source)| {
-            let (index, command) = actions.get(failed).map_or((0, String::new()), |(step, action)| (*step, action.to_string()));
+            let (index, command) =
+                actions.get(failed).map_or((0, String::new()), |(step, action)| (*step, action.to_string()));
             let step = plan.steps().get(index).map_or_else(String::new, Step::to_string);
             ApplyError { index, step, command, source }
         })

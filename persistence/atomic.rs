@@ -34,9 +34,7 @@ pub(crate) fn save(disk: &dyn Disk, dir: &Path, tree: &Tree) -> Result<(), Store
     match Change::between(&live, &prior, &wished) {
         Change::Nothing => Ok(()),
         Change::One(edit) if edit.fits(dir, &live, &prior) => in_place(disk, dir, &live, &edit),
-        Change::One(_) | Change::Much => {
-            swap(disk, dir, &live, &prior, &with_foreign(wished, &prior))
-        }
+        Change::One(_) | Change::Much => swap(disk, dir, &live, &prior, &with_foreign(wished, &prior)),
     }
 }
 
@@ -124,17 +122,9 @@ impl<'a> Change<'a> {
         let mut edits = wished.iter().flat_map(|(folder, files)| {
             let found = prior.folders.get(folder);
             let new = files.iter().map(move |(name, bytes)| {
-                (
-                    *folder,
-                    name.as_os_str(),
-                    found.and_then(|f| f.get(name)),
-                    Some(bytes.as_slice()),
-                )
+                (*folder, name.as_os_str(), found.and_then(|f| f.get(name)), Some(bytes.as_slice()))
             });
-            let old = found
-                .into_iter()
-                .flatten()
-                .filter(|(name, _)| !files.contains_key(*name));
+            let old = found.into_iter().flatten().filter(|(name, _)| !files.contains_key(*name));
             new.chain(old.map(|(name, found)| (*folder, name.as_os_str(), Some(found), None)))
                 .filter(|(.., found, bytes)| !same(*found, *bytes))
         });
@@ -189,8 +179,9 @@ fn put(disk: &dyn Disk, root: &Path, edit: &Edit, bytes: Option<&[u8]>) -> Resul
     let folder = root.join(edit.folder.name());
     let path = folder.join(edit.name);
     match bytes {
-        Some(bytes) => fresh(root, FILE_PREFIX, |temp| disk.write(temp, bytes))
-            .and_then(|temp| disk.rename(&temp, &path)),
+        Some(bytes) => {
+            fresh(root, FILE_PREFIX, |temp| disk.write(temp, bytes)).and_then(|temp| disk.rename(&temp, &path))
+        }
         None => disk.unlink(&path),
     }
     .map_err(writing(&path))?;
@@ -202,11 +193,7 @@ fn with_foreign(mut files: Files, prior: &Snapshot) -> Files {
     for folder in Folder::FOREIGN {
         if let Some(found) = prior.folders.get(&folder) {
             let bytes = |(name, found): (&OsString, &Found)| {
-                found
-                    .content
-                    .as_ref()
-                    .ok()
-                    .map(|bytes| (name.clone(), bytes.clone()))
+                found.content.as_ref().ok().map(|bytes| (name.clone(), bytes.clone()))
             };
             files.insert(folder, found.iter().filter_map(bytes).collect());
         }
@@ -214,13 +201,7 @@ fn with_foreign(mut files: Files, prior: &Snapshot) -> Files {
     files
 }
 
-fn swap(
-    disk: &dyn Disk,
-    dir: &Path,
-    live: &Live,
-    prior: &Snapshot,
-    files: &Files,
-) -> Result<(), StoreError> {
+fn swap(disk: &dyn Disk, dir: &Path, live: &Live, prior: &Snapshot, files: &Files) -> Result<(), StoreError> {
     let done = make_dir(disk, dir)
         .and_then(|()| build(disk, dir, live, prior, files))
         .and_then(|root| switch(disk, dir, live, &root));
@@ -237,38 +218,23 @@ fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let parent = dir.parent().unwrap_or(Path::new("/"));
     make_dir(disk, parent)?;
     disk.mkdir(dir).map_err(writing(dir))?;
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
+    let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
     disk.sync_dir(parent).map_err(writing(parent))
 }
 
 /// Writes the whole tree beside the live one and flushes it; what did not change is linked, not copied.
-fn build(
-    disk: &dyn Disk,
-    dir: &Path,
-    live: &Live,
-    prior: &Snapshot,
-    files: &Files,
-) -> Result<PathBuf, StoreError> {
+fn build(disk: &dyn Disk, dir: &Path, live: &Live, prior: &Snapshot, files: &Files) -> Result<PathBuf, StoreError> {
     let root = fresh(dir, TREE_PREFIX, |path| disk.mkdir(path)).map_err(writing(dir))?;
     for (folder, files) in files {
         let path = root.join(folder.name());
         disk.mkdir(&path).map_err(writing(&path))?;
         for (name, bytes) in files {
             let old = prior.folders.get(folder).and_then(|found| found.get(name));
-            let old = old
-                .filter(|found| found.can_stand_for(bytes))
-                .and(live.root());
-            let linked = old.is_some_and(|old| {
-                disk.hard_link(&old.join(folder.name()).join(name), &path.join(name))
-                    .is_ok()
-            });
+            let old = old.filter(|found| found.can_stand_for(bytes)).and(live.root());
+            let linked =
+                old.is_some_and(|old| disk.hard_link(&old.join(folder.name()).join(name), &path.join(name)).is_ok());
             if !linked {
-                disk.write(&path.join(name), bytes)
-                    .map_err(writing(&path.join(name)))?;
+                disk.write(&path.join(name), bytes).map_err(writing(&path.join(name)))?;
             }
         }
         disk.sync_dir(&path).map_err(writing(&path))?;
@@ -286,8 +252,7 @@ fn switch(disk: &dyn Disk, dir: &Path, live: &Live, root: &Path) -> Result<(), S
         disk.symlink(&target, &netconf).map_err(writing(&netconf))?;
         return settle(disk, dir, live, None);
     }
-    let link =
-        fresh(dir, TREE_PREFIX, |path| disk.symlink(&target, path)).map_err(writing(&netconf))?;
+    let link = fresh(dir, TREE_PREFIX, |path| disk.symlink(&target, path)).map_err(writing(&netconf))?;
     let placed = match live {
         Live::Plain { .. } => replace_dir(disk, dir, &link).map(Some),
         _ => disk.rename(&link, &netconf).map(|()| None),
@@ -304,11 +269,7 @@ fn replace_dir(disk: &dyn Disk, dir: &Path, link: &Path) -> io::Result<PathBuf> 
     let netconf = dir.join(NETCONF);
     match disk.exchange(link, &netconf) {
         Ok(()) => return Ok(link.to_owned()),
-        Err(e)
-            if matches!(
-                e.kind(),
-                io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
-            ) => {}
+        Err(e) if matches!(e.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput) => {}
         Err(e) => return Err(e),
     }
     // Between the two renames `link` counts, see `Live::interrupted`. It must survive a power cut.
@@ -322,12 +283,7 @@ fn replace_dir(disk: &dyn Disk, dir: &Path, link: &Path) -> io::Result<PathBuf> 
 }
 
 /// Flushes what happened to `netconf`, or takes it back.
-fn settle(
-    disk: &dyn Disk,
-    dir: &Path,
-    prior: &Live,
-    moved: Option<&Path>,
-) -> Result<(), StoreError> {
+fn settle(disk: &dyn Disk, dir: &Path, prior: &Live, moved: Option<&Path>) -> Result<(), StoreError> {
     disk.sync_dir(dir).map_err(|e| {
         let _ = restore(disk, dir, prior, moved);
         writing(dir)(e)
@@ -363,12 +319,7 @@ fn sweep(disk: &dyn Disk, dir: &Path, retired: Option<&Path>) -> Result<(), Stor
     }
     if let Some(root) = live.own_root(dir) {
         let entries = list(root).map_err(reading(root))?;
-        stale.extend(
-            entries
-                .iter()
-                .map(|e| e.path())
-                .filter(|path| is_ours(path, FILE_PREFIX)),
-        );
+        stale.extend(entries.iter().map(|e| e.path()).filter(|path| is_ours(path, FILE_PREFIX)));
     }
     if stale.is_empty() {
         return Ok(());
@@ -388,11 +339,7 @@ fn remove(disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Finds a name nobody has, and lets `make` make something there.
-fn fresh(
-    dir: &Path,
-    prefix: &str,
-    make: impl FnMut(&Path) -> io::Result<()>,
-) -> io::Result<PathBuf> {
+fn fresh(dir: &Path, prefix: &str, make: impl FnMut(&Path) -> io::Result<()>) -> io::Result<PathBuf> {
     let made = tempfile::Builder::new()
         .prefix(prefix)
         .rand_bytes(RANDOM_LENGTH)

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::disk::HostDisk;
 use crate::error::StoreError;
 use crate::tree::{Folder, Tree};
-use serde_json::Value;
 use crate::{atomic, live};
+use serde_json::Value;
 
 /// A configuration on disk: `DIR/netconf`, a link to `DIR/netconf.<random>` with `nets/` and
 /// `bonds/` and in them one JSON file an entity, named as the entity.

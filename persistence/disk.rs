@@ -41,11 +41,7 @@ impl Disk for HostDisk {
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o644)
-            .open(path)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.write_all(bytes)?;
         file.sync_all()
@@ -66,13 +62,7 @@ impl Disk for HostDisk {
     #[cfg(target_env = "gnu")]
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-        Ok(renameat2(
-            AT_FDCWD,
-            one,
-            AT_FDCWD,
-            other,
-            RenameFlags::RENAME_EXCHANGE,
-        )?)
+        Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
     }
 
     #[cfg(not(target_env = "gnu"))]

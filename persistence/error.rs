@@ -86,15 +86,9 @@ fn sentences(files: &[BrokenFile]) -> String {
 }
 
 pub(crate) fn reading(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    move |source| StoreError::Read {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| StoreError::Read { path: path.to_owned(), source }
 }
 
 pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> StoreError + '_ {
-    move |source| StoreError::Write {
-        path: path.to_owned(),
-        source,
-    }
+    move |source| StoreError::Write { path: path.to_owned(), source }
 }

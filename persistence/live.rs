@@ -40,18 +40,12 @@ pub(crate) fn load(dir: &Path) -> Result<Tree, StoreError> {
             Err(e) => Err(e.to_string()),
         };
         if let Err(reason) = taken {
-            files.push(BrokenFile {
-                path: live.path_of(folder, name),
-                reason,
-            });
+            files.push(BrokenFile { path: live.path_of(folder, name), reason });
         }
     }
     match files.is_empty() {
         true => Ok(tree),
-        false => Err(StoreError::Broken {
-            files,
-            rest: Box::new(tree),
-        }),
+        false => Err(StoreError::Broken { files, rest: Box::new(tree) }),
     }
 }
 
@@ -72,9 +66,7 @@ pub(crate) fn settled(dir: &Path, wanted: Wanted) -> Result<(Live, Snapshot), St
         }
         thread::sleep(Duration::from_millis(attempt.into()));
     }
-    Err(StoreError::Busy {
-        path: dir.join(NETCONF),
-    })
+    Err(StoreError::Busy { path: dir.join(NETCONF) })
 }
 
 /// Which directory is the configuration.
@@ -83,11 +75,7 @@ pub(crate) enum Live {
     /// None: nothing was saved yet.
     Missing,
     /// The usual: `link` says `target`, which is the directory `root`.
-    Linked {
-        link: PathBuf,
-        target: PathBuf,
-        root: PathBuf,
-    },
+    Linked { link: PathBuf, target: PathBuf, root: PathBuf },
     /// A directory without a link: very old, or made by hand. `id` tells it from its successor.
     Plain { root: PathBuf, id: (u64, u64) },
     /// A link to nothing.
@@ -99,10 +87,7 @@ impl Live {
         let netconf = dir.join(NETCONF);
         match fs::symlink_metadata(&netconf) {
             Ok(meta) if meta.is_symlink() => Live::follow(dir, netconf),
-            Ok(meta) if meta.is_dir() => Ok(Live::Plain {
-                root: netconf,
-                id: (meta.dev(), meta.ino()),
-            }),
+            Ok(meta) if meta.is_dir() => Ok(Live::Plain { root: netconf, id: (meta.dev(), meta.ino()) }),
             Ok(_) => Err(reading(&netconf)(io::ErrorKind::NotADirectory.into())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Live::interrupted(dir),
             Err(e) => Err(reading(&netconf)(e)),
@@ -128,11 +113,7 @@ impl Live {
     /// interrupted there leaves the new link behind under its temporary name, and it counts.
     fn interrupted(dir: &Path) -> Result<Live, StoreError> {
         let mut links: Vec<PathBuf> = match list(dir) {
-            Ok(entries) => entries
-                .iter()
-                .filter(|e| is_link(e))
-                .map(DirEntry::path)
-                .collect(),
+            Ok(entries) => entries.iter().filter(|e| is_link(e)).map(DirEntry::path).collect(),
             Err(e) => return Err(reading(dir)(e)),
         };
         links.retain(|link| is_ours(link, TREE_PREFIX));
@@ -177,10 +158,7 @@ impl Live {
     }
 
     pub(crate) fn path_of(&self, folder: Folder, name: &OsStr) -> PathBuf {
-        self.root()
-            .unwrap_or(Path::new(""))
-            .join(folder.name())
-            .join(name)
+        self.root().unwrap_or(Path::new("")).join(folder.name()).join(name)
     }
 }
 
@@ -233,13 +211,7 @@ impl Snapshot {
                     true => content(&root.join(folder.name()).join(name), stamp.kind),
                     false => Err(unread()),
                 };
-                (
-                    name.clone(),
-                    Found {
-                        stamp: stamp.clone(),
-                        content,
-                    },
-                )
+                (name.clone(), Found { stamp: stamp.clone(), content })
             };
             folders.insert(*folder, names.iter().map(read).collect());
         }
@@ -252,11 +224,7 @@ impl Snapshot {
         self.folders
             .iter()
             .filter(|(folder, _)| !Folder::FOREIGN.contains(folder))
-            .flat_map(|(folder, files)| {
-                files
-                    .iter()
-                    .map(|(name, found)| (*folder, name.as_os_str(), found))
-            })
+            .flat_map(|(folder, files)| files.iter().map(|(name, found)| (*folder, name.as_os_str(), found)))
     }
 }
 
@@ -284,12 +252,7 @@ impl Stamp {
             true => Kind::File,
             false => Kind::Odd,
         };
-        Stamp {
-            kind,
-            inode: (meta.dev(), meta.ino()),
-            modified: (meta.mtime(), meta.mtime_nsec()),
-            size: meta.size(),
-        }
+        Stamp { kind, inode: (meta.dev(), meta.ino()), modified: (meta.mtime(), meta.mtime_nsec()), size: meta.size() }
     }
 }
 
@@ -312,12 +275,7 @@ fn stamps(root: &Path) -> Result<Stamps, StoreError> {
             let stamp = match fs::metadata(entry.path()) {
                 Ok(meta) => Stamp::of(&entry, &meta),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(_) => Stamp {
-                    kind: Kind::Odd,
-                    inode: (0, 0),
-                    modified: (0, 0),
-                    size: 0,
-                },
+                Err(_) => Stamp { kind: Kind::Odd, inode: (0, 0), modified: (0, 0), size: 0 },
             };
             files.insert(entry.file_name(), stamp);
         }
@@ -348,9 +306,6 @@ fn is_link(entry: &DirEntry) -> bool {
 
 /// Whether a name is one that `atomic.rs` makes up.
 pub(crate) fn is_ours(path: &Path, prefix: &str) -> bool {
-    let random = path
-        .file_name()
-        .and_then(OsStr::to_str)
-        .and_then(|name| name.strip_prefix(prefix));
+    let random = path.file_name().and_then(OsStr::to_str).and_then(|name| name.strip_prefix(prefix));
     random.is_some_and(|r| r.len() == RANDOM_LENGTH && r.bytes().all(|b| b.is_ascii_alphanumeric()))
 }

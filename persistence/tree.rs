@@ -33,12 +33,7 @@ pub(crate) enum Folder {
 }
 
 impl Folder {
-    pub(crate) const ALL: [Folder; 4] = [
-        Folder::Nets,
-        Folder::Bonds,
-        Folder::Devices,
-        Folder::VirtualFunctions,
-    ];
+    pub(crate) const ALL: [Folder; 4] = [Folder::Nets, Folder::Bonds, Folder::Devices, Folder::VirtualFunctions];
     pub(crate) const FOREIGN: [Folder; 2] = [Folder::Devices, Folder::VirtualFunctions];
 
     pub(crate) fn name(self) -> &'static str {
@@ -63,19 +58,11 @@ impl Tree {
                 .map(|(name, value)| Ok((file_name(name)?, encode(name, value)?)))
                 .collect::<Result<BTreeMap<_, _>, StoreError>>()
         };
-        Ok(Files::from([
-            (Folder::Nets, folder(&self.nets)?),
-            (Folder::Bonds, folder(&self.bonds)?),
-        ]))
+        Ok(Files::from([(Folder::Nets, folder(&self.nets)?), (Folder::Bonds, folder(&self.bonds)?)]))
     }
 
     /// Takes one file in, or says why it cannot.
-    pub(crate) fn take(
-        &mut self,
-        folder: Folder,
-        name: &OsStr,
-        bytes: &[u8],
-    ) -> Result<(), String> {
+    pub(crate) fn take(&mut self, folder: Folder, name: &OsStr, bytes: &[u8]) -> Result<(), String> {
         let entities = match folder {
             Folder::Nets => &mut self.nets,
             Folder::Bonds => &mut self.bonds,
@@ -100,28 +87,19 @@ pub(crate) fn file_name(name: &str) -> Result<OsString, StoreError> {
         _ if name.len() > 255 => "it is longer than 255 bytes",
         _ => return Ok(name.into()),
     };
-    Err(StoreError::Name {
-        name: name.to_owned(),
-        rule,
-    })
+    Err(StoreError::Name { name: name.to_owned(), rule })
 }
 
 /// As Python's `json.dump(value, indent=4)`: four spaces, no final newline, nothing but ASCII.
 pub(crate) fn encode(name: &str, value: &Value) -> Result<Vec<u8>, StoreError> {
     if !value.is_object() {
-        return Err(StoreError::NotAnObject {
-            name: name.to_owned(),
-        });
+        return Err(StoreError::NotAnObject { name: name.to_owned() });
     }
     let mut text = Vec::new();
-    let mut serializer =
-        Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
+    let mut serializer = Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    "));
     value
         .serialize(&mut serializer)
-        .map_err(|e| StoreError::Write {
-            path: name.into(),
-            source: io::Error::from(e),
-        })?;
+        .map_err(|e| StoreError::Write { path: name.into(), source: io::Error::from(e) })?;
     Ok(ascii(&String::from_utf8_lossy(&text)).into_bytes())
 }
 
@@ -160,28 +138,16 @@ mod tests {
     #[test]
     fn letters_beyond_ascii_are_escaped_as_python_does() {
         let value = json!({"ä\u{7f}": "😀\n\u{1}"});
-        assert_eq!(
-            text(value.clone()),
-            "{\n    \"\\u00e4\\u007f\": \"\\ud83d\\ude00\\n\\u0001\"\n}"
-        );
-        assert_eq!(
-            serde_json::from_str::<Value>(&text(value.clone())).expect("JSON"),
-            value
-        );
+        assert_eq!(text(value.clone()), "{\n    \"\\u00e4\\u007f\": \"\\ud83d\\ude00\\n\\u0001\"\n}");
+        assert_eq!(serde_json::from_str::<Value>(&text(value.clone())).expect("JSON"), value);
     }
 
     #[test]
     fn what_is_no_file_name_is_refused() {
         for name in ["", ".", "..", "a/b", "/", "a\0b", &"x".repeat(256)] {
-            let tree = Tree {
-                nets: [(name.to_owned(), json!({}))].into(),
-                ..Tree::default()
-            };
+            let tree = Tree { nets: [(name.to_owned(), json!({}))].into(), ..Tree::default() };
             let refused = tree.files();
-            assert!(
-                matches!(&refused, Err(StoreError::Name { name: n, .. }) if n == name),
-                "{refused:?}"
-            );
+            assert!(matches!(&refused, Err(StoreError::Name { name: n, .. }) if n == name), "{refused:?}");
         }
         for name in ["...", ".hidden", "a b", "ü", &"x".repeat(255)] {
             assert!(file_name(name).is_ok(), "{name}");
@@ -190,10 +156,7 @@ mod tests {
 
     #[test]
     fn an_entity_is_an_object() {
-        let tree = Tree {
-            bonds: [("bond0".to_owned(), json!([]))].into(),
-            ..Tree::default()
-        };
+        let tree = Tree { bonds: [("bond0".to_owned(), json!([]))].into(), ..Tree::default() };
         assert!(matches!(tree.files(), Err(StoreError::NotAnObject { name }) if name == "bond0"));
     }
 }

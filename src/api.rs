@@ -40,7 +40,10 @@ impl Service for Api {
         let reads = matches!(method, "Host.getCapabilities" | "Host.planNetworks" | "Host.ping2");
         let known = reads || CHANGES.contains(&method);
         if known && !reads && peer.access != Access::Change {
-            return Err(RpcError::new(NOT_ALLOWED, format!("{method} is for root and the group that vdsm.conf names; uid {} may only read", peer.uid)));
+            return Err(RpcError::new(
+                NOT_ALLOWED,
+                format!("{method} is for root and the group that vdsm.conf names; uid {} may only read", peer.uid),
+            ));
         }
         match method {
             "Host.setupNetworks" => {
@@ -72,7 +75,11 @@ impl Service for Api {
                 let force = match params.get("force") {
                     None | Some(Value::Null) => false,
                     Some(Value::Bool(force)) => *force,
-                    Some(other) => return Err(RpcError::invalid_params(format!("force is {other}, but it must be true or false"))),
+                    Some(other) => {
+                        return Err(RpcError::invalid_params(format!(
+                            "force is {other}, but it must be true or false"
+                        )));
+                    }
                 };
                 self.restore(force)
             }
@@ -109,7 +116,9 @@ impl Api {
 
     fn setup(&self, asked: &Translated) -> Answer {
         let done = self.engine.setup(&self.read(asked)).map_err(refused)?;
-        Ok(json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }))
+        Ok(
+            json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }),
+        )
     }
 
     fn plan(&self, asked: &Translated) -> Answer {
@@ -130,13 +139,18 @@ impl Api {
 
     fn restore(&self, force: bool) -> Answer {
         let restored = self.engine.restore(force).map_err(refused)?;
-        let list = |all: &[Omission]| -> Value { all.iter().map(|o| json!({ "name": o.name, "reason": o.reason })).collect() };
-        let note = if restored.done { "" } else { "the networks were restored since boot already; force does it again" };
+        let list =
+            |all: &[Omission]| -> Value { all.iter().map(|o| json!({ "name": o.name, "reason": o.reason })).collect() };
+        let note =
+            if restored.done { "" } else { "the networks were restored since boot already; force does it again" };
         let answer = json!({ "status": status(), "restored": restored.done, "note": note, "skipped": list(&restored.skipped), "failed": list(&restored.failed) });
         if restored.failed.is_empty() {
             return Ok(answer);
         }
-        let message = format!("{} could not be restored", restored.failed.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", "));
+        let message = format!(
+            "{} could not be restored",
+            restored.failed.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ")
+        );
         Err(RpcError { code: Code::FailedIfup as i64, message, data: Some(answer) })
     }
 
@@ -144,7 +158,13 @@ impl Api {
         let seen = self.engine.look().map_err(|e| refused(EngineError::Look(e)))?;
         // A host without the file has no name servers.
         let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        Ok(caps::capabilities(&seen, &self.engine.running(), &self.visibility, self.engine.is_dirty(), &caps::resolver(&resolver)))
+        Ok(caps::capabilities(
+            &seen,
+            &self.engine.running(),
+            &self.visibility,
+            self.engine.is_dirty(),
+            &caps::resolver(&resolver),
+        ))
     }
 }
 
@@ -155,7 +175,9 @@ fn whole(mut params: Map<String, Value>) -> Translated {
 
 fn expect(params: &Map<String, Value>, known: &[&str]) -> Result<(), RpcError> {
     match params.keys().find(|k| !known.contains(&k.as_str())) {
-        Some(strange) => Err(RpcError::invalid_params(format!("there is no parameter '{strange}'; known are: {}", known.join(", ")))),
+        Some(strange) => {
+            Err(RpcError::invalid_params(format!("there is no parameter '{strange}'; known are: {}", known.join(", "))))
+        }
         None => Ok(()),
     }
 }
@@ -177,7 +199,9 @@ fn refused(error: EngineError) -> RpcError {
     };
     match &error {
         EngineError::Busy => one(Code::Unavailable, Value::Null, &[]),
-        EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => one(Code::Unexpected, Value::Null, &[]),
+        EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => {
+            one(Code::Unexpected, Value::Null, &[])
+        }
         EngineError::Setup(SetupError::Refused(problems)) => all(problems),
         EngineError::Setup(setup @ SetupError::Blind(_)) => one(setup.code(), Value::Null, &[]),
         EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),
@@ -186,6 +210,11 @@ fn refused(error: EngineError) -> RpcError {
 }
 
 fn all(problems: &Problems) -> RpcError {
-    let list: Vec<Value> = problems.all().iter().map(|p| json!({ "code": p.code() as i64, "message": p.to_string() })).collect();
-    RpcError { code: problems.code() as i64, message: problems.to_string(), data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })) }
+    let list: Vec<Value> =
+        problems.all().iter().map(|p| json!({ "code": p.code() as i64, "message": p.to_string() })).collect();
+    RpcError {
+        code: problems.code() as i64,
+        message: problems.to_string(),
+        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
+    }
 }

@@ -30,7 +30,13 @@ pub struct Visibility {
 }
 
 /// The report of Host.getCapabilities as far as this version's objects go.
-pub fn capabilities(seen: &NetInfo, running: &NetConfig, visible: &Visibility, dirty: bool, nameservers: &[String]) -> Value {
+pub fn capabilities(
+    seen: &NetInfo,
+    running: &NetConfig,
+    visible: &Visibility,
+    dirty: bool,
+    nameservers: &[String],
+) -> Value {
     let report = Report::of(seen, running, visible);
     json!({
         "networks": report.networks(),
@@ -49,7 +55,10 @@ pub fn resolver(text: &str) -> Vec<String> {
     let nameserver = |line: &str| {
         // A comment begins in the first column; behind the address, anything is passed over.
         let mut words = line.split_whitespace();
-        (line.starts_with("nameserver") && words.next() == Some("nameserver")).then(|| words.next()).flatten().map(str::to_owned)
+        (line.starts_with("nameserver") && words.next() == Some("nameserver"))
+            .then(|| words.next())
+            .flatten()
+            .map(str::to_owned)
     };
     text.lines().filter_map(nameserver).collect()
 }
@@ -87,7 +96,11 @@ impl<'a> Report<'a> {
 
     /// Every network whose device exists; the others are the engine's to miss.
     fn networks(&self) -> Value {
-        self.running.networks.iter().filter_map(|(name, config)| Some((name.as_str(), self.network(name, config)?))).collect()
+        self.running
+            .networks
+            .iter()
+            .filter_map(|(name, config)| Some((name.as_str(), self.network(name, config)?)))
+            .collect()
     }
 
     fn network(&self, name: &NetworkName, config: &NetworkConfig) -> Option<Value> {
@@ -104,7 +117,11 @@ impl<'a> Report<'a> {
             let top = below?;
             (top, Some(top), vec![("bridged", json!(false)), ("interface", json!(top.name))])
         };
-        keys.extend([("iface", json!(top.name)), ("southbound", json!(southbound.map(|link| link.name))), ("switch", switch(config.switch))]);
+        keys.extend([
+            ("iface", json!(top.name)),
+            ("southbound", json!(southbound.map(|link| link.name))),
+            ("switch", switch(config.switch)),
+        ]);
         if let Some(SeenKind::Vlan { tag, .. }) = southbound.map(|link| &link.kind) {
             keys.push(("vlanid", json!(tag.get())));
         }
@@ -128,7 +145,8 @@ impl<'a> Report<'a> {
         let SeenKind::Bridge { report, .. } = &link.kind else { return None };
         let opts: Value = bridge_options::report(Attrs::new(report)).into_iter().collect();
         let stp = stp(link)?;
-        (link.name.as_str() != DUMMY_BRIDGE).then(|| vec![("ports", json!(self.ports(link))), ("stp", stp), ("opts", opts)])
+        (link.name.as_str() != DUMMY_BRIDGE)
+            .then(|| vec![("ports", json!(self.ports(link))), ("stp", stp), ("opts", opts)])
     }
 
     fn bond(&self, link: &'a SeenLink) -> Option<Keys> {
@@ -183,7 +201,9 @@ fn told(keys: Keys, link: &SeenLink) -> Value {
     let (v4, v6): (Vec<&Address>, Vec<&Address>) = link.addresses.iter().partition(|a| a.ip.addr.is_ipv4());
     let list = |all: &[&Address]| all.iter().map(|a| a.to_string()).collect::<Value>();
     let (route4, route6) = (default_route(link, IpAddr::is_ipv4), default_route(link, IpAddr::is_ipv6));
-    let gateway = |route: Option<(&Route, IpAddr)>, none: &str| json!(route.map_or(none.to_owned(), |(_, gateway)| gateway.to_string()));
+    let gateway = |route: Option<(&Route, IpAddr)>, none: &str| {
+        json!(route.map_or(none.to_owned(), |(_, gateway)| gateway.to_string()))
+    };
     let primary = primary(&v4, route4.map(|(_, gateway)| gateway));
     let common = [
         ("addr", json!(primary.map(|a| a.ip.addr.to_string()).unwrap_or_default())),
@@ -213,14 +233,17 @@ fn default_route(link: &SeenLink, family: impl Fn(&IpAddr) -> bool) -> Option<(&
 
 /// The address in the gateway's subnet, or else the first.
 fn primary<'a>(addresses: &[&'a Address], gateway: Option<IpAddr>) -> Option<&'a Address> {
-    let reaches = |a: &&Address| gateway.is_some_and(|addr| Prefixed { addr, prefix: a.ip.prefix }.network() == a.ip.network());
+    let reaches =
+        |a: &&Address| gateway.is_some_and(|addr| Prefixed { addr, prefix: a.ip.prefix }.network() == a.ip.network());
     addresses.iter().copied().find(reaches).or_else(|| addresses.first().copied())
 }
 
 /// `on` or `off`; none for what is no bridge.
 fn stp(link: &SeenLink) -> Option<Value> {
     match &link.kind {
-        SeenKind::Bridge { options, .. } => Some(json!(if options.get("stp_state").unwrap_or(0) == 0 { "off" } else { "on" })),
+        SeenKind::Bridge { options, .. } => {
+            Some(json!(if options.get("stp_state").unwrap_or(0) == 0 { "off" } else { "on" }))
+        }
         _ => None,
     }
 }

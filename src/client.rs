@@ -62,17 +62,9 @@ impl Client {
                 Errno::EAGAIN => ErrorKind::TimedOut.into(),
                 errno => errno.into(),
             };
-            ClientError::Unreachable {
-                path: path.to_owned(),
-                source,
-            }
+            ClientError::Unreachable { path: path.to_owned(), source }
         })?;
-        Ok(Client {
-            stream,
-            held: Vec::new(),
-            last_id: 0,
-            patience: None,
-        })
+        Ok(Client { stream, held: Vec::new(), last_id: 0, patience: None })
     }
 
     /// The same client, but it waits for each answer no longer than `patience`.
@@ -80,10 +72,7 @@ impl Client {
     /// After [`ClientError::Late`] it can be used on; the late answer is passed over.
     #[must_use]
     pub fn answered_within(self, patience: Duration) -> Client {
-        Client {
-            patience: Some(patience),
-            ..self
-        }
+        Client { patience: Some(patience), ..self }
     }
 
     /// Calls a method and waits for what comes of it.
@@ -91,22 +80,15 @@ impl Client {
     /// `params` is an array or an object, or `Value::Null` for none.
     pub fn call(&mut self, method: &str, params: Value) -> Result<Value, ClientError> {
         self.last_id += 1;
-        let request = Request {
-            id: Some(self.last_id.into()),
-            method: method.to_owned(),
-            params,
-        };
-        let mut line =
-            serde_json::to_vec(&request).map_err(|error| ClientError::Io(error.into()))?;
+        let request = Request { id: Some(self.last_id.into()), method: method.to_owned(), params };
+        let mut line = serde_json::to_vec(&request).map_err(|error| ClientError::Io(error.into()))?;
         line.push(b'\n');
         match self.stream.write_all(&line) {
             // A server that turned us away has said why before it closed.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             sent => sent.map_err(ClientError::Io)?,
         }
-        let deadline = self
-            .patience
-            .and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)));
+        let deadline = self.patience.and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)));
         loop {
             let line = self.next_line(deadline)?;
             let response = Response::read(&line).map_err(broken)?;
@@ -132,9 +114,7 @@ impl Client {
                     _ => return Err(ClientError::Late(patience)),
                 },
             };
-            self.stream
-                .set_read_timeout(left)
-                .map_err(ClientError::Io)?;
+            self.stream.set_read_timeout(left).map_err(ClientError::Io)?;
             let mut part = [0; 64 << 10];
             match self.stream.read(&mut part) {
                 Ok(0) => {
@@ -144,8 +124,7 @@ impl Client {
                 }
                 Ok(count) => self.held.extend_from_slice(&part[..count]),
                 // The limit has passed, or a signal came: the next round tells.
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(error) => return Err(ClientError::Io(error)),
             }
         }
@@ -160,12 +139,7 @@ fn broken(text: String) -> ClientError {
 /// set beforehand ends that.
 fn open(path: &Path, timeout: Duration) -> nix::Result<UnixStream> {
     let address = UnixAddr::new(path)?;
-    let fd = socket::socket(
-        AddressFamily::Unix,
-        SockType::Stream,
-        SockFlag::SOCK_CLOEXEC,
-        None,
-    )?;
+    let fd = socket::socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     // To the kernel a zero is no limit at all.
     let timeout = timeout.max(Duration::from_micros(1));
     let seconds = timeout.as_secs().try_into().unwrap_or(libc::time_t::MAX);
@@ -216,9 +190,7 @@ mod tests {
     fn a_refusal_is_the_daemons_own() {
         let said = br#"{"id":null,"error":{"code":-32000,"message":"too many clients"}}"#;
         let said = [said as &[u8], b"\n"].concat().leak();
-        let ClientError::Rpc(error) = call(said).unwrap_err() else {
-            panic!("not the daemon's")
-        };
+        let ClientError::Rpc(error) = call(said).unwrap_err() else { panic!("not the daemon's") };
         assert_eq!(error, RpcError::new(-32000, "too many clients"));
     }
 
@@ -231,9 +203,7 @@ mod tests {
             (b"{\"id\":1}\n", ErrorKind::InvalidData),
         ];
         for (said, kind) in cases {
-            let ClientError::Io(error) = call(said).unwrap_err() else {
-                panic!("{said:?}")
-            };
+            let ClientError::Io(error) = call(said).unwrap_err() else { panic!("{said:?}") };
             assert_eq!(error.kind(), kind, "{said:?}");
         }
     }
@@ -267,14 +237,10 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             stream.write_all(b"{\"id\":1,").unwrap();
             gone.recv().unwrap();
-            stream
-                .write_all(b"\"result\":1}\n{\"id\":2,\"result\":2}\n")
-                .unwrap();
+            stream.write_all(b"\"result\":1}\n{\"id\":2,\"result\":2}\n").unwrap();
             gone.recv().unwrap_err();
         });
-        let mut client = Client::connect(&path, SOON)
-            .unwrap()
-            .answered_within(Duration::from_millis(20));
+        let mut client = Client::connect(&path, SOON).unwrap().answered_within(Duration::from_millis(20));
         let late = client.call("m", json!({})).unwrap_err();
         assert!(matches!(late, ClientError::Late(_)), "{late:?}");
         go.send(()).unwrap();

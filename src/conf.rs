@@ -165,22 +165,14 @@ impl Settings {
             "socket" => socket(value).map(|v| self.socket = v),
             "group" => group(value).map(|v| self.group = v),
             "unknown_keys" => choice(value, UNKNOWN_KEYS).map(|v| self.unknown_keys = v),
-            "network_combination" => {
-                choice(value, COMBINATIONS).map(|v| self.network_combination = v)
-            }
-            "bond_foreign_addresses" => {
-                choice(value, FOREIGN).map(|v| self.bond_foreign_addresses = v)
-            }
+            "network_combination" => choice(value, COMBINATIONS).map(|v| self.network_combination = v),
+            "bond_foreign_addresses" => choice(value, FOREIGN).map(|v| self.bond_foreign_addresses = v),
             "fake_nics" => patterns(value).map(|v| self.fake_nics = v),
             "hidden_nics" => patterns(value).map(|v| self.hidden_nics = v),
             "hidden_bonds" => patterns(value).map(|v| self.hidden_bonds = v),
             "hidden_vlans" => patterns(value).map(|v| self.hidden_vlans = v),
-            "netlink_timeout" => {
-                number(value, 1..=3600).map(|v| self.netlink_timeout = Duration::from_secs(v))
-            }
-            "max_request_bytes" => {
-                number(value, 4096..=1 << 30).map(|v| self.max_request_bytes = v)
-            }
+            "netlink_timeout" => number(value, 1..=3600).map(|v| self.netlink_timeout = Duration::from_secs(v)),
+            "max_request_bytes" => number(value, 4096..=1 << 30).map(|v| self.max_request_bytes = v),
             "max_clients" => number(value, 1..=65536).map(|v| self.max_clients = v),
             _ => return None,
         })
@@ -218,16 +210,11 @@ const VDSM_KEYS: [&str; 7] = [
     "fake_sriov_enable",
 ];
 
-const UNKNOWN_KEYS: &[(&str, UnknownKeys)] =
-    &[("warn", UnknownKeys::Warn), ("refuse", UnknownKeys::Refuse)];
-const COMBINATIONS: &[(&str, NetworkCombination)] = &[
-    ("strict", NetworkCombination::Strict),
-    ("relaxed", NetworkCombination::Relaxed),
-];
-const FOREIGN: &[(&str, BondForeignAddresses)] = &[
-    ("preserve", BondForeignAddresses::Preserve),
-    ("replace", BondForeignAddresses::Replace),
-];
+const UNKNOWN_KEYS: &[(&str, UnknownKeys)] = &[("warn", UnknownKeys::Warn), ("refuse", UnknownKeys::Refuse)];
+const COMBINATIONS: &[(&str, NetworkCombination)] =
+    &[("strict", NetworkCombination::Strict), ("relaxed", NetworkCombination::Relaxed)];
+const FOREIGN: &[(&str, BondForeignAddresses)] =
+    &[("preserve", BondForeignAddresses::Preserve), ("replace", BondForeignAddresses::Replace)];
 
 fn choice<T: Copy>(value: &str, choices: &[(&str, T)]) -> Result<T, String> {
     match choices.iter().find(|(name, _)| *name == value) {
@@ -279,18 +266,9 @@ fn group(value: &str) -> Result<String, String> {
     }
 }
 
-fn number<T: FromStr + PartialOrd + fmt::Display>(
-    value: &str,
-    range: RangeInclusive<T>,
-) -> Result<T, String> {
+fn number<T: FromStr + PartialOrd + fmt::Display>(value: &str, range: RangeInclusive<T>) -> Result<T, String> {
     let number = value.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| {
-        format!(
-            "must be a whole number from {} to {}",
-            range.start(),
-            range.end()
-        )
-    })
+    number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
 /// Every text is some list of patterns.
@@ -315,28 +293,18 @@ impl Said {
                 return;
             }
             Err(reason) => {
-                return self.problems.push(ConfProblem::Unreadable {
-                    file: path.into(),
-                    reason,
-                });
+                return self.problems.push(ConfProblem::Unreadable { file: path.into(), reason });
             }
         };
         match ini::inistr!(safe cs &text) {
-            Ok(sections) => sections
-                .into_iter()
-                .for_each(|(name, keys)| match name.as_str() {
-                    "vars" => {
-                        let tagged = keys
-                            .into_iter()
-                            .map(|(key, value)| (key, (path.to_owned(), value)));
-                        self.values.extend(tagged);
-                    }
-                    _ => self.unknown.extend(misnamed(path, &name)),
-                }),
-            Err(reason) => self.problems.push(ConfProblem::NotIni {
-                file: path.into(),
-                reason,
+            Ok(sections) => sections.into_iter().for_each(|(name, keys)| match name.as_str() {
+                "vars" => {
+                    let tagged = keys.into_iter().map(|(key, value)| (key, (path.to_owned(), value)));
+                    self.values.extend(tagged);
+                }
+                _ => self.unknown.extend(misnamed(path, &name)),
             }),
+            Err(reason) => self.problems.push(ConfProblem::NotIni { file: path.into(), reason }),
         }
     }
 
@@ -344,14 +312,12 @@ impl Said {
         let mut dir = path.as_os_str().to_owned();
         dir.push(".d");
         let dir = PathBuf::from(dir);
-        let entries =
-            fs::read_dir(&dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
+        let entries = fs::read_dir(&dir).and_then(|entries| entries.collect::<io::Result<Vec<_>>>());
         let mut files: Vec<PathBuf> = match entries {
             Ok(entries) => entries.iter().map(|entry| entry.path()).collect(),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(reason) => {
-                self.problems
-                    .push(ConfProblem::Unreadable { file: dir, reason });
+                self.problems.push(ConfProblem::Unreadable { file: dir, reason });
                 Vec::new()
             }
         };
@@ -373,19 +339,10 @@ impl Said {
                 Some(Ok(())) => {}
                 Some(Err(rule)) => {
                     let value = value.unwrap_or_default();
-                    self.problems.push(ConfProblem::Value {
-                        file,
-                        key,
-                        value,
-                        rule,
-                    });
+                    self.problems.push(ConfProblem::Value { file, key, value, rule });
                 }
                 None if VDSM_KEYS.contains(&key.split('.').next().unwrap_or(&key)) => {}
-                None => unknown.push(ConfProblem::Unknown {
-                    nearest: nearest(&key, &KEYS),
-                    file,
-                    key,
-                }),
+                None => unknown.push(ConfProblem::Unknown { nearest: nearest(&key, &KEYS), file, key }),
             }
         }
         // `unknown_keys` is about requests: a stranger's key in this file never keeps a host's
@@ -393,22 +350,15 @@ impl Said {
         self.unknown.extend(unknown.iter().map(ConfProblem::to_string));
         self.unknown.sort();
         match self.problems.is_empty() {
-            true => Ok(Settings {
-                unknown: self.unknown,
-                ..settings
-            }),
-            false => Err(ConfError {
-                problems: self.problems,
-            }),
+            true => Ok(Settings { unknown: self.unknown, ..settings }),
+            false => Err(ConfError { problems: self.problems }),
         }
     }
 }
 
 /// As the shell's `*.conf`: no hidden files.
 fn is_drop_in(file: &Path) -> bool {
-    let hidden = file
-        .file_name()
-        .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+    let hidden = file.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
     !hidden && file.extension() == Some(OsStr::new("conf"))
 }
 
@@ -418,9 +368,9 @@ fn misnamed(path: &Path, section: &str) -> Option<String> {
     match section.to_lowercase().as_str() {
         // What the ini crate calls the part above all sections.
         "default" => Some(format!("{path}: keys above the line `[vars]` are ignored")),
-        lower if nearest(lower, &["vars"]).is_some() => Some(format!(
-            "{path}: section [{section}] is ignored; did you mean [vars]?"
-        )),
+        lower if nearest(lower, &["vars"]).is_some() => {
+            Some(format!("{path}: section [{section}] is ignored; did you mean [vars]?"))
+        }
         _ => None,
     }
 }

@@ -121,7 +121,8 @@ impl Engine {
     /// Takes the host of the caller's network namespace into our care.
     pub fn open(settings: &Settings) -> Result<Engine, OpenError> {
         let deadline = settings.netlink_timeout;
-        let eyes = || Reader::open(Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() }, deadline);
+        let eyes =
+            || Reader::open(Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() }, deadline);
         let hands = || -> Result<Box<dyn Configurator>, OpenError> {
             match settings.net_configurator {
                 conf::Configurator::Iproute2 => Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?))),
@@ -134,7 +135,11 @@ impl Engine {
     /// The same over eyes and hands of the caller's choice: one host to change, and the same one
     /// again for those who only look.
     pub fn with(host: Host, reader: Host, settings: &Settings) -> Result<Engine, StoreError> {
-        let store = Stores { running: RunningConfig::new(settings.run_dir.clone()), persistent: PersistentConfig::new(settings.lib_dir.join("persistence")), marker: settings.run_dir.join("nets_restored") };
+        let store = Stores {
+            running: RunningConfig::new(settings.run_dir.clone()),
+            persistent: PersistentConfig::new(settings.lib_dir.join("persistence")),
+            marker: settings.run_dir.join("nets_restored"),
+        };
         let running = typed(store.running.load(), "running").0?;
         let policy = Policy {
             combination: match settings.network_combination {
@@ -202,7 +207,12 @@ impl Engine {
     }
 
     /// The same, with a change of the configuration that is stored in the end.
-    fn transact(&self, host: &mut Host, request: &Request, adjust: impl FnOnce(&mut NetConfig)) -> Result<Done, EngineError> {
+    fn transact(
+        &self,
+        host: &mut Host,
+        request: &Request,
+        adjust: impl FnOnce(&mut NetConfig),
+    ) -> Result<Done, EngineError> {
         let before = self.running();
         let options = &request.options;
         let check = options.connectivity_check.then_some(options.connectivity_timeout);
@@ -244,8 +254,12 @@ impl Engine {
         let done = match changes.as_slice() {
             // A store that was never written is as good as an empty one.
             [] => true,
-            [Changed::Network(name)] => self.store.running.save_one(Entity::Network(name.as_str()), now.stored_network(name).as_ref())?,
-            [Changed::Bond(name)] => self.store.running.save_one(Entity::Bond(name.as_str()), now.stored_bond(name).as_ref())?,
+            [Changed::Network(name)] => {
+                self.store.running.save_one(Entity::Network(name.as_str()), now.stored_network(name).as_ref())?
+            }
+            [Changed::Bond(name)] => {
+                self.store.running.save_one(Entity::Bond(name.as_str()), now.stored_bond(name).as_ref())?
+            }
             _ => false,
         };
         if done { Ok(()) } else { self.store.running.save(&tree(now)) }
@@ -254,7 +268,8 @@ impl Engine {
     /// What a request would do; never waits for a change under way, and changes nothing.
     pub fn explain(&self, request: &Request) -> Result<Explained, EngineError> {
         let seen = self.look()?;
-        let desired = vdsm_model::graph::Desired::build(&self.running(), request, &seen, &self.policy).map_err(SetupError::Refused)?;
+        let desired = vdsm_model::graph::Desired::build(&self.running(), request, &seen, &self.policy)
+            .map_err(SetupError::Refused)?;
         let plan = Plan::between(&desired.prior, &desired.graph);
         let commands = self.reader.lock().unwrap_or_else(PoisonError::into_inner).hands.explain(&plan, &seen);
         Ok(Explained { plan, commands, warnings: desired.warnings })
@@ -264,7 +279,10 @@ impl Engine {
     pub fn set_safe(&self) -> Result<(), EngineError> {
         self.alone(|_| {
             // Before the networks are restored nothing runs that could be worth keeping.
-            if self.running().is_empty() && !self.store.marker.exists() && !typed(self.store.persistent.load(), "persistent").0?.is_empty() {
+            if self.running().is_empty()
+                && !self.store.marker.exists()
+                && !typed(self.store.persistent.load(), "persistent").0?.is_empty()
+            {
                 return Err(EngineError::NotRestored);
             }
             make_safe(&self.store.running, &self.store.persistent)?;
@@ -350,7 +368,9 @@ fn typed(loaded: Result<Tree, StoreError>, which: &str) -> (Result<NetConfig, St
     let tree = match loaded {
         Ok(tree) => tree,
         Err(StoreError::Broken { files, rest }) => {
-            omitted.extend(files.iter().map(|f| Omission { name: f.path.display().to_string(), reason: f.reason.clone() }));
+            omitted.extend(
+                files.iter().map(|f| Omission { name: f.path.display().to_string(), reason: f.reason.clone() }),
+            );
             *rest
         }
         // A host must be manageable even then; the next change writes the store anew.

@@ -2,17 +2,17 @@
 //!
 //! In the order in which a request meets the modules:
 
-pub mod server; // the socket: framing and who may call
-pub mod rpc; // JSON-RPC 2.0, shared with the client
 pub mod api; // the verbs
+pub mod caps; // what the engine is told of the host
+pub mod client;
+pub mod conf; // vdsm.conf
+pub mod connectivity; // did somebody call after the change?
 pub mod engine; // one host: its configuration, and one change at a time
-pub mod older; // addNetwork, editNetwork, delNetwork
-pub mod transaction; // from plan to commit or rollback
 pub mod host; // eyes and hands
 pub mod netinfo; // the kernel's word becomes a NetInfo
-pub mod connectivity; // did somebody call after the change?
+pub mod older; // addNetwork, editNetwork, delNetwork
 pub mod restore; // the stored configuration back onto the host
-pub mod caps; // what the engine is told of the host
+pub mod rpc; // JSON-RPC 2.0, shared with the client
+pub mod server; // the socket: framing and who may call
 pub mod show; // what a person is told of it
-pub mod conf; // vdsm.conf
-pub mod client; // the caller's end of the socket
+pub mod transaction; // from plan to commit or rollback // the caller's end of the socket

@@ -19,7 +19,14 @@ pub struct Translated {
 }
 
 /// Upper-case names of ifcfg files that these verbs take (vdsm-facts 1.1.1).
-const ALIASES: &[(&str, &str)] = &[("IPADDR", "ipaddr"), ("NETMASK", "netmask"), ("PREFIX", "prefix"), ("GATEWAY", "gateway"), ("BOOTPROTO", "bootproto"), ("BONDING_OPTS", "bondingOptions")];
+const ALIASES: &[(&str, &str)] = &[
+    ("IPADDR", "ipaddr"),
+    ("NETMASK", "netmask"),
+    ("PREFIX", "prefix"),
+    ("GATEWAY", "gateway"),
+    ("BOOTPROTO", "bootproto"),
+    ("BONDING_OPTS", "bondingOptions"),
+];
 
 /// Keys of `options` that are the request's, not the network's.
 const REQUEST_OPTIONS: &[&str] = &["connectivityCheck", "connectivityTimeout", "force"];
@@ -57,7 +64,9 @@ pub fn edit(params: &Map<String, Value>, running: &NetConfig) -> Result<Translat
 pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Translated, RpcError> {
     let name = text(params, "bridge")?.unwrap_or_default();
     if let Some(net) = NetworkName::try_from(name).ok().and_then(|n| running.networks.get(&n)) {
-        let wrong = |code, what: &str, said: &Value| RpcError::new(code, format!("network '{name}': {what} is {said}, but that is not what the network has"));
+        let wrong = |code, what: &str, said: &Value| {
+            RpcError::new(code, format!("network '{name}': {what} is {said}, but that is not what the network has"))
+        };
         if let Some(vlan) = params.get("vlan").filter(|v| !is_nothing(v)) {
             let tag = vlan.as_i64().or_else(|| vlan.as_str().and_then(|s| s.parse().ok()));
             if tag != net.vlan.map(|t| i64::from(t.get())) {
@@ -72,7 +81,9 @@ pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Transl
         let nics = nics(params)?;
         let has: Vec<&str> = match &net.base {
             Some(Base::Nic(nic)) => vec![nic.as_str()],
-            Some(Base::Bond(bond)) => running.bonds.get(bond).map(|b| b.nics.iter().map(|n| n.as_str()).collect()).unwrap_or_default(),
+            Some(Base::Bond(bond)) => {
+                running.bonds.get(bond).map(|b| b.nics.iter().map(|n| n.as_str()).collect()).unwrap_or_default()
+            }
             None => Vec::new(),
         };
         let mut said: Vec<&str> = nics.iter().map(String::as_str).collect();
@@ -81,7 +92,11 @@ pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Transl
             return Err(wrong(23, "nics", &json!(nics)));
         }
     }
-    Ok(Translated { networks: json!({ name: { "remove": true } }), bondings: json!({}), options: request_options(params, false)? })
+    Ok(Translated {
+        networks: json!({ name: { "remove": true } }),
+        bondings: json!({}),
+        options: request_options(params, false)?,
+    })
 }
 
 fn build(name: &str, params: &Map<String, Value>, edit: bool) -> Result<Translated, RpcError> {
@@ -116,7 +131,11 @@ fn build(name: &str, params: &Map<String, Value>, edit: bool) -> Result<Translat
         (None, [nic]) => drop(net.insert("nic".to_owned(), json!(nic))),
         (None, _) => return Err(RpcError::new(25, format!("network '{name}': several nics need a bond"))),
     }
-    Ok(Translated { networks: json!({ name: net }), bondings: Value::Object(bondings), options: request_options(params, edit)? })
+    Ok(Translated {
+        networks: json!({ name: net }),
+        bondings: Value::Object(bondings),
+        options: request_options(params, edit)?,
+    })
 }
 
 /// These verbs had no connectivity check, but for editNetwork where it was asked for.
@@ -148,7 +167,8 @@ fn text<'a>(params: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>
 fn nics(params: &Map<String, Value>) -> Result<Vec<String>, RpcError> {
     match params.get("nics").filter(|v| !is_nothing(v)) {
         None => Ok(Vec::new()),
-        Some(value) => serde_json::from_value(value.clone()).map_err(|_| RpcError::new(21, format!("nics is {value}, but it must be a list of texts"))),
+        Some(value) => serde_json::from_value(value.clone())
+            .map_err(|_| RpcError::new(21, format!("nics is {value}, but it must be a list of texts"))),
     }
 }
 

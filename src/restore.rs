@@ -38,7 +38,8 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo) -> Possible {
         let was_empty = bond.nics.is_empty();
         bond.nics.retain(|n| is_there(n));
         if !missing.is_empty() {
-            let what = if bond.nics.is_empty() { "none of its slaves is there" } else { "restored without missing slaves" };
+            let what =
+                if bond.nics.is_empty() { "none of its slaves is there" } else { "restored without missing slaves" };
             skipped.push(Omission { name: name.to_string(), reason: format!("{what}: {}", missing.join(", ")) });
         }
         was_empty || !bond.nics.is_empty()
@@ -47,7 +48,9 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo) -> Possible {
     config.networks.retain(|name, net| {
         let missing = match net.base {
             Some(Base::Nic(nic)) if !is_there(&nic) => Some(format!("its nic {nic} is missing")),
-            Some(Base::Bond(bond)) if !bonds.contains_key(&bond) && !is_there(&bond) => Some(format!("its bond {bond} is missing")),
+            Some(Base::Bond(bond)) if !bonds.contains_key(&bond) && !is_there(&bond) => {
+                Some(format!("its bond {bond} is missing"))
+            }
             _ => None,
         };
         match missing {
@@ -71,7 +74,9 @@ pub fn at_once(running: &NetConfig, wanted: &NetConfig) -> Request {
 pub fn one_by_one(running: &NetConfig, wanted: &NetConfig) -> Vec<(String, Request)> {
     let whole = Request::between(running, wanted);
     let mut parts = Vec::new();
-    let part = |name: String, networks, bonds| (name, Request { networks, bonds, options: whole.options.clone(), ..Request::default() });
+    let part = |name: String, networks, bonds| {
+        (name, Request { networks, bonds, options: whole.options.clone(), ..Request::default() })
+    };
     let (mut tagged, mut untagged, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for (name, net) in &whole.networks {
         let entry = part(name.to_string(), BTreeMap::from([(name.clone(), net.clone())]), BTreeMap::new());
@@ -84,7 +89,9 @@ pub fn one_by_one(running: &NetConfig, wanted: &NetConfig) -> Vec<(String, Reque
     parts.append(&mut gone);
     for removal in [true, false] {
         let bonds = whole.bonds.iter().filter(|(_, bond)| bond.is_none() == removal);
-        parts.extend(bonds.map(|(name, bond)| part(name.to_string(), BTreeMap::new(), BTreeMap::from([(*name, bond.clone())]))));
+        parts.extend(
+            bonds.map(|(name, bond)| part(name.to_string(), BTreeMap::new(), BTreeMap::from([(*name, bond.clone())]))),
+        );
     }
     parts.append(&mut untagged);
     parts.append(&mut tagged);

@@ -46,9 +46,7 @@ impl TryFrom<Value> for Id {
             Value::Null => Ok(Id::Null),
             Value::String(text) => Ok(Id::Text(text)),
             Value::Number(number) if !number.is_f64() => Ok(Id::Number(number)),
-            _ => Err(RpcError::invalid_request(
-                "id is neither an integer of 64 bits, a string nor null",
-            )),
+            _ => Err(RpcError::invalid_request("id is neither an integer of 64 bits, a string nor null")),
         }
     }
 }
@@ -89,15 +87,11 @@ impl Incoming {
         };
         if let Some(place) = duplicate {
             let id = value.get("id").filter(|_| place.path != ["id"]);
-            let id = id
-                .and_then(|id| Id::try_from(id.clone()).ok())
-                .unwrap_or(Id::Null);
+            let id = id.and_then(|id| Id::try_from(id.clone()).ok()).unwrap_or(Id::Null);
             return refuse(id, RpcError::invalid_request(place.to_string()));
         }
         match value {
-            Value::Array(all) if all.is_empty() => {
-                refuse(Id::Null, RpcError::invalid_request("the batch is empty"))
-            }
+            Value::Array(all) if all.is_empty() => refuse(Id::Null, RpcError::invalid_request("the batch is empty")),
             Value::Array(all) => Incoming::Batch(all.into_iter().map(Request::judge).collect()),
             single => Incoming::Single(Request::judge(single)),
         }
@@ -112,8 +106,7 @@ impl Request {
         };
         let id = members.remove("id").map(Id::try_from).transpose();
         let known = id.as_ref().ok().cloned().flatten().unwrap_or(Id::Null);
-        id.and_then(|id| Request::from_members(id, members))
-            .map_err(|error| Box::new(Response::error(known, error)))
+        id.and_then(|id| Request::from_members(id, members)).map_err(|error| Box::new(Response::error(known, error)))
     }
 
     fn from_members(id: Option<Id>, mut members: Map<String, Value>) -> Result<Request, RpcError> {
@@ -121,25 +114,18 @@ impl Request {
             return Err(RpcError::invalid_request(r#"jsonrpc is not "2.0""#));
         }
         let Some(Value::String(method)) = members.remove("method") else {
-            return Err(RpcError::invalid_request(
-                "method is missing or not a string",
-            ));
+            return Err(RpcError::invalid_request("method is missing or not a string"));
         };
         let params = match members.remove("params") {
             None => Value::Null,
             Some(params @ (Value::Array(_) | Value::Object(_))) => params,
             Some(_) => {
-                return Err(RpcError::invalid_request(
-                    "params is neither an array nor an object",
-                ));
+                return Err(RpcError::invalid_request("params is neither an array nor an object"));
             }
         };
         match members.keys().next() {
             None => Ok(Request { id, method, params }),
-            Some(name) => Err(RpcError::invalid_request(format!(
-                "a request has no member {:?}",
-                shortened(name)
-            ))),
+            Some(name) => Err(RpcError::invalid_request(format!("a request has no member {:?}", shortened(name)))),
         }
     }
 }
@@ -171,10 +157,7 @@ pub struct Response {
 impl Response {
     /// An answer that says no.
     pub fn error(id: Id, error: RpcError) -> Response {
-        Response {
-            id,
-            outcome: Err(error),
-        }
+        Response { id, outcome: Err(error) }
     }
 
     /// Reads an answer, as a client does; the text of the error says what is wrong with it.
@@ -187,9 +170,7 @@ impl Response {
         let id = Id::try_from(id).map_err(|error| error.message)?;
         let outcome = match (members.remove("result"), members.remove("error")) {
             (Some(result), None) => Ok(result),
-            (None, Some(error)) => {
-                Err(serde_json::from_value(error).map_err(|error| error.to_string())?)
-            }
+            (None, Some(error)) => Err(serde_json::from_value(error).map_err(|error| error.to_string())?),
             _ => return Err("an answer has either a result or an error".to_owned()),
         };
         Ok(Response { id, outcome })
@@ -225,11 +206,7 @@ pub struct RpcError {
 impl RpcError {
     /// An error without details.
     pub fn new(code: i64, message: impl Into<String>) -> RpcError {
-        RpcError {
-            code,
-            message: message.into(),
-            data: None,
-        }
+        RpcError { code, message: message.into(), data: None }
     }
 
     /// -32600: what came is not a request.
@@ -266,9 +243,7 @@ impl From<ParseError> for RpcError {
 
 /// The first hundred characters: a caller's text, fit for a message or a log.
 pub(crate) fn shortened(text: &str) -> &str {
-    text.char_indices()
-        .nth(100)
-        .map_or(text, |(end, _)| &text[..end])
+    text.char_indices().nth(100).map_or(text, |(end, _)| &text[..end])
 }
 
 #[cfg(test)]

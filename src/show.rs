@@ -96,7 +96,14 @@ impl<'a> Host<'a> {
     }
 
     /// A nic, or a bond with its slaves below; the second lead is that of the slaves.
-    fn draw_device(&self, lead: [&str; 2], name: &'a str, layer3: Addresses, page: &mut Page, used: &mut HashSet<&'a str>) {
+    fn draw_device(
+        &self,
+        lead: [&str; 2],
+        name: &'a str,
+        layer3: Addresses,
+        page: &mut Page,
+        used: &mut HashSet<&'a str>,
+    ) {
         let mut parts = Vec::new();
         used.insert(name);
         let bond = self.device("bondings", name);
@@ -122,7 +129,11 @@ impl<'a> Host<'a> {
             used.insert(slave);
             let corner = if at + 1 == slaves.len() { "└─ " } else { "├─ " };
             let nic = self.device("nics", slave);
-            let parts = [nic.map_or("", |_| "nic"), nic.map_or("", mac), if text(device, "active_slave") == *slave { "active" } else { "" }];
+            let parts = [
+                nic.map_or("", |_| "nic"),
+                nic.map_or("", mac),
+                if text(device, "active_slave") == *slave { "active" } else { "" },
+            ];
             page.line(&format!("{}{corner}", lead[1]), slave, Weight::Plain, &joined(parts.map(str::to_owned)));
         }
     }
@@ -132,7 +143,12 @@ impl<'a> Host<'a> {
         let rest = |section| self.sorted(section).into_iter();
         let mut lines = Page::default();
         for (name, bridge) in rest("bridges").filter(|(name, _)| !used.contains(name)) {
-            let parts = ["bridge".to_owned()].into_iter().chain(mtu(bridge)).chain(stp(bridge)).chain(addresses(bridge)).chain(ports(bridge, ""));
+            let parts = ["bridge".to_owned()]
+                .into_iter()
+                .chain(mtu(bridge))
+                .chain(stp(bridge))
+                .chain(addresses(bridge))
+                .chain(ports(bridge, ""));
             lines.line("   ", name, Weight::Plain, &joined(parts));
         }
         for (name, vlan) in rest("vlans").filter(|(name, _)| !used.contains(name)) {
@@ -163,7 +179,9 @@ impl<'a> Host<'a> {
             let device = if southbound == usual { String::new() } else { format!(" ({southbound})") };
             parts.push(format!("vlan {tag}{device}"));
         }
-        parts.extend(mtu(network).into_iter().chain(stp(network)).chain(addresses(network)).chain(ports(network, southbound)));
+        parts.extend(
+            mtu(network).into_iter().chain(stp(network)).chain(addresses(network)).chain(ports(network, southbound)),
+        );
         if southbound.is_empty() {
             parts.push("no nic".to_owned());
         }
@@ -183,7 +201,8 @@ impl<'a> Host<'a> {
 
     fn sorted(&self, section: &str) -> Vec<(&'a str, &'a Value)> {
         let section = self.caps.get(section).and_then(Value::as_object);
-        let mut all: Vec<_> = section.into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value)).collect();
+        let mut all: Vec<_> =
+            section.into_iter().flat_map(Map::iter).map(|(name, value)| (name.as_str(), value)).collect();
         all.sort_by_cached_key(|(name, _)| (natural(name), *name));
         all
     }
@@ -219,12 +238,17 @@ fn mac(device: &Value) -> &str {
 /// Where they come from, the addresses themselves, and the way out.
 fn addresses(device: &Value) -> Vec<String> {
     let sources = [("dhcpv4", "dhcp"), ("dhcpv6", "dhcpv6"), ("ipv6autoconf", "autoconf")];
-    let sources = sources.into_iter().filter(|(key, _)| device.get(key) == Some(&Value::Bool(true))).map(|(_, word)| word);
+    let sources =
+        sources.into_iter().filter(|(key, _)| device.get(key) == Some(&Value::Bool(true))).map(|(_, word)| word);
     let addresses = texts(device.get("ipv4addrs")).into_iter().chain(texts(device.get("ipv6addrs")));
     let word = if device.get("ipv4defaultroute") == Some(&Value::Bool(true)) { "default via" } else { "gateway" };
     let gateways = [(word, text(device, "gateway")), ("gateway", text(device, "ipv6gateway"))];
     let gateways = gateways.into_iter().filter(|(_, gateway)| !matches!(*gateway, "" | "::"));
-    sources.chain(addresses).map(str::to_owned).chain(gateways.map(|(word, gateway)| format!("{word} {gateway}"))).collect()
+    sources
+        .chain(addresses)
+        .map(str::to_owned)
+        .chain(gateways.map(|(word, gateway)| format!("{word} {gateway}")))
+        .collect()
 }
 
 /// The ports of a bridge but for the one that leads out.
@@ -308,7 +332,9 @@ impl Page {
         let width = |line: &Line| line.lead.chars().count() + line.name.chars().count();
         let columns = self.lines.iter().filter(|line| line.weight != Weight::Heading).map(width);
         let column = columns.filter(|width| *width <= Page::WIDEST).max().unwrap_or(0);
-        let painted = |code: &str, text: &str| if colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() };
+        let painted = |code: &str, text: &str| {
+            if colour && !text.is_empty() { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        };
         let mut out = String::new();
         for line in &self.lines {
             let name = if line.weight == Weight::Strong { painted("1", &line.name) } else { line.name.clone() };

@@ -123,7 +123,12 @@ pub struct Transaction;
 
 impl Transaction {
     /// Judges a request and plans for it.
-    pub fn plan<'a>(host: &'a mut Host, running: &NetConfig, request: &Request, policy: &Policy) -> Result<Planned<'a>, SetupError> {
+    pub fn plan<'a>(
+        host: &'a mut Host,
+        running: &NetConfig,
+        request: &Request,
+        policy: &Policy,
+    ) -> Result<Planned<'a>, SetupError> {
         let start = Instant::now();
         let seen = host.eyes.look().map_err(SetupError::Blind)?;
         let looked = start.elapsed();
@@ -155,7 +160,10 @@ impl<'a> Planned<'a> {
     pub fn apply(self) -> Result<Applied<'a>, SetupError> {
         let Planned { host, seen, desired, plan } = self;
         // VMs' taps are nobody's but follow their bridge's MTU, so they are looked at again as well.
-        let taps = desired.graph.devices().filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
+        let taps = desired
+            .graph
+            .devices()
+            .filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
         let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
         let mut work = Work { host, seen, desired };
         match work.arrive(plan.clone(), &names) {
@@ -247,7 +255,11 @@ pub struct Applied<'a> {
 
 impl<'a> Applied<'a> {
     /// Waits for a sign of life, where one is asked for. `wait` says whether one came in time.
-    pub fn confirm(mut self, within: Option<Duration>, wait: impl FnOnce(Duration) -> bool) -> Result<Confirmed<'a>, SetupError> {
+    pub fn confirm(
+        mut self,
+        within: Option<Duration>,
+        wait: impl FnOnce(Duration) -> bool,
+    ) -> Result<Confirmed<'a>, SetupError> {
         match within {
             Some(after) if !wait(after) => Err(self.work.roll_back(Cause::LostConnection { after })),
             _ => Ok(Confirmed { work: self.work, plan: self.plan, rounds: self.rounds }),

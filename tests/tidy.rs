@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 fn sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut dirs: Vec<PathBuf> = ["src", "configurators", "persistence", "tests", "xtask", "bench"].iter().map(|d| root.join(d)).collect();
+    let mut dirs: Vec<PathBuf> =
+        ["src", "configurators", "persistence", "tests", "xtask", "bench"].iter().map(|d| root.join(d)).collect();
     let mut found = Vec::new();
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()) {
@@ -24,13 +25,18 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 #[test]
 fn every_file_opens_with_what_it_is_for() {
-    let silent: Vec<_> = sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
+    let silent: Vec<_> =
+        sources().into_iter().filter(|(_, text)| !text.starts_with("//!")).map(|(path, _)| path).collect();
     assert!(silent.is_empty(), "{silent:?}");
 }
 
 #[test]
 fn no_file_is_too_long_for_one_sitting() {
-    let long: Vec<_> = sources().into_iter().map(|(path, text)| (path, text.lines().count())).filter(|(_, lines)| *lines > 600).collect();
+    let long: Vec<_> = sources()
+        .into_iter()
+        .map(|(path, text)| (path, text.lines().count()))
+        .filter(|(_, lines)| *lines > 600)
+        .collect();
     assert!(long.is_empty(), "{long:?}");
 }
 
@@ -39,14 +45,26 @@ fn nothing_points_upwards() {
     let mut wrong = Vec::new();
     for (path, text) in sources() {
         let forbidden: &[&str] = match path.to_str().unwrap() {
-            p if p.starts_with("src/model/") => &["std::fs", "std::net::Tcp", "std::process", "std::time::Instant", "tokio", "vdsm_netlink", "vdsm_net::"],
+            p if p.starts_with("src/model/") => &[
+                "std::fs",
+                "std::net::Tcp",
+                "std::process",
+                "std::time::Instant",
+                "tokio",
+                "vdsm_netlink",
+                "vdsm_net::",
+            ],
             p if p.starts_with("src/netlink/") => &["vdsm_model", "vdsm_net::", "vdsm_configurators"],
             p if p.starts_with("configurators/") => &["vdsm_net::", "vdsm_persistence"],
             p if p.starts_with("persistence/") => &["vdsm_net::", "vdsm_configurators", "vdsm_netlink"],
-            p if p.starts_with("src/server") || p == "src/rpc.rs" => &["vdsm_model", "vdsm_configurators", "vdsm_netlink"],
+            p if p.starts_with("src/server") || p == "src/rpc.rs" => {
+                &["vdsm_model", "vdsm_configurators", "vdsm_netlink"]
+            }
             _ => &[],
         };
-        wrong.extend(forbidden.iter().filter(|word| text.contains(**word)).map(|word| format!("{}: {word}", path.display())));
+        wrong.extend(
+            forbidden.iter().filter(|word| text.contains(**word)).map(|word| format!("{}: {word}", path.display())),
+        );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
@@ -55,7 +73,27 @@ fn nothing_points_upwards() {
 fn the_configuration_of_the_engine_is_spelled_in_one_folder() {
     // One key of each kind; the verbs of older engines have words of their own.
     let words = ["\"bridged\"", "\"defaultRoute\"", "\"ipaddr\""];
-    let home = |p: &Path| ["src/model/request", "src/caps", "src/show", "src/older.rs", "tests", "bench", "xtask", "src/bin", "src/model/nearest.rs", "src/rpc", "src/server"].iter().any(|d| p.to_str().unwrap().starts_with(d));
-    let strays: Vec<_> = sources().into_iter().filter(|(p, text)| !home(p) && words.iter().any(|w| text.contains(w))).map(|(p, _)| p).collect();
+    let home = |p: &Path| {
+        [
+            "src/model/request",
+            "src/caps",
+            "src/show",
+            "src/older.rs",
+            "tests",
+            "bench",
+            "xtask",
+            "src/bin",
+            "src/model/nearest.rs",
+            "src/rpc",
+            "src/server",
+        ]
+        .iter()
+        .any(|d| p.to_str().unwrap().starts_with(d))
+    };
+    let strays: Vec<_> = sources()
+        .into_iter()
+        .filter(|(p, text)| !home(p) && words.iter().any(|w| text.contains(w)))
+        .map(|(p, _)| p)
+        .collect();
     assert!(strays.is_empty(), "{strays:?}");
 }

@@ -15,27 +15,64 @@ use vdsm_model::units::{Mac, Mtu, VlanTag};
 #[allow(missing_docs)]
 pub enum Action {
     /// A new link; it is down.
-    AddLink { name: DeviceName, kind: NewLink, mtu: Option<Mtu>, mac: Option<Mac> },
+    AddLink {
+        name: DeviceName,
+        kind: NewLink,
+        mtu: Option<Mtu>,
+        mac: Option<Mac>,
+    },
     /// Attributes of a link, in one message.
-    SetLink { name: DeviceName, change: LinkChange },
+    SetLink {
+        name: DeviceName,
+        change: LinkChange,
+    },
     /// One option of a bond.
-    SetBond { name: DeviceName, change: OptionChange },
+    SetBond {
+        name: DeviceName,
+        change: OptionChange,
+    },
     /// One option of a bridge.
-    SetBridge { name: DeviceName, change: BridgeChange },
+    SetBridge {
+        name: DeviceName,
+        change: BridgeChange,
+    },
     /// A link goes, with what the kernel takes along. That it is gone already is no error.
-    DelLink { name: DeviceName },
+    DelLink {
+        name: DeviceName,
+    },
     /// The sysctl `disable_ipv6`.
-    Ipv6 { name: DeviceName, on: bool },
+    Ipv6 {
+        name: DeviceName,
+        on: bool,
+    },
     /// The sysctls `accept_ra` and `autoconf`.
-    Autoconf { name: DeviceName, on: bool },
+    Autoconf {
+        name: DeviceName,
+        on: bool,
+    },
     /// The MTU of a VM's tap, if it is still there.
-    SetTap { name: DeviceName, mtu: Mtu },
-    AddAddress { device: DeviceName, address: Address },
+    SetTap {
+        name: DeviceName,
+        mtu: Mtu,
+    },
+    AddAddress {
+        device: DeviceName,
+        address: Address,
+    },
     /// That it is gone already is no error, nor that its device is.
-    DelAddress { device: DeviceName, address: Address },
-    AddRoute { device: DeviceName, route: Route },
+    DelAddress {
+        device: DeviceName,
+        address: Address,
+    },
+    AddRoute {
+        device: DeviceName,
+        route: Route,
+    },
     /// That it is gone already is no error: the kernel removes routes of itself.
-    DelRoute { device: DeviceName, route: Route },
+    DelRoute {
+        device: DeviceName,
+        route: Route,
+    },
 }
 
 /// What a new link is.
@@ -82,11 +119,21 @@ impl fmt::Display for Action {
                 }
                 change.up.map_or(Ok(()), |up| write!(f, " {}", if up { "up" } else { "down" }))
             }
-            Action::SetBond { name, change } => write!(f, "ip link set {name} type bond {} {}", change.attribute.name, Shown(&change.value)),
-            Action::SetBridge { name, change } => write!(f, "echo {} > /sys/class/net/{name}/bridge/{}", change.value, change.name),
+            Action::SetBond { name, change } => {
+                write!(f, "ip link set {name} type bond {} {}", change.attribute.name, Shown(&change.value))
+            }
+            Action::SetBridge { name, change } => {
+                write!(f, "echo {} > /sys/class/net/{name}/bridge/{}", change.value, change.name)
+            }
             Action::DelLink { name } => write!(f, "ip link del {name}"),
-            Action::Ipv6 { name, on } => write!(f, "echo {} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", u8::from(!on)),
-            Action::Autoconf { name, on } => write!(f, "echo {0} | tee /proc/sys/net/ipv6/conf/{name}/accept_ra /proc/sys/net/ipv6/conf/{name}/autoconf", u8::from(*on)),
+            Action::Ipv6 { name, on } => {
+                write!(f, "echo {} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", u8::from(!on))
+            }
+            Action::Autoconf { name, on } => write!(
+                f,
+                "echo {0} | tee /proc/sys/net/ipv6/conf/{name}/accept_ra /proc/sys/net/ipv6/conf/{name}/autoconf",
+                u8::from(*on)
+            ),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
             Action::AddAddress { device, address } => {
                 write!(f, "ip addr add {address}")?;
@@ -94,7 +141,9 @@ impl fmt::Display for Action {
                 write!(f, " dev {device}")
             }
             Action::DelAddress { device, address } => write!(f, "ip addr del {address} dev {device}"),
-            Action::AddRoute { device, route } => write!(f, "ip {}route add {route} dev {device} proto {}", family(route), route.protocol),
+            Action::AddRoute { device, route } => {
+                write!(f, "ip {}route add {route} dev {device} proto {}", family(route), route.protocol)
+            }
             Action::DelRoute { device, route } => write!(f, "ip {}route del {route} dev {device}", family(route)),
         }
     }
@@ -104,7 +153,13 @@ fn family(route: &Route) -> &'static str {
     if route.to.addr.is_ipv6() { "-6 " } else { "" }
 }
 
-fn write_new(f: &mut fmt::Formatter<'_>, name: &DeviceName, kind: &NewLink, mtu: Option<Mtu>, mac: Option<Mac>) -> fmt::Result {
+fn write_new(
+    f: &mut fmt::Formatter<'_>,
+    name: &DeviceName,
+    kind: &NewLink,
+    mtu: Option<Mtu>,
+    mac: Option<Mac>,
+) -> fmt::Result {
     write!(f, "ip link add")?;
     if let NewLink::Vlan { device, .. } = kind {
         write!(f, " link {device}")?;

@@ -19,7 +19,8 @@ use super::action::{Action, LinkChange, NewLink};
 
 pub(super) fn lower(steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {
     let mut out = Lowered::default();
-    let ports = steps.iter().filter_map(|s| if let Step::Bridge(Change::Create(b)) = s { Some(&b.ports) } else { None });
+    let ports =
+        steps.iter().filter_map(|s| if let Step::Bridge(Change::Create(b)) = s { Some(&b.ports) } else { None });
     out.joining = ports.flatten().copied().collect();
     out.mtus = out.joining.iter().filter_map(|port| Some((*port, seen.link(port)?.mtu))).collect();
     for (index, step) in steps.iter().enumerate() {
@@ -79,7 +80,9 @@ impl Lowered {
     }
 
     fn lower(&mut self, step: &Step) {
-        if let Step::Nic(Change::Modify { to: Nic { link }, .. }) | Step::Vlan(Change::Create(Vlan { link, .. }) | Change::Modify { to: Vlan { link, .. }, .. }) | Step::Bond(Change::Create(Bond { link, .. }) | Change::Modify { to: Bond { link, .. }, .. }) = step
+        if let Step::Nic(Change::Modify { to: Nic { link }, .. })
+        | Step::Vlan(Change::Create(Vlan { link, .. }) | Change::Modify { to: Vlan { link, .. }, .. })
+        | Step::Bond(Change::Create(Bond { link, .. }) | Change::Modify { to: Bond { link, .. }, .. }) = step
             && let Some(mtu) = link.mtu
         {
             self.mtus.insert(link.name, mtu);
@@ -135,7 +138,12 @@ impl Lowered {
     /// Complete and up before anything stands on it: a VLAN takes its address from it.
     fn new_bond(&mut self, bond: &Bond) {
         let name = bond.link.name;
-        self.push(Action::AddLink { name, kind: NewLink::Bond(bond.options.clone()), mtu: bond.link.mtu, mac: bond.link.mac });
+        self.push(Action::AddLink {
+            name,
+            kind: NewLink::Bond(bond.options.clone()),
+            mtu: bond.link.mtu,
+            mac: bond.link.mac,
+        });
         sysctls(name, bond.link.ipv6, bond.link.autoconf).into_iter().for_each(|action| self.push(action));
         self.enslave(name, bond.slaves.iter().copied().collect());
         if bond.link.up {
@@ -179,7 +187,10 @@ impl Lowered {
         if up && self.joining.contains(&name) {
             self.fresh.insert(name);
         } else if up {
-            self.ups.push((self.step, Action::SetLink { name, change: LinkChange { up: Some(true), ..LinkChange::default() } }));
+            self.ups.push((
+                self.step,
+                Action::SetLink { name, change: LinkChange { up: Some(true), ..LinkChange::default() } },
+            ));
         }
     }
 
@@ -189,10 +200,19 @@ impl Lowered {
         let Link { name, mtu, up, ipv6, autoconf, mac } = bridge.link;
         self.push(Action::AddLink { name, kind: NewLink::Bridge(uncommon(&bridge.options)), mtu: None, mac });
         self.sysctls.extend(sysctls(name, ipv6, autoconf).into_iter().map(|action| (self.step, action)));
-        self.ups.push((self.step, Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } }));
+        self.ups.push((
+            self.step,
+            Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } },
+        ));
         for port in &bridge.ports {
             let up = self.fresh.contains(port).then_some(true);
-            self.ups.push((self.step, Action::SetLink { name: *port, change: LinkChange { master: Some(Some(name)), up, ..LinkChange::default() } }));
+            self.ups.push((
+                self.step,
+                Action::SetLink {
+                    name: *port,
+                    change: LinkChange { master: Some(Some(name)), up, ..LinkChange::default() },
+                },
+            ));
         }
         // To say 1500 to a new bridge says nothing, and it follows a port of another size: so it
         // is said once more, when that makes a difference.
@@ -233,7 +253,8 @@ impl Lowered {
             self.push(Action::AddAddress { device, address: *address });
         }
         // Those of the link itself first: a gateway may be reached through them.
-        let (direct, via): (Vec<_>, Vec<_>) = to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
+        let (direct, via): (Vec<_>, Vec<_>) =
+            to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
         for route in direct.into_iter().chain(via) {
             self.push(Action::AddRoute { device, route });
         }

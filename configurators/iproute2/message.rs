@@ -30,19 +30,32 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         Action::AddLink { name, kind, mtu, mac } => {
             let index = indexes.fresh(name);
             let message = match kind {
-                NewLink::Vlan { device, tag } => complete(LinkVlan::new(name.as_str(), indexes.index(device)?, tag.get()), index, *mtu, *mac),
+                NewLink::Vlan { device, tag } => {
+                    complete(LinkVlan::new(name.as_str(), indexes.index(device)?, tag.get()), index, *mtu, *mac)
+                }
                 NewLink::Bridge(options) => {
-                    let data = options.iter().filter_map(|(name, value)| bridge_options::encode(name, value)).map(|(kind, bytes)| InfoBridge::Other(DefaultNla::new(kind, bytes)));
-                    complete(LinkBridge::new(name.as_str()).set_info_data(InfoData::Bridge(data.collect())), index, *mtu, *mac)
+                    let data = options
+                        .iter()
+                        .filter_map(|(name, value)| bridge_options::encode(name, value))
+                        .map(|(kind, bytes)| InfoBridge::Other(DefaultNla::new(kind, bytes)));
+                    complete(
+                        LinkBridge::new(name.as_str()).set_info_data(InfoData::Bridge(data.collect())),
+                        index,
+                        *mtu,
+                        *mac,
+                    )
                 }
                 NewLink::Bond(options) => {
-                    let data: Result<Vec<InfoBond>, RunError> = options.attributes().iter().map(|a| bond_data(a, indexes)).collect();
+                    let data: Result<Vec<InfoBond>, RunError> =
+                        options.attributes().iter().map(|a| bond_data(a, indexes)).collect();
                     complete(LinkBond::new(name.as_str()).set_info_data(InfoData::Bond(data?)), index, *mtu, *mac)
                 }
             };
             Request::new(RouteNetlinkMessage::NewLink(message), NLM_F_CREATE | NLM_F_EXCL)
         }
-        Action::SetLink { name, change } => Request::new(RouteNetlinkMessage::SetLink(set_link(indexes, name, change)?), 0),
+        Action::SetLink { name, change } => {
+            Request::new(RouteNetlinkMessage::SetLink(set_link(indexes, name, change)?), 0)
+        }
         Action::SetTap { name, mtu } => {
             let change = LinkChange { mtu: Some(*mtu), ..LinkChange::default() };
             Request::new(RouteNetlinkMessage::SetLink(set_link(indexes, name, &change)?), 0)
@@ -52,14 +65,27 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             link_data(indexes.index(name)?, InfoKind::Bond, data)
         }
         Action::SetBridge { name, change } => {
-            let data = InfoData::Bridge(vec![InfoBridge::Other(DefaultNla::new(change.attribute, change.bytes.clone()))]);
+            let data =
+                InfoData::Bridge(vec![InfoBridge::Other(DefaultNla::new(change.attribute, change.bytes.clone()))]);
             link_data(indexes.index(name)?, InfoKind::Bridge, data)
         }
-        Action::DelLink { name } => Request::new(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(indexes.index(name)?).build()), 0),
-        Action::AddAddress { device, address } => Request::new(RouteNetlinkMessage::NewAddress(self::address(indexes.index(device)?, address)), NLM_F_CREATE | NLM_F_EXCL),
-        Action::DelAddress { device, address } => Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0),
-        Action::AddRoute { device, route } => Request::new(RouteNetlinkMessage::NewRoute(self::route(indexes.index(device)?, route)?), NLM_F_CREATE | NLM_F_EXCL),
-        Action::DelRoute { device, route } => Request::new(RouteNetlinkMessage::DelRoute(self::route(indexes.index(device)?, route)?), 0),
+        Action::DelLink { name } => {
+            Request::new(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(indexes.index(name)?).build()), 0)
+        }
+        Action::AddAddress { device, address } => Request::new(
+            RouteNetlinkMessage::NewAddress(self::address(indexes.index(device)?, address)),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ),
+        Action::DelAddress { device, address } => {
+            Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0)
+        }
+        Action::AddRoute { device, route } => Request::new(
+            RouteNetlinkMessage::NewRoute(self::route(indexes.index(device)?, route)?),
+            NLM_F_CREATE | NLM_F_EXCL,
+        ),
+        Action::DelRoute { device, route } => {
+            Request::new(RouteNetlinkMessage::DelRoute(self::route(indexes.index(device)?, route)?), 0)
+        }
         Action::Ipv6 { .. } | Action::Autoconf { .. } => return Ok(None),
     }))
 }
@@ -76,7 +102,12 @@ pub(super) fn delete_group(group: u32) -> Request {
     Request::new(RouteNetlinkMessage::DelLink(message), 0)
 }
 
-fn complete<T>(mut builder: LinkMessageBuilder<T>, index: u32, mtu: Option<vdsm_model::units::Mtu>, mac: Option<vdsm_model::units::Mac>) -> LinkMessage {
+fn complete<T>(
+    mut builder: LinkMessageBuilder<T>,
+    index: u32,
+    mtu: Option<vdsm_model::units::Mtu>,
+    mac: Option<vdsm_model::units::Mac>,
+) -> LinkMessage {
     builder = builder.index(index);
     if let Some(mtu) = mtu {
         builder = builder.mtu(mtu.get());
@@ -121,7 +152,8 @@ fn bond_data(attribute: &Attribute, indexes: &impl Indexes) -> Result<InfoBond, 
         // No device is index 0.
         (_, None | Some("")) => vec![0; 4],
         (_, Some(text)) => {
-            let name = DeviceName::try_from(text).map_err(|e| RunError::Simulated(format!("'{text}' is no device's name: {e}")))?;
+            let name = DeviceName::try_from(text)
+                .map_err(|e| RunError::Simulated(format!("'{text}' is no device's name: {e}")))?;
             indexes.index(&name)?.to_ne_bytes().to_vec()
         }
     };
@@ -154,7 +186,9 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     }
     match route.gateway {
         // An IPv4 route through an IPv6 neighbour (RFC 5549).
-        Some(IpAddr::V6(via)) if route.to.addr.is_ipv4() => builder.get_mut().attributes.push(RouteAttribute::Via(RouteVia::Inet6(via))),
+        Some(IpAddr::V6(via)) if route.to.addr.is_ipv4() => {
+            builder.get_mut().attributes.push(RouteAttribute::Via(RouteVia::Inet6(via)))
+        }
         Some(gateway) => builder = builder.gateway(gateway).map_err(impossible)?,
         None => {}
     }

@@ -109,7 +109,8 @@ impl Rtnetlink {
             }
         }
         let answers = self.wire.try_each(&requests).map_err(|e| (0, RunError::Wire(e)))?;
-        let refused = answers.into_iter().zip(places).find_map(|(answer, at)| Some((at, answer.err().filter(|e| !is_gone(e))?)));
+        let refused =
+            answers.into_iter().zip(places).find_map(|(answer, at)| Some((at, answer.err().filter(|e| !is_gone(e))?)));
         refused.map_or(Ok(()), |(at, error)| Err((at, RunError::Kernel(error))))
     }
 
@@ -128,13 +129,18 @@ impl Rtnetlink {
         let group = names.free_group();
         let moves: Vec<Request> = doomed.iter().map(|(_, index)| message::to_group(*index, group)).collect();
         let answers = self.wire.try_each(&moves).map_err(|e| (0, RunError::Wire(e)))?;
-        let refused = answers.into_iter().zip(&doomed).find_map(|(answer, (at, _))| Some((*at, answer.err().filter(|e| !is_gone(e))?)));
+        let refused = answers
+            .into_iter()
+            .zip(&doomed)
+            .find_map(|(answer, (at, _))| Some((*at, answer.err().filter(|e| !is_gone(e))?)));
         let result = match refused {
             Some((at, error)) => Err((at, RunError::Kernel(error))),
-            None => self.wire.try_each(&[message::delete_group(group)]).map_err(|e| (0, RunError::Wire(e))).and_then(|answers| {
-                let refused = answers.into_iter().find_map(|a| a.err().filter(|e| !is_gone(e)));
-                refused.map_or(Ok(()), |error| Err((0, RunError::Kernel(error))))
-            }),
+            None => self.wire.try_each(&[message::delete_group(group)]).map_err(|e| (0, RunError::Wire(e))).and_then(
+                |answers| {
+                    let refused = answers.into_iter().find_map(|a| a.err().filter(|e| !is_gone(e)));
+                    refused.map_or(Ok(()), |error| Err((0, RunError::Kernel(error))))
+                },
+            ),
         };
         if result.is_err() {
             // They stay: so their group must not be left behind as a trap for the next deletion.

@@ -125,7 +125,9 @@ impl Host {
         let kind = match &link.kind {
             Kind::Nic => SeenKind::Nic,
             Kind::Tap => SeenKind::Tap,
-            Kind::Bond { options, .. } => SeenKind::Bond { options: self.bond_options(options), active: None, lacp: None },
+            Kind::Bond { options, .. } => {
+                SeenKind::Bond { options: self.bond_options(options), active: None, lacp: None }
+            }
             Kind::Vlan { device, tag } => SeenKind::Vlan { tag: *tag, device: Some(*device) },
             Kind::Bridge { options, .. } => SeenKind::Bridge { options: options.clone(), report: Vec::new() },
         };

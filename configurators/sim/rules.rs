@@ -30,7 +30,9 @@ impl Host {
                 self.set_bond_option(*name, change.attribute.number, &change.attribute.payload)
             }
             Action::SetBridge { name, change } => {
-                let Kind::Bridge { options, .. } = &mut self.get_mut(name)?.kind else { return Err(format!("{name} is no bridge")) };
+                let Kind::Bridge { options, .. } = &mut self.get_mut(name)?.kind else {
+                    return Err(format!("{name} is no bridge"));
+                };
                 let stp = options.get("stp_state").is_some_and(|s| s != 0);
                 if change.name == "forward_delay" && stp && !(200..=3000).contains(&change.value) {
                     return Err("Numerical result out of range".into());
@@ -87,7 +89,11 @@ impl Host {
     }
 
     fn vlans_on(&self, base: DeviceName) -> Vec<DeviceName> {
-        self.links.iter().filter(|(_, l)| matches!(l.kind, Kind::Vlan { device, .. } if device == base)).map(|(n, _)| *n).collect()
+        self.links
+            .iter()
+            .filter(|(_, l)| matches!(l.kind, Kind::Vlan { device, .. } if device == base))
+            .map(|(n, _)| *n)
+            .collect()
     }
 
     fn random_mac(&mut self) -> Mac {
@@ -99,7 +105,19 @@ impl Host {
     pub(super) fn add(&mut self, name: DeviceName, kind: Kind, mtu: u32) {
         self.last_index += 1;
         let (index, mac) = (self.last_index, self.random_mac());
-        let link = Link { index, kind, mtu, up: false, mac, own: None, master: None, ipv6: (mtu >= 1280).then_some(true), autoconf: true, addresses: Vec::new(), routes: Vec::new() };
+        let link = Link {
+            index,
+            kind,
+            mtu,
+            up: false,
+            mac,
+            own: None,
+            master: None,
+            ipv6: (mtu >= 1280).then_some(true),
+            autoconf: true,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+        };
         self.links.insert(name, link);
     }
 
@@ -110,7 +128,11 @@ impl Host {
         match kind {
             NewLink::Vlan { device, tag } => {
                 let base = self.get(device)?.clone();
-                if self.vlans_on(*device).iter().any(|v| matches!(self.links[v].kind, Kind::Vlan { tag: t, .. } if t == *tag)) {
+                if self
+                    .vlans_on(*device)
+                    .iter()
+                    .any(|v| matches!(self.links[v].kind, Kind::Vlan { tag: t, .. } if t == *tag))
+                {
                     return Err("VLAN device already exists".into());
                 }
                 let mtu = mtu.unwrap_or(base.mtu);
@@ -122,7 +144,17 @@ impl Host {
             }
             NewLink::Bridge(options) => {
                 let mut all = BridgeOptions::default();
-                for option in ["forward_delay", "stp_state", "hello_time", "max_age", "ageing_time", "priority", "multicast_snooping", "vlan_filtering", "group_fwd_mask"] {
+                for option in [
+                    "forward_delay",
+                    "stp_state",
+                    "hello_time",
+                    "max_age",
+                    "ageing_time",
+                    "priority",
+                    "multicast_snooping",
+                    "vlan_filtering",
+                    "group_fwd_mask",
+                ] {
                     all.set(option, default_of(option).unwrap_or(0));
                 }
                 all.extend(options);
@@ -152,9 +184,13 @@ impl Host {
                 index.to_ne_bytes().to_vec()
             }
         };
-        let Kind::Bond { options, .. } = &mut self.get_mut(&name)?.kind else { return Err(format!("{name} is no bond")) };
+        let Kind::Bond { options, .. } = &mut self.get_mut(&name)?.kind else {
+            return Err(format!("{name} is no bond"));
+        };
         let set = u32::from_ne_bytes(bytes.clone().try_into().unwrap_or([0; 4])) != 0;
-        let mode = (number == MODE_ATTRIBUTE).then(|| bytes.first().and_then(|b| BondMode::from_number((*b).into()))).flatten();
+        let mode = (number == MODE_ATTRIBUTE)
+            .then(|| bytes.first().and_then(|b| BondMode::from_number((*b).into())))
+            .flatten();
         options.insert(number, bytes);
         // The modes that only know MII monitoring switch it on (bond_option_mode_set).
         if mode.is_some_and(BondMode::monitors_by_mii_only)
@@ -293,7 +329,10 @@ impl Host {
                     self.get_mut(&master)?.mac = mac;
                 }
                 let (mac, mtu) = (self.get(&master)?.mac, above.mtu);
-                let own = { let link = self.get(&name)?; (link.mac, link.mtu) };
+                let own = {
+                    let link = self.get(&name)?;
+                    (link.mac, link.mtu)
+                };
                 self.set_mtu(name, mtu, false)?;
                 let link = self.get_mut(&name)?;
                 link.own = Some(own);
@@ -387,8 +426,11 @@ impl Host {
             return Err("Device for nexthop is not up".into());
         }
         if let Some(gateway) = route.gateway {
-            let near = link.addresses.iter().any(|a| a.ip.network() == vdsm_model::units::Prefixed { addr: gateway, prefix: a.ip.prefix }.network());
-            let linklocal = matches!(gateway, std::net::IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80) && link.ipv6 == Some(true);
+            let near = link.addresses.iter().any(|a| {
+                a.ip.network() == vdsm_model::units::Prefixed { addr: gateway, prefix: a.ip.prefix }.network()
+            });
+            let linklocal = matches!(gateway, std::net::IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)
+                && link.ipv6 == Some(true);
             if !near && !linklocal {
                 return Err("Nexthop has invalid gateway".into());
             }

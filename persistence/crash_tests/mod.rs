@@ -95,42 +95,26 @@ impl Flaky {
         if path.ends_with("netconf") {
             let pending = self.pending.borrow();
             let dir = path.parent().expect("a directory");
-            let lost: Vec<_> = pending
-                .iter()
-                .filter(|p| p.starts_with(dir) && **p != dir)
-                .collect();
-            assert!(
-                lost.is_empty(),
-                "{lost:?} was not flushed before the switch"
-            );
-            assert!(
-                !self.made.borrow().contains(dir),
-                "the new tree's name was not flushed"
-            );
+            let lost: Vec<_> = pending.iter().filter(|p| p.starts_with(dir) && **p != dir).collect();
+            assert!(lost.is_empty(), "{lost:?} was not flushed before the switch");
+            assert!(!self.made.borrow().contains(dir), "the new tree's name was not flushed");
         }
     }
 
     fn touched(&self, path: &Path) {
-        self.pending
-            .borrow_mut()
-            .insert(path.parent().expect("a directory").to_owned());
+        self.pending.borrow_mut().insert(path.parent().expect("a directory").to_owned());
     }
 
     fn removes(&self, path: &Path) {
         let dir = path.parent().expect("a directory");
-        assert!(
-            !self.pending.borrow().contains(dir),
-            "{path:?} goes before the switch is on the disk"
-        );
+        assert!(!self.pending.borrow().contains(dir), "{path:?} goes before the switch is on the disk");
     }
 }
 
 impl Disk for Flaky {
     fn mkdir(&self, path: &Path) -> io::Result<()> {
         self.touched(path);
-        self.made
-            .borrow_mut()
-            .insert(path.parent().expect("a directory").to_owned());
+        self.made.borrow_mut().insert(path.parent().expect("a directory").to_owned());
         self.step("mkdir", true, || (), || HostDisk.mkdir(path))
     }
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -166,9 +150,7 @@ impl Disk for Flaky {
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         self.removes(path);
         let half = || {
-            let first = fs::read_dir(path.join("nets"))
-                .ok()
-                .and_then(|mut e| e.next());
+            let first = fs::read_dir(path.join("nets")).ok().and_then(|mut e| e.next());
             if let Some(Ok(first)) = first {
                 fs::remove_file(first.path()).expect("a file");
             }
@@ -187,21 +169,14 @@ impl Disk for Flaky {
 
 /// In memory where there is such a place: the tests flush thousands of times.
 fn scratch() -> TempDir {
-    tempfile::tempdir_in("/dev/shm")
-        .or_else(|_| tempfile::tempdir())
-        .expect("a directory")
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a directory")
 }
 
 fn tree(nets: &[(&str, i64)], bonds: &[(&str, i64)]) -> Tree {
     let entities = |list: &[(&str, i64)]| -> BTreeMap<String, Value> {
-        list.iter()
-            .map(|(name, n)| (name.to_string(), json!({"nic": "ens3", "vlan": n})))
-            .collect()
+        list.iter().map(|(name, n)| (name.to_string(), json!({"nic": "ens3", "vlan": n}))).collect()
     };
-    Tree {
-        nets: entities(nets),
-        bonds: entities(bonds),
-    }
+    Tree { nets: entities(nets), bonds: entities(bonds) }
 }
 
 /// How the old tree came to the disk.
@@ -241,16 +216,9 @@ fn lay(dir: &Path, form: Form, tree: &Tree) {
 }
 
 fn tree_text(value: &Value) -> Vec<u8> {
-    let one = Tree {
-        nets: [("x".to_owned(), value.clone())].into(),
-        ..Tree::default()
-    };
+    let one = Tree { nets: [("x".to_owned(), value.clone())].into(), ..Tree::default() };
     let mut files = one.files().expect("sound");
-    files
-        .pop_first()
-        .and_then(|(_, mut nets)| nets.pop_first())
-        .expect("one")
-        .1
+    files.pop_first().and_then(|(_, mut nets)| nets.pop_first()).expect("one").1
 }
 
 fn load(dir: &Path) -> Tree {
@@ -261,52 +229,30 @@ fn load(dir: &Path) -> Tree {
 fn leftovers(dir: &Path) -> Vec<PathBuf> {
     let live = fs::canonicalize(dir.join("netconf")).expect("a link that leads somewhere");
     let names = |dir: &Path| -> Vec<PathBuf> {
-        fs::read_dir(dir)
-            .expect("readable")
-            .map(|e| e.expect("an entry").path())
-            .collect()
+        fs::read_dir(dir).expect("readable").map(|e| e.expect("an entry").path()).collect()
     };
     let known = |p: &PathBuf| {
-        *p == live
-            || ["netconf", "other", "nets", "bonds", "netconf.a1b2c3d4"]
-                .iter()
-                .any(|n| p.ends_with(n))
+        *p == live || ["netconf", "other", "nets", "bonds", "netconf.a1b2c3d4"].iter().any(|n| p.ends_with(n))
     };
-    names(dir)
-        .into_iter()
-        .chain(names(&live))
-        .filter(|p| !known(p))
-        .collect()
+    names(dir).into_iter().chain(names(&live)).filter(|p| !known(p)).collect()
 }
 
 /// One save from `old` to `new` with `fault` at operation `at`. False once the fault lies beyond the end.
-fn interrupted_save(
-    form: Form,
-    old: &Tree,
-    new: &Tree,
-    fault: Fault,
-    at: usize,
-    exchange: bool,
-) -> bool {
+fn interrupted_save(form: Form, old: &Tree, new: &Tree, fault: Fault, at: usize, exchange: bool) -> bool {
     let scratch = scratch();
     let dir = scratch.path();
     lay(dir, form, old);
     let disk = Flaky::new(fault, at, exchange);
     let result = atomic::save(&disk, dir, new);
     let found = load(dir);
-    let story = format!(
-        "{form:?} {fault:?} at {at}, exchange {exchange}: {result:?} after {:?}",
-        disk.log.borrow()
-    );
+    let story = format!("{form:?} {fault:?} at {at}, exchange {exchange}: {result:?} after {:?}", disk.log.borrow());
     match (&result, fault) {
         (Ok(()), _) => assert_eq!(found, *new, "{story}"),
         (Err(_), Fault::Once(_) | Fault::Full) => assert_eq!(found, *old, "{story}"),
         (Err(_), _) => assert!(found == *old || found == *new, "{story}\n{found:?}"),
     }
     let third = tree(&[("third", 3), ("a", 1)], &[]);
-    Store::new(dir)
-        .save(&third)
-        .unwrap_or_else(|e| panic!("{story}: {e}"));
+    Store::new(dir).save(&third).unwrap_or_else(|e| panic!("{story}: {e}"));
     assert_eq!(load(dir), third, "{story}");
     assert_eq!(leftovers(dir), [] as [PathBuf; 0], "{story}");
     disk.reached()
@@ -339,10 +285,7 @@ fn pairs() -> Vec<(Tree, Tree)> {
         (Tree::default(), two.clone()),
         (two.clone(), two.clone()),
         (two.clone(), tree(&[("a", 9), ("b", 2)], &[("bond0", 0)])),
-        (
-            two.clone(),
-            tree(&[("a", 1), ("b", 2), ("c", 3)], &[("bond0", 0)]),
-        ),
+        (two.clone(), tree(&[("a", 1), ("b", 2), ("c", 3)], &[("bond0", 0)])),
         (two.clone(), tree(&[("a", 1), ("b", 2)], &[])),
         (two.clone(), tree(&[("a", 7), ("b", 8)], &[("bond0", 0)])),
         (two.clone(), tree(&[("c", 1), ("d", 2)], &[("bond1", 0)])),
@@ -360,8 +303,7 @@ fn a_save_cut_short_anywhere_leaves_the_old_or_the_new() {
 }
 
 fn any_tree() -> impl Strategy<Value = Tree> {
-    let entities =
-        || prop::collection::btree_map("[a-d]", (0..3i64).prop_map(|n| json!({"vlan": n})), 0..4);
+    let entities = || prop::collection::btree_map("[a-d]", (0..3i64).prop_map(|n| json!({"vlan": n})), 0..4);
     (entities(), entities()).prop_map(|(nets, bonds)| Tree { nets, bonds })
 }
 
@@ -410,11 +352,8 @@ fn a_clearing_cut_short_anywhere_leaves_the_old_or_nothing() {
                 }
                 Store::new(scratch.path()).clear().expect("cleared");
                 assert_eq!(load(scratch.path()), Tree::default());
-                let left: Vec<_> = fs::read_dir(scratch.path())
-                    .expect("readable")
-                    .flatten()
-                    .map(|e| e.file_name())
-                    .collect();
+                let left: Vec<_> =
+                    fs::read_dir(scratch.path()).expect("readable").flatten().map(|e| e.file_name()).collect();
                 assert!(
                     left.iter().all(|n| n == "other" || n == "netconf.a1b2c3d4"),
                     "{form:?} {fault:?} {at}: {left:?}"

@@ -31,7 +31,11 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     one_arena();
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     match run(&Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -62,16 +66,22 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     settings.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     let group = group(&settings)?;
     let engine = Engine::open(&settings)?;
-    let visibility = Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };
+    let visibility =
+        Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };
     let api = Arc::new(Api::new(engine, visibility));
 
     let inherited = server::inherited();
     let ours = inherited.is_none();
     let listener = match inherited {
         Some(listener) => listener,
-        None => server::listen(&settings.socket, group).map_err(|e| format!("cannot listen on {}: {e}", settings.socket.display()))?,
+        None => server::listen(&settings.socket, group)
+            .map_err(|e| format!("cannot listen on {}: {e}", settings.socket.display()))?,
     };
-    let limits = Limits { max_request_bytes: settings.max_request_bytes, max_clients: settings.max_clients, ..Limits::default() };
+    let limits = Limits {
+        max_request_bytes: settings.max_request_bytes,
+        max_clients: settings.max_clients,
+        ..Limits::default()
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;

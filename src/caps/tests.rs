@@ -65,7 +65,10 @@ fn network(text: &str, base: Base, tag: i64, bridged: bool) -> (NetworkName, Net
     (NetworkName::try_from(text).unwrap(), config)
 }
 
-fn caps(links: impl IntoIterator<Item = SeenLink>, networks: impl IntoIterator<Item = (NetworkName, NetworkConfig)>) -> Value {
+fn caps(
+    links: impl IntoIterator<Item = SeenLink>,
+    networks: impl IntoIterator<Item = (NetworkName, NetworkConfig)>,
+) -> Value {
     let running = NetConfig { networks: networks.into_iter().collect(), bonds: BTreeMap::new() };
     capabilities(&NetInfo::new(links, true), &running, &Visibility::default(), false, &[])
 }
@@ -92,7 +95,11 @@ fn bridge_bytes(opts: &Value) -> Vec<u8> {
     let timers = ["hello_timer", "tcn_timer", "topology_change_timer", "gc_timer"];
     attributes.extend((16..).zip(timers).map(|(kind, key)| (kind, number(key).to_ne_bytes().to_vec())));
     let fixed = ["root_id", "bridge_id", "root_port", "root_path_cost", "topology_change", "topology_change_detected"];
-    let words = opts.as_object().unwrap().iter().filter(|(key, _)| !fixed.contains(&key.as_str()) && !timers.contains(&key.as_str()));
+    let words = opts
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(key, _)| !fixed.contains(&key.as_str()) && !timers.contains(&key.as_str()));
     let words: Vec<_> = words.map(|(key, value)| format!("{key}={}", value.as_str().unwrap())).collect();
     let options = BridgeOptions::parse(&words.join(" ")).unwrap();
     attributes.extend(options.iter().map(|(key, value)| bridge_options::encode(key, value).unwrap()));
@@ -118,7 +125,11 @@ fn sample_host(sample: &Value) -> NetInfo {
         let report = bridge_bytes(&sample["bridges"][text]["opts"]);
         link(text, SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(&report)), report })
     };
-    let loopback = SeenLink { mtu: Mtu::seen(65536), addresses: vec![ip("127.0.0.1/8"), ip("::1/128")], ..link("lo", SeenKind::Other("loopback".into())) };
+    let loopback = SeenLink {
+        mtu: Mtu::seen(65536),
+        addresses: vec![ip("127.0.0.1/8"), ip("::1/128")],
+        ..link("lo", SeenKind::Other("loopback".into()))
+    };
     let bond1 = bond("bond1", "mode=4 lacp_rate=1", Some((1, Mac([0; 6]))));
     let source = |prefix: &str, gateway: &str, table| Route { to: ip(prefix).ip, ..via(gateway, table) };
     let st20 = SeenLink {
@@ -128,7 +139,11 @@ fn sample_host(sample: &Value) -> NetInfo {
     };
     let mgmt = SeenLink {
         addresses: vec![ip("192.0.2.10/24"), ip("2001:db8::10/64")],
-        routes: vec![via("192.0.2.1", 3221225994), source("192.0.2.0/24", "192.0.2.10", 3221225994), via("192.0.2.1", MAIN_TABLE)],
+        routes: vec![
+            via("192.0.2.1", 3221225994),
+            source("192.0.2.0/24", "192.0.2.10", 3221225994),
+            via("192.0.2.1", MAIN_TABLE),
+        ],
         ..bridge("mgmt")
     };
     let mtu = Mtu::new(1400).unwrap();
@@ -199,15 +214,22 @@ fn the_originals_host_is_told_as_the_original_told_it() {
 
 #[test]
 fn a_network_is_found_by_its_device_whatever_that_is_called() {
-    let report = caps([link("eth0", SeenKind::Nic), vlan("fcoe", "eth0", 7), vlan("eth0.7", "eth1", 7)], [network("n", Base::Nic(name("eth0")), 7, false)]);
+    let report = caps(
+        [link("eth0", SeenKind::Nic), vlan("fcoe", "eth0", 7), vlan("eth0.7", "eth1", 7)],
+        [network("n", Base::Nic(name("eth0")), 7, false)],
+    );
     let n = &report["networks"]["n"];
-    assert_eq!((&n["iface"], &n["interface"], &n["southbound"], &n["vlanid"]), (&json!("fcoe"), &json!("fcoe"), &json!("fcoe"), &json!(7)));
+    assert_eq!(
+        (&n["iface"], &n["interface"], &n["southbound"], &n["vlanid"]),
+        (&json!("fcoe"), &json!("fcoe"), &json!("fcoe"), &json!(7))
+    );
     assert_eq!(n.get("ports"), None);
 }
 
 #[test]
 fn a_network_whose_device_is_gone_is_left_out() {
-    let nets = |tag| [network("n", Base::Nic(name("eth0")), tag, false), network("b", Base::Nic(name("eth0")), tag, true)];
+    let nets =
+        |tag| [network("n", Base::Nic(name("eth0")), tag, false), network("b", Base::Nic(name("eth0")), tag, true)];
     assert_eq!(caps([link("eth0", SeenKind::Nic)], nets(7))["networks"], json!({}));
     assert_eq!(names(&caps([link("eth0", SeenKind::Nic)], nets(-1))["networks"]), ["n"]);
     // A dummy of the bridge's name is no bridge.
@@ -219,7 +241,10 @@ fn the_southbound_is_what_is_plugged_in() {
     let ask = |links: &[SeenLink]| {
         let (b, eth0) = (bridge("b", "stp_state=1"), link("eth0", SeenKind::Nic));
         let tap = port("b", link("vnet10", SeenKind::Tap));
-        let report = caps([b, eth0, tap].into_iter().chain(links.iter().cloned()), [network("b", Base::Nic(name("eth0")), 7, true)]);
+        let report = caps(
+            [b, eth0, tap].into_iter().chain(links.iter().cloned()),
+            [network("b", Base::Nic(name("eth0")), 7, true)],
+        );
         let b = &report["networks"]["b"];
         assert_eq!(b["stp"], json!("on"));
         (b["southbound"].clone(), b.get("vlanid").cloned(), b["ports"].clone())
@@ -255,7 +280,10 @@ fn what_is_hidden_is_not_told() {
     assert_eq!(sections, ["eth0 eth1 eth3", "bond0", "bondbr", "eth0.7"]);
     assert_eq!((&report["supportsIPv6"], &report["netConfigDirty"]), (&json!(false), &json!("False")));
     let bond0 = &report["bondings"]["bond0"];
-    assert_eq!((&bond0["opts"], bond0.get("ad_aggregator_id"), bond0.get("ad_partner_mac")), (&json!({"mode": "1"}), None, None));
+    assert_eq!(
+        (&bond0["opts"], bond0.get("ad_aggregator_id"), bond0.get("ad_partner_mac")),
+        (&json!({"mode": "1"}), None, None)
+    );
     assert_eq!(report["nics"]["eth0"].get("permhwaddr"), None);
 }
 
@@ -267,13 +295,33 @@ fn the_primary_address_is_the_one_that_reaches_the_gateway() {
         (&two, vec![], ["10.0.0.1", "255.255.255.0", "", "false", "::"]),
         (&two, vec![via("10.1.9.9", MAIN_TABLE)], ["10.1.0.1", "255.255.0.0", "10.1.9.9", "true", "::"]),
         (&two, vec![via("10.1.9.9", 77)], ["10.1.0.1", "255.255.0.0", "10.1.9.9", "false", "::"]),
-        (&two, vec![via("10.1.9.9", 77), via("10.9.9.9", MAIN_TABLE)], ["10.0.0.1", "255.255.255.0", "10.9.9.9", "true", "::"]),
-        (&["2001:db8::1/64", "10.0.0.1/32"], vec![via("fe80::1", MAIN_TABLE)], ["10.0.0.1", "255.255.255.255", "", "false", "fe80::1"]),
+        (
+            &two,
+            vec![via("10.1.9.9", 77), via("10.9.9.9", MAIN_TABLE)],
+            ["10.0.0.1", "255.255.255.0", "10.9.9.9", "true", "::"],
+        ),
+        (
+            &["2001:db8::1/64", "10.0.0.1/32"],
+            vec![via("fe80::1", MAIN_TABLE)],
+            ["10.0.0.1", "255.255.255.255", "", "false", "fe80::1"],
+        ),
         // A route to a subnet is no default route, nor is one without a gateway.
-        (&two, vec![Route { to: ip("10.2.0.0/16").ip, ..via("10.0.0.9", MAIN_TABLE) }], ["10.0.0.1", "255.255.255.0", "", "false", "::"]),
-        (&two, vec![Route { gateway: None, ..via("10.0.0.9", MAIN_TABLE) }], ["10.0.0.1", "255.255.255.0", "", "false", "::"]),
+        (
+            &two,
+            vec![Route { to: ip("10.2.0.0/16").ip, ..via("10.0.0.9", MAIN_TABLE) }],
+            ["10.0.0.1", "255.255.255.0", "", "false", "::"],
+        ),
+        (
+            &two,
+            vec![Route { gateway: None, ..via("10.0.0.9", MAIN_TABLE) }],
+            ["10.0.0.1", "255.255.255.0", "", "false", "::"],
+        ),
     ] {
-        let eth0 = SeenLink { addresses: addresses.iter().map(|a| ip(a)).collect(), routes: routes.clone(), ..link("eth0", SeenKind::Nic) };
+        let eth0 = SeenLink {
+            addresses: addresses.iter().map(|a| ip(a)).collect(),
+            routes: routes.clone(),
+            ..link("eth0", SeenKind::Nic)
+        };
         let report = caps([eth0], []);
         let keys = ["addr", "netmask", "gateway", "ipv4defaultroute", "ipv6gateway"];
         let ours = keys.map(|key| report["nics"]["eth0"][key].to_string().replace('"', ""));

@@ -18,13 +18,7 @@ enum Token {
 impl From<&str> for Patterns {
     /// From a comma-separated list; what is empty between commas is nothing.
     fn from(list: &str) -> Patterns {
-        Patterns(
-            list.split(',')
-                .map(str::trim)
-                .filter(|p| !p.is_empty())
-                .map(tokens)
-                .collect(),
-        )
+        Patterns(list.split(',').map(str::trim).filter(|p| !p.is_empty()).map(tokens).collect())
     }
 }
 
@@ -80,14 +74,7 @@ fn set(text: &[char]) -> Option<(Token, &[char])> {
             [] => break,
         };
     }
-    Some((
-        if negated {
-            Token::NotAmong(ranges)
-        } else {
-            Token::Among(ranges)
-        },
-        after,
-    ))
+    Some((if negated { Token::NotAmong(ranges) } else { Token::Among(ranges) }, after))
 }
 
 /// Only the last `*` is ever tried again: what an earlier one could take, the last can, too.

@@ -26,29 +26,18 @@ fn refusal(lines: &str) -> Vec<String> {
     let (dir, settings) = load(&format!("[vars]\n{lines}\n"), &[]);
     let place = format!("{}: ", dir.path().join("vdsm.conf").display());
     let problems = settings.expect_err("refused").problems;
-    problems
-        .iter()
-        .map(|p| p.to_string().replace(&place, ""))
-        .collect()
+    problems.iter().map(|p| p.to_string().replace(&place, "")).collect()
 }
 
 #[test]
 fn the_example_says_the_defaults_and_names_every_key() {
     let (_dir, settings) = load(EXAMPLE, &[]);
     assert_eq!(settings.expect("sound"), Settings::default());
-    let named = |key| {
-        EXAMPLE
-            .lines()
-            .filter(|l| l.split('=').next().map(str::trim) == Some(key))
-            .count()
-    };
+    let named = |key| EXAMPLE.lines().filter(|l| l.split('=').next().map(str::trim) == Some(key)).count();
     for key in KEYS {
         assert_eq!(named(key), 1, "{key}");
     }
-    let keys = EXAMPLE
-        .lines()
-        .filter(|l| !l.starts_with('#') && l.contains('='))
-        .count();
+    let keys = EXAMPLE.lines().filter(|l| !l.starts_with('#') && l.contains('=')).count();
     assert_eq!(keys, KEYS.len());
 }
 
@@ -90,22 +79,12 @@ fn each_key_sets_its_own_field() {
 fn a_missing_file_is_fine_unless_it_was_asked_for() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("vdsm.conf");
-    assert_eq!(
-        Settings::load(&path, Absent::MeansDefaults).expect("defaults"),
-        Settings::default()
-    );
+    assert_eq!(Settings::load(&path, Absent::MeansDefaults).expect("defaults"), Settings::default());
     let refused = Settings::load(&path, Absent::IsAnError).expect_err("named");
-    assert!(
-        matches!(&refused.problems[..], [ConfProblem::Unreadable { file, .. }] if *file == path)
-    );
+    assert!(matches!(&refused.problems[..], [ConfProblem::Unreadable { file, .. }] if *file == path));
     fs::create_dir(dir.path().join("vdsm.conf.d")).expect("made");
     fs::write(dir.path().join("vdsm.conf.d/a.conf"), "[vars]\ngroup = a").expect("written");
-    assert_eq!(
-        Settings::load(&path, Absent::MeansDefaults)
-            .expect("drop-in")
-            .group,
-        "a"
-    );
+    assert_eq!(Settings::load(&path, Absent::MeansDefaults).expect("drop-in").group, "a");
 }
 
 #[test]
@@ -120,10 +99,7 @@ fn the_last_drop_in_wins() {
         ],
     );
     let settings = settings.expect("sound");
-    assert_eq!(
-        (settings.group.as_str(), settings.max_clients),
-        ("sixty", 5)
-    );
+    assert_eq!((settings.group.as_str(), settings.max_clients), ("sixty", 5));
     assert_eq!(settings.run_dir, Path::new("/main"));
 }
 
@@ -142,41 +118,24 @@ fn all_problems_are_told_at_once_with_their_rules() {
         "`unknown_keys = maybe`: must be warn or refuse",
     ];
     assert_eq!(told, wanted);
-    assert_eq!(
-        refusal("net_configurator = iproute"),
-        ["`net_configurator = iproute`: must be iproute2"]
-    );
+    assert_eq!(refusal("net_configurator = iproute"), ["`net_configurator = iproute`: must be iproute2"]);
     let long = format!("/{}", "s".repeat(107));
     assert_eq!(
         refusal(&format!("socket = {long}")),
-        [format!(
-            "`socket = {long}`: must be an absolute path of at most 107 bytes"
-        )]
+        [format!("`socket = {long}`: must be an absolute path of at most 107 bytes")]
     );
-    assert_eq!(
-        refusal("group = a b"),
-        ["`group = a b`: must be the name of one group"]
-    );
+    assert_eq!(refusal("group = a b"), ["`group = a b`: must be the name of one group"]);
 }
 
 #[test]
 fn a_file_of_another_form_is_named_with_the_others() {
-    let (dir, settings) = load(
-        "[vars]\nmax_clients = 0",
-        &[("x.conf", "[vars\n"), ("y.conf", "= 3\n")],
-    );
-    let told = settings
-        .expect_err("refused")
-        .to_string()
-        .replace(dir.path().to_str().expect("UTF-8"), "");
+    let (dir, settings) = load("[vars]\nmax_clients = 0", &[("x.conf", "[vars\n"), ("y.conf", "= 3\n")]);
+    let told = settings.expect_err("refused").to_string().replace(dir.path().to_str().expect("UTF-8"), "");
     let lines: Vec<&str> = told.lines().collect();
     assert_eq!(lines.len(), 3, "{told}");
     assert!(lines[0].starts_with("/vdsm.conf.d/x.conf: "), "{told}");
     assert!(lines[1].starts_with("/vdsm.conf.d/y.conf: "), "{told}");
-    assert!(
-        lines[2].starts_with("/vdsm.conf: `max_clients = 0`"),
-        "{told}"
-    );
+    assert!(lines[2].starts_with("/vdsm.conf: `max_clients = 0`"), "{told}");
 }
 
 #[test]
@@ -186,9 +145,7 @@ fn a_slip_is_pointed_out_and_vdsms_own_keys_are_not() {
         &[],
     );
     let unknown = settings.expect("sound").unknown;
-    let told = unknown
-        .join("\n")
-        .replace(&format!("{}: ", dir.path().join("vdsm.conf").display()), "");
+    let told = unknown.join("\n").replace(&format!("{}: ", dir.path().join("vdsm.conf").display()), "");
     let wanted = "keys above the line `[vars]` are ignored\n\
                   section [var] is ignored; did you mean [vars]?\n\
                   unknown key `hiden_nics`; did you mean `hidden_nics`?\n\
@@ -231,11 +188,7 @@ fn patterns_match_as_fnmatch_does() {
         ("?", "ü", true),
         ("bond0.10", "bond0x10", false),
     ] {
-        assert_eq!(
-            Patterns::from(list).matches(name),
-            matches,
-            "{list} on {name}"
-        );
+        assert_eq!(Patterns::from(list).matches(name), matches, "{list} on {name}");
     }
 }
 

@@ -26,7 +26,10 @@ impl NetDevice for Bond {
         if let Some(found) = judge.seen.link(&name)
             && !matches!(found.kind, SeenKind::Bond { .. })
         {
-            problems.push(Problem::BondOption { bond: name, problem: format!("a device of that name exists and is a {}", found.kind.word()) });
+            problems.push(Problem::BondOption {
+                bond: name,
+                problem: format!("a device of that name exists and is a {}", found.kind.word()),
+            });
         }
         for slave in &self.slaves {
             problems.extend(self.check_slave(*slave, judge));
@@ -50,6 +53,9 @@ impl Bond {
         if users.is_empty() {
             return Vec::new();
         }
-        vec![Problem::UsedNic { nic: slave, users: std::iter::once(format!("slave of {}", self.link.name)).chain(users).collect() }]
+        vec![Problem::UsedNic {
+            nic: slave,
+            users: std::iter::once(format!("slave of {}", self.link.name)).chain(users).collect(),
+        }]
     }
 }

@@ -123,7 +123,10 @@ impl BondOptions {
                 Some(("custom", value)) => custom = Some(value.to_owned()),
                 Some((name, value)) => match find(name) {
                     Some(option) => drop(asked.insert(option.name, (option, value))),
-                    None => problems.push(BondOptionProblem::Unknown { name: name.to_owned(), nearest: crate::nearest(name, &table::names()) }),
+                    None => problems.push(BondOptionProblem::Unknown {
+                        name: name.to_owned(),
+                        nearest: crate::nearest(name, &table::names()),
+                    }),
                 },
             }
         }
@@ -153,7 +156,8 @@ impl BondOptions {
         attributes: impl Iterator<Item = (u16, &'a [u8])>,
         name_of_index: impl Fn(u32) -> Option<String>,
     ) -> BondOptions {
-        let attributes: BTreeMap<u16, &[u8]> = attributes.map(|(kind, bytes)| (kind & change::TYPE_MASK, bytes)).collect();
+        let attributes: BTreeMap<u16, &[u8]> =
+            attributes.map(|(kind, bytes)| (kind & change::TYPE_MASK, bytes)).collect();
         let mode = attributes.get(&MODE_ATTRIBUTE).and_then(|bytes| bytes.first());
         let mode = mode.and_then(|number| BondMode::from_number(u32::from(*number))).unwrap_or_default();
         let mut options = BondOptions::defaults_of(mode);
@@ -312,7 +316,9 @@ fn parse_value(option: &'static BondOption, text: &str) -> Result<OptionValue, B
             .filter(|all: &Vec<Ipv4Addr>| !all.iter().any(|a| a.is_unspecified() || a.is_broadcast()))
             .map(OptionValue::Ips4),
         ValueKind::Ips6 => parse_targets(text)
-            .filter(|all: &Vec<Ipv6Addr>| !all.iter().any(|a| a.is_unspecified() || a.is_loopback() || a.is_multicast()))
+            .filter(|all: &Vec<Ipv6Addr>| {
+                !all.iter().any(|a| a.is_unspecified() || a.is_loopback() || a.is_multicast())
+            })
             .map(OptionValue::Ips6),
         ValueKind::Mac => parse_mac(text).filter(|mac| mac[0] & 1 == 0).map(OptionValue::Mac),
     };

@@ -28,7 +28,12 @@ impl NetDevice for Bridge {
         match judge.seen.link(&device) {
             Some(found) if !matches!(found.kind, SeenKind::Bridge { .. }) && !judge.goes(device) => judge
                 .network_of(device)
-                .map(|network| Problem::NameTaken { network, device, kind: found.kind.word().to_owned(), code: Code::BadBridge })
+                .map(|network| Problem::NameTaken {
+                    network,
+                    device,
+                    kind: found.kind.word().to_owned(),
+                    code: Code::BadBridge,
+                })
                 .into_iter()
                 .collect(),
             _ => Vec::new(),

@@ -180,7 +180,9 @@ impl BridgeOptions {
 
     /// Whether a bridge that has `seen` is as we say. What we do not name may be anything.
     pub fn met_by(&self, seen: &BridgeOptions) -> bool {
-        let same = |(place, value): &(u8, u64)| seen.at(*place).is_some_and(|had| same(ROWS[usize::from(*place)].name, had, *value));
+        let same = |(place, value): &(u8, u64)| {
+            seen.at(*place).is_some_and(|had| same(ROWS[usize::from(*place)].name, had, *value))
+        };
         self.values.iter().all(same) || self.changes_from(seen).is_empty()
     }
 
@@ -329,7 +331,9 @@ impl Kind {
     }
 
     fn shown(self, value: u64) -> String {
-        let mac = |bytes: &[u8], between: &str| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between);
+        let mac = |bytes: &[u8], between: &str| {
+            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
+        };
         match (self, &value.to_be_bytes()) {
             (Kind::Mask, _) => format!("{value:#x}"),
             (Kind::Protocol, _) => format!("{value:#06x}"),
@@ -470,7 +474,9 @@ fn place_of(name: &str) -> Option<u8> {
 
 /// The places of the settable options that travel in an attribute, by its number.
 static BY_ATTRIBUTE: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
-    let places = |number| ROWS.iter().enumerate().filter(move |(_, row)| usize::from(row.attribute) == number && row.fixed.is_none());
+    let places = |number| {
+        ROWS.iter().enumerate().filter(move |(_, row)| usize::from(row.attribute) == number && row.fixed.is_none())
+    };
     let most = ROWS.iter().map(|row| usize::from(row.attribute)).max().unwrap_or(0);
     (0..=most).map(|number| places(number).filter_map(|(place, _)| u8::try_from(place).ok()).collect()).collect()
 });
@@ -492,7 +498,10 @@ fn parse_word(word: &str) -> Result<(&'static Row, u64), BridgeOptionProblem> {
         let reason = "it forgets the learned addresses once, and keeps nothing";
         return Err(BridgeOptionProblem::NotSettable { name: "flush", reason });
     }
-    let row = row(name).ok_or_else(|| BridgeOptionProblem::Unknown { name: name.to_owned(), nearest: crate::nearest(name, &names()) })?;
+    let row = row(name).ok_or_else(|| BridgeOptionProblem::Unknown {
+        name: name.to_owned(),
+        nearest: crate::nearest(name, &names()),
+    })?;
     if let Some(reason) = row.fixed {
         return Err(BridgeOptionProblem::NotSettable { name: row.name, reason });
     }

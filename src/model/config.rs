@@ -34,8 +34,12 @@ impl NetConfig {
 
     /// The networks and bonds that are not as they were `before`.
     pub fn changes_from(&self, before: &NetConfig) -> Vec<Changed> {
-        fn differing<'a, K: Ord + Clone, V: PartialEq>(now: &'a BTreeMap<K, V>, before: &'a BTreeMap<K, V>) -> impl Iterator<Item = K> + 'a {
-            let set = now.iter().filter(|(name, entity)| before.get(*name) != Some(*entity)).map(|(name, _)| name.clone());
+        fn differing<'a, K: Ord + Clone, V: PartialEq>(
+            now: &'a BTreeMap<K, V>,
+            before: &'a BTreeMap<K, V>,
+        ) -> impl Iterator<Item = K> + 'a {
+            let set =
+                now.iter().filter(|(name, entity)| before.get(*name) != Some(*entity)).map(|(name, _)| name.clone());
             set.chain(before.keys().filter(|name| !now.contains_key(*name)).cloned())
         }
         let networks = differing(&self.networks, &before.networks).map(Changed::Network);
@@ -155,7 +159,10 @@ impl NetworkConfig {
             (self.switch == Switch::Ovs, Feature::OvsSwitch),
             (self.custom.contains_key("ethtool_opts"), Feature::EthtoolOptions),
         ];
-        features.extend([("hostQos", Feature::HostQos), ("qosInbound", Feature::QosInbound), ("qosOutbound", Feature::QosOutbound)].map(|(key, f)| (self.qos.contains_key(key), f)));
+        features.extend(
+            [("hostQos", Feature::HostQos), ("qosInbound", Feature::QosInbound), ("qosOutbound", Feature::QosOutbound)]
+                .map(|(key, f)| (self.qos.contains_key(key), f)),
+        );
         features.into_iter().filter_map(|(wanted, feature)| wanted.then_some(feature)).collect()
     }
 

@@ -40,7 +40,11 @@ impl Link {
         fn meets<T: PartialEq>(from: &Option<T>, to: &Option<T>) -> bool {
             to.is_none() || from == to
         }
-        self.up == to.up && meets(&self.mtu, &to.mtu) && meets(&self.ipv6, &to.ipv6) && meets(&self.autoconf, &to.autoconf) && meets(&self.mac, &to.mac)
+        self.up == to.up
+            && meets(&self.mtu, &to.mtu)
+            && meets(&self.ipv6, &to.ipv6)
+            && meets(&self.autoconf, &to.autoconf)
+            && meets(&self.mac, &to.mac)
     }
 }
 

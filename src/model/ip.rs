@@ -61,7 +61,9 @@ impl IpConfig {
 
     /// Whether both mean the same: the order matters within a subnet only.
     pub fn same(&self, to: &IpConfig) -> bool {
-        self.addresses.len() == to.addresses.len() && self.routes == to.routes && self.kept(to).addresses.len() == to.addresses.len()
+        self.addresses.len() == to.addresses.len()
+            && self.routes == to.routes
+            && self.kept(to).addresses.len() == to.addresses.len()
     }
 }
 
@@ -78,7 +80,9 @@ impl Address {
     /// The address as we set it, with the broadcast address of its subnet.
     pub fn new(addr: IpAddr, prefix: u8) -> Address {
         let broadcast = match addr {
-            IpAddr::V4(a) if prefix <= 30 => Some(Ipv4Addr::from(u32::from(a) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0))),
+            IpAddr::V4(a) if prefix <= 30 => {
+                Some(Ipv4Addr::from(u32::from(a) | u32::MAX.checked_shr(prefix.into()).unwrap_or(0)))
+            }
             _ => None,
         };
         Address { ip: Prefixed { addr, prefix }, broadcast }
@@ -145,7 +149,11 @@ impl Route {
 impl fmt::Display for Route {
     /// As iproute2 takes it after `ip route add`, the device left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.to.prefix == 0 { f.write_str("default")? } else { write!(f, "{}", self.to)? }
+        if self.to.prefix == 0 {
+            f.write_str("default")?
+        } else {
+            write!(f, "{}", self.to)?
+        }
         if let Some(gateway) = self.gateway {
             write!(f, " via {gateway}")?;
         }

@@ -3,22 +3,22 @@
 //!
 //! In the order in which a request meets the modules:
 
-pub mod problem; // every way a request can be wrong
-pub mod name; // names of devices and networks
-pub mod units; // VLAN tag, MTU, MAC, prefix
-pub mod ip; // addresses and routes
+mod bond; // the rules of each
 pub mod bond_options; // what a bond's `options` may say, by mode
+mod bridge;
 pub mod bridge_options; // what `custom.bridge_opts` may say
 pub mod config; // the sum of the requests so far
-pub mod request; // the engine's JSON, to and fro
-pub mod netinfo; // one moment of the host
 pub mod device; // nic, bond, vlan, bridge
-mod bond; // the rules of each
-mod bridge;
-mod nic;
-mod vlan;
 pub mod graph; // devices together: seen, or wished for
-pub mod plan; // the steps from one graph to another
+pub mod ip; // addresses and routes
+pub mod name; // names of devices and networks
 mod nearest;
+pub mod netinfo; // one moment of the host
+mod nic;
+pub mod plan; // the steps from one graph to another
+pub mod problem; // every way a request can be wrong
+pub mod request; // the engine's JSON, to and fro
+pub mod units; // VLAN tag, MTU, MAC, prefix
+mod vlan;
 
 pub use nearest::nearest;

@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn a_vlan_is_called_after_its_base_and_tag() {
-        let vlan = |base: &str, tag| DeviceName::of_vlan(&DeviceName::try_from(base).unwrap(), tag).map(|n| n.to_string());
+        let vlan =
+            |base: &str, tag| DeviceName::of_vlan(&DeviceName::try_from(base).unwrap(), tag).map(|n| n.to_string());
         assert_eq!(vlan("bond0", 0), Ok("bond0.0".to_owned()));
         assert_eq!(vlan("eth1", 4094), Ok("eth1.4094".to_owned()));
         assert_eq!(vlan("enp0s31f6u", 1000), Ok("enp0s31f6u.1000".to_owned()));

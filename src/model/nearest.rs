@@ -79,11 +79,7 @@ mod tests {
         ] {
             assert_eq!(nearest(word, &known), meant, "{word}");
         }
-        assert_eq!(
-            nearest("mox", &["mob", "moc"]),
-            Some("mob"),
-            "the first of equals"
-        );
+        assert_eq!(nearest("mox", &["mob", "moc"]), Some("mob"), "the first of equals");
         assert_eq!(nearest(&"x".repeat(1 << 20), &known), None);
     }
 }

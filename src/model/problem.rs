@@ -149,7 +149,10 @@ impl Problem {
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::UnknownNic { .. } => Code::BadNic,
             Problem::UsedNic { .. } => Code::UsedNic,
-            Problem::BondName { .. } | Problem::BondOption { .. } | Problem::UnknownBond { .. } | Problem::NoSuchBond { .. } => Code::BadBonding,
+            Problem::BondName { .. }
+            | Problem::BondOption { .. }
+            | Problem::UnknownBond { .. }
+            | Problem::NoSuchBond { .. } => Code::BadBonding,
             Problem::VlanName { .. } => Code::BadVlan,
             Problem::NetworkName { .. } | Problem::NoSuchNetwork { .. } => Code::BadBridge,
             Problem::BridgeInUse { .. } => Code::UsedBridge,
@@ -161,7 +164,9 @@ impl Problem {
     pub fn stage(&self) -> Stage {
         match self {
             Problem::Value { stage, .. } | Problem::Missing { stage, .. } | Problem::Both { stage, .. } => *stage,
-            Problem::UnknownKey { .. } | Problem::ManyDefaultRoutes { .. } | Problem::BridgeOption { .. } => Stage::Canonical,
+            Problem::UnknownKey { .. } | Problem::ManyDefaultRoutes { .. } | Problem::BridgeOption { .. } => {
+                Stage::Canonical
+            }
             Problem::BondName { .. } => Stage::Link,
             Problem::SharedInterface { .. } | Problem::NoDevices { .. } => Stage::Sharing,
             Problem::RemovalWithAttributes { .. }
@@ -173,7 +178,10 @@ impl Problem {
             | Problem::UsedBond { .. }
             | Problem::BondInUse { .. }
             | Problem::VlanName { .. } => Stage::Switch,
-            Problem::NetworkName { .. } | Problem::NoSuchNetwork { .. } | Problem::BridgeInUse { .. } | Problem::NameTaken { .. } => Stage::Apply,
+            Problem::NetworkName { .. }
+            | Problem::NoSuchNetwork { .. }
+            | Problem::BridgeInUse { .. }
+            | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
     }
@@ -198,26 +206,61 @@ impl fmt::Display for Problem {
                 nearest.as_ref().map_or(Ok(()), |n| write!(f, "; the nearest known key is '{n}'"))
             }
             Problem::Missing { of, key, because, .. } => write!(f, "{of}: {key} is missing, {because}"),
-            Problem::Both { of, keys: (a, b), .. } => write!(f, "{of}: {a} and {b} are both given, but they exclude each other"),
-            Problem::ManyDefaultRoutes { networks } => write!(f, "defaultRoute is true on {}, but only a single default route network is allowed", list(networks)),
+            Problem::Both { of, keys: (a, b), .. } => {
+                write!(f, "{of}: {a} and {b} are both given, but they exclude each other")
+            }
+            Problem::ManyDefaultRoutes { networks } => write!(
+                f,
+                "defaultRoute is true on {}, but only a single default route network is allowed",
+                list(networks)
+            ),
             Problem::NetworkName { name, error } => write!(f, "network '{name}': this is no name for it: {error}"),
-            Problem::BondName { name } => write!(f, "bond '{name}': this is no name for a bond, which is 'bond' and a number"),
-            Problem::RemovalWithAttributes { of, keys } => write!(f, "{of}: a removal takes no attribute but custom, and has {}", list(keys)),
+            Problem::BondName { name } => {
+                write!(f, "bond '{name}': this is no name for a bond, which is 'bond' and a number")
+            }
+            Problem::RemovalWithAttributes { of, keys } => {
+                write!(f, "{of}: a removal takes no attribute but custom, and has {}", list(keys))
+            }
             Problem::BondOption { bond, problem } => write!(f, "bond '{bond}': options: {problem}"),
-            Problem::BridgeOption { network, problem } => write!(f, "network '{network}': custom.bridge_opts: {problem}"),
-            Problem::UnknownNic { of, nic } => write!(f, "{of}: unknown nic '{nic}': the host has none of that name, or hides it"),
+            Problem::BridgeOption { network, problem } => {
+                write!(f, "network '{network}': custom.bridge_opts: {problem}")
+            }
+            Problem::UnknownNic { of, nic } => {
+                write!(f, "{of}: unknown nic '{nic}': the host has none of that name, or hides it")
+            }
             Problem::UsedNic { nic, users } => write!(f, "nic '{nic}' has several uses: {}", list(users)),
-            Problem::UnknownBond { network, bond } => write!(f, "network '{network}': bonding is '{bond}', but no such bond is there or in the request"),
+            Problem::UnknownBond { network, bond } => {
+                write!(f, "network '{network}': bonding is '{bond}', but no such bond is there or in the request")
+            }
             Problem::NoSuchBond { bond } => write!(f, "bond '{bond}': it cannot be removed, for it does not exist"),
-            Problem::UsedBond { bond, networks } => write!(f, "bond '{bond}': it cannot be removed, for {} stand on it", list(networks)),
-            Problem::BondInUse { bond, users } => write!(f, "bond '{bond}': it cannot be removed, for {}, not ours, would lose it", list(users)),
-            Problem::NoSuchNetwork { network } => write!(f, "network '{network}': it cannot be removed, for it does not exist"),
-            Problem::SharedInterface { interface, networks, rule } => write!(f, "networks {} share the interface '{interface}', but {rule}", list(networks)),
-            Problem::NoDevices { network } => write!(f, "network '{network}': it is not bridged and has neither nic nor bonding"),
-            Problem::VlanName { network, base, tag, error } => write!(f, "network '{network}': the VLAN device would be called '{base}.{tag}', which is no name: {error}"),
-            Problem::NameTaken { network, device, kind, .. } => write!(f, "network '{network}': it needs a device called '{device}', but that is a {kind}"),
-            Problem::BridgeInUse { network, ports } => write!(f, "network '{network}': its bridge would go, but has {} connected", list(ports)),
-            Problem::NotSupported { of, key, value, configurator } => write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet"),
+            Problem::UsedBond { bond, networks } => {
+                write!(f, "bond '{bond}': it cannot be removed, for {} stand on it", list(networks))
+            }
+            Problem::BondInUse { bond, users } => {
+                write!(f, "bond '{bond}': it cannot be removed, for {}, not ours, would lose it", list(users))
+            }
+            Problem::NoSuchNetwork { network } => {
+                write!(f, "network '{network}': it cannot be removed, for it does not exist")
+            }
+            Problem::SharedInterface { interface, networks, rule } => {
+                write!(f, "networks {} share the interface '{interface}', but {rule}", list(networks))
+            }
+            Problem::NoDevices { network } => {
+                write!(f, "network '{network}': it is not bridged and has neither nic nor bonding")
+            }
+            Problem::VlanName { network, base, tag, error } => write!(
+                f,
+                "network '{network}': the VLAN device would be called '{base}.{tag}', which is no name: {error}"
+            ),
+            Problem::NameTaken { network, device, kind, .. } => {
+                write!(f, "network '{network}': it needs a device called '{device}', but that is a {kind}")
+            }
+            Problem::BridgeInUse { network, ports } => {
+                write!(f, "network '{network}': its bridge would go, but has {} connected", list(ports))
+            }
+            Problem::NotSupported { of, key, value, configurator } => {
+                write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")
+            }
         }
     }
 }

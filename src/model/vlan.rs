@@ -22,13 +22,17 @@ impl NetDevice for Vlan {
     fn check(&self, judge: &Judge<'_>) -> Vec<Problem> {
         let device = self.link.name;
         let Some(found) = judge.seen.link(&device) else { return Vec::new() };
-        let own = matches!(found.kind, SeenKind::Vlan { tag, device } if tag == self.tag && device == Some(self.device));
+        let own =
+            matches!(found.kind, SeenKind::Vlan { tag, device } if tag == self.tag && device == Some(self.device));
         if own || judge.goes(device) {
             return judge.held_by_a_stranger(device).into_iter().collect();
         }
         let network = judge.network_of(device);
         let kind = match found.kind {
-            SeenKind::Vlan { tag, device } => format!("vlan with tag {tag} on {}", device.map_or_else(|| "another host".to_owned(), |d| d.to_string())),
+            SeenKind::Vlan { tag, device } => format!(
+                "vlan with tag {tag} on {}",
+                device.map_or_else(|| "another host".to_owned(), |d| d.to_string())
+            ),
             ref other => other.word().to_owned(),
         };
         network.map(|network| Problem::NameTaken { network, device, kind, code: Code::BadVlan }).into_iter().collect()

@@ -30,10 +30,7 @@ pub(super) fn agrees(reader: &mut Reader) -> NetInfo {
     let host = reader.look().unwrap();
     assert!(host.has_ipv6, "a kernel without IPv6 cannot be compared");
     let shown = json("-d -j address show");
-    let names: Vec<_> = shown
-        .iter()
-        .map(|l| l["ifname"].as_str().unwrap())
-        .collect();
+    let names: Vec<_> = shown.iter().map(|l| l["ifname"].as_str().unwrap()).collect();
     assert_eq!(host.links().count(), names.len(), "{names:?}");
     for shown in &shown {
         let link = host.link(&name(shown["ifname"].as_str().unwrap())).unwrap();
@@ -46,74 +43,38 @@ pub(super) fn agrees(reader: &mut Reader) -> NetInfo {
 
 fn link_agrees(link: &SeenLink, shown: &Value) {
     let text = |value: &Value| value.as_str().map(str::to_owned);
-    let flags: Vec<_> = shown["flags"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter_map(Value::as_str)
-        .collect();
+    let flags: Vec<_> = shown["flags"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     let state = shown["operstate"].as_str().unwrap();
     assert_eq!(Some(u64::from(link.index)), shown["ifindex"].as_u64());
     assert_eq!(Some(u64::from(link.mtu.get())), shown["mtu"].as_u64());
     assert_eq!(link.up, flags.contains(&"UP"));
-    assert_eq!(
-        link.running,
-        state == "UP" || (state == "UNKNOWN" && flags.contains(&"LOWER_UP"))
-    );
+    assert_eq!(link.running, state == "UP" || (state == "UNKNOWN" && flags.contains(&"LOWER_UP")));
     assert_eq!(link.mac.map(|m| m.to_string()), text(&shown["address"]));
     assert_eq!(link.master.map(|m| m.to_string()), text(&shown["master"]));
-    let group = if link.group == 0 {
-        "default".to_owned()
-    } else {
-        link.group.to_string()
-    };
+    let group = if link.group == 0 { "default".to_owned() } else { link.group.to_string() };
     assert_eq!(Some(group), text(&shown["group"]));
     let sysctl = format!("/proc/sys/net/ipv6/conf/{}/disable_ipv6", link.name);
-    let disabled = fs::read_to_string(&sysctl)
-        .ok()
-        .map(|text| text.trim() != "0");
+    let disabled = fs::read_to_string(&sysctl).ok().map(|text| text.trim() != "0");
     assert_eq!(link.ipv6_disabled, disabled, "{sysctl}");
 
     let info = &shown["linkinfo"];
     let (data, slave) = (&info["info_data"], &info["info_slave_data"]);
     let is_slave = info["info_slave_kind"] == "bond";
-    assert_eq!(
-        link.permanent_mac.map(|m| m.to_string()),
-        text(&slave["perm_hwaddr"]).filter(|_| is_slave)
-    );
-    assert_eq!(
-        link.aggregator.map(u64::from),
-        slave["ad_aggregator_id"].as_u64()
-    );
+    assert_eq!(link.permanent_mac.map(|m| m.to_string()), text(&slave["perm_hwaddr"]).filter(|_| is_slave));
+    assert_eq!(link.aggregator.map(u64::from), slave["ad_aggregator_id"].as_u64());
     match (&link.kind, info["info_kind"].as_str()) {
         (SeenKind::Nic, kind) => {
             assert!(kind.is_none() || Rule.is_fake(link.name.as_str()));
             assert_eq!(link.nic, !Rule.is_hidden(link.name.as_str()));
         }
-        (
-            SeenKind::Bond {
-                options,
-                active,
-                lacp,
-            },
-            Some("bond"),
-        ) => {
+        (SeenKind::Bond { options, active, lacp }, Some("bond")) => {
             assert_eq!(Some(options.mode().name().to_owned()), text(&data["mode"]));
-            assert_eq!(
-                options.get("miimon").unwrap().to_string(),
-                data["miimon"].to_string()
-            );
-            assert_eq!(
-                options.get("primary").unwrap().to_string(),
-                text(&data["primary"]).unwrap_or_default()
-            );
+            assert_eq!(options.get("miimon").unwrap().to_string(), data["miimon"].to_string());
+            assert_eq!(options.get("primary").unwrap().to_string(), text(&data["primary"]).unwrap_or_default());
             assert_eq!(active.map(|a| a.to_string()), text(&data["active_slave"]));
             let partner = text(&data["ad_info"]["partner_mac"]);
             assert_eq!(lacp.map(|(_, mac)| mac.to_string()), partner);
-            assert_eq!(
-                lacp.map(|(id, _)| u64::from(id)),
-                data["ad_info"]["aggregator"].as_u64()
-            );
+            assert_eq!(lacp.map(|(id, _)| u64::from(id)), data["ad_info"]["aggregator"].as_u64());
         }
         (SeenKind::Vlan { tag, device }, Some("vlan")) => {
             assert_eq!(data["protocol"], "802.1Q");
@@ -126,10 +87,7 @@ fn link_agrees(link: &SeenLink, shown: &Value) {
         }
         (SeenKind::Tap, kind) => assert_eq!(kind, Some("tun")),
         (SeenKind::Other(word), Some("vlan")) => {
-            assert_eq!(
-                (word.as_str(), &data["protocol"]),
-                ("802.1ad vlan", &Value::from("802.1ad"))
-            );
+            assert_eq!((word.as_str(), &data["protocol"]), ("802.1ad vlan", &Value::from("802.1ad")));
         }
         (SeenKind::Other(word), Some(kind)) => assert_eq!(word, kind),
         (SeenKind::Other(word), None) => {
@@ -148,21 +106,13 @@ fn addresses_agree(link: &SeenLink, shown: &Value) {
             expected.push(format!("{local}/{} {broadcast}", address["prefixlen"]));
         }
     }
-    let show = |a: &vdsm_model::ip::Address| {
-        format!("{a} {}", a.broadcast.map_or("-".into(), |b| b.to_string()))
-    };
-    assert_eq!(
-        link.addresses.iter().map(show).collect::<Vec<_>>(),
-        expected,
-        "{}",
-        link.name
-    );
+    let show = |a: &vdsm_model::ip::Address| format!("{a} {}", a.broadcast.map_or("-".into(), |b| b.to_string()));
+    assert_eq!(link.addresses.iter().map(show).collect::<Vec<_>>(), expected, "{}", link.name);
 }
 
 fn routes_agree(host: &NetInfo) {
     let mut expected = BTreeSet::new();
-    let families =
-        ["-4", "-6"].map(|family| json(&format!("{family} -N -d -j route show table all")));
+    let families = ["-4", "-6"].map(|family| json(&format!("{family} -N -d -j route show table all")));
     for (family, routes) in families.iter().enumerate() {
         for route in routes {
             let text = |key: &str| route[key].as_str().unwrap_or("-").to_owned();
@@ -176,9 +126,7 @@ fn routes_agree(host: &NetInfo) {
             if !kept || text("type") != "1" || table == "255" || route.get("nexthops").is_some() {
                 continue;
             }
-            let gateway = route["via"]["host"]
-                .as_str()
-                .unwrap_or(route["gateway"].as_str().unwrap_or("-"));
+            let gateway = route["via"]["host"].as_str().unwrap_or(route["gateway"].as_str().unwrap_or("-"));
             let metric = route["metric"].as_u64().unwrap_or(0);
             let table = if table == "-" { "254" } else { &table };
             let to = match (default, family) {
@@ -188,16 +136,15 @@ fn routes_agree(host: &NetInfo) {
                 (false, family) => format!("{}/{}", text("dst"), [32, 128][family]),
             };
             let (dev, source) = (text("dev"), text("prefsrc"));
-            expected.insert(format!("{to} via {gateway} dev {dev} table {table} metric {metric} proto {protocol} src {source}"));
+            expected.insert(format!(
+                "{to} via {gateway} dev {dev} table {table} metric {metric} proto {protocol} src {source}"
+            ));
         }
     }
-    let seen = host
-        .links()
-        .flat_map(|link| link.routes.iter().map(move |route| (link.name, route)));
+    let seen = host.links().flat_map(|link| link.routes.iter().map(move |route| (link.name, route)));
     let seen: BTreeSet<_> = seen
         .map(|(dev, r)| {
-            let or_none =
-                |ip: Option<std::net::IpAddr>| ip.map_or("-".to_owned(), |ip| ip.to_string());
+            let or_none = |ip: Option<std::net::IpAddr>| ip.map_or("-".to_owned(), |ip| ip.to_string());
             let (gateway, source) = (or_none(r.gateway), or_none(r.source));
             format!(
                 "{} via {gateway} dev {dev} table {} metric {} proto {} src {source}",
@@ -213,10 +160,7 @@ pub(super) fn name(text: &str) -> DeviceName {
 }
 
 pub(super) fn try_ip(line: &str) -> Result<String, String> {
-    let output = Command::new("ip")
-        .args(line.split_whitespace())
-        .output()
-        .unwrap();
+    let output = Command::new("ip").args(line.split_whitespace()).output().unwrap();
     match output.status.success() {
         true => Ok(String::from_utf8(output.stdout).unwrap()),
         false => Err(String::from_utf8(output.stderr).unwrap()),

@@ -35,13 +35,7 @@ pub struct Mark {
 impl<'r> Dump<'r> {
     /// Nothing yet.
     pub fn new(rule: &'r dyn NicRule) -> Dump<'r> {
-        Dump {
-            rule,
-            links: Vec::new(),
-            addresses: Vec::new(),
-            routes: Vec::new(),
-            ipv6: false,
-        }
+        Dump { rule, links: Vec::new(), addresses: Vec::new(), routes: Vec::new(), ipv6: false }
     }
 
     /// Takes one message: `RTM_NEWLINK`, `RTM_NEWADDR`, `RTM_NEWROUTE`; any other is passed over.
@@ -61,11 +55,7 @@ impl<'r> Dump<'r> {
 
     /// This moment, for [`Dump::back_to`].
     pub fn mark(&self) -> Mark {
-        Mark {
-            links: self.links.len(),
-            addresses: self.addresses.len(),
-            routes: self.routes.len(),
-        }
+        Mark { links: self.links.len(), addresses: self.addresses.len(), routes: self.routes.len() }
     }
 
     /// Forgets what has come since.
@@ -82,9 +72,7 @@ impl<'r> Dump<'r> {
 
     /// The links so far, without what belongs to them: index, name and whether they are up.
     pub(super) fn heads(&self) -> impl Iterator<Item = (u32, DeviceName, bool)> + '_ {
-        self.links
-            .iter()
-            .map(|half| (half.link.index, half.link.name, half.link.up))
+        self.links.iter().map(|half| (half.link.index, half.link.name, half.link.up))
     }
 
     /// Puts together a whole host.
@@ -95,16 +83,13 @@ impl<'r> Dump<'r> {
     /// Puts together the links that came, in the order in which they came. `elsewhere` knows the
     /// names of others by their index.
     pub(super) fn into_links(self, elsewhere: &dyn Fn(u32) -> Option<DeviceName>) -> Vec<SeenLink> {
-        let places: HashMap<u32, (usize, DeviceName)> = (self.links.iter().enumerate())
-            .map(|(at, half)| (half.link.index, (at, half.link.name)))
-            .collect();
+        let places: HashMap<u32, (usize, DeviceName)> =
+            (self.links.iter().enumerate()).map(|(at, half)| (half.link.index, (at, half.link.name))).collect();
         let name_of = |index: u32| match places.get(&index) {
             Some((_, name)) => Some(*name),
             None => elsewhere(index),
         };
-        let mut links: Vec<SeenLink> = (self.links.into_iter())
-            .map(|half| half.resolve(&name_of))
-            .collect();
+        let mut links: Vec<SeenLink> = (self.links.into_iter()).map(|half| half.resolve(&name_of)).collect();
         // Addresses or routes of a link that came to be after the links were dumped find no place.
         let place = |index: u32| places.get(&index).map(|(at, _)| *at);
         for (index, address) in self.addresses {

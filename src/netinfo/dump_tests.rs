@@ -28,10 +28,7 @@ fn vlan(tag: u16, protocol: u16) -> Vec<u8> {
 fn slave(bond: u32) -> [Vec<u8>; 2] {
     let data = [attribute(4, &[2, 0, 0, 0, 0, 9]), attribute(6, &[3, 0])].concat();
     let info = [text(4, "bond"), attribute(5, &data)].concat();
-    [
-        number(libc::IFLA_MASTER, bond),
-        attribute(libc::IFLA_LINKINFO, &info),
-    ]
+    [number(libc::IFLA_MASTER, bond), attribute(libc::IFLA_LINKINFO, &info)]
 }
 
 fn host(messages: &[(u16, Vec<u8>)]) -> NetInfo {
@@ -43,10 +40,7 @@ fn host(messages: &[(u16, Vec<u8>)]) -> NetInfo {
 }
 
 fn links(messages: &[Vec<u8>]) -> NetInfo {
-    let messages: Vec<_> = messages
-        .iter()
-        .map(|m| (libc::RTM_NEWLINK, m.clone()))
-        .collect();
+    let messages: Vec<_> = messages.iter().map(|m| (libc::RTM_NEWLINK, m.clone())).collect();
     host(&messages)
 }
 
@@ -65,29 +59,15 @@ fn names_are_found_wherever_in_the_dump_they_stand() {
     ];
     let host = links(&[
         link(3, "v.7", &[number(libc::IFLA_LINK, 4), vlan(7, 0x8100)]),
-        link(
-            4,
-            "bond0",
-            &[kind("bond", &bond), number(libc::IFLA_MASTER, 12)],
-        ),
+        link(4, "bond0", &[kind("bond", &bond), number(libc::IFLA_MASTER, 12)]),
         link(9, "eth0", &slave(4)),
         link(12, "br0", &[kind("bridge", &[])]),
     ]);
     let seen = |n: &str| host.link(&name(n)).unwrap();
-    let SeenKind::Bond {
-        options,
-        active,
-        lacp,
-    } = &seen("bond0").kind
-    else {
-        panic!("no bond")
-    };
+    let SeenKind::Bond { options, active, lacp } = &seen("bond0").kind else { panic!("no bond") };
     assert_eq!(options.mode(), BondMode::ActiveBackup);
     assert_eq!(options.canonical(), "mode=1 miimon=100 primary=eth0");
-    assert_eq!(
-        (*active, *lacp),
-        (Some(name("eth0")), Some((3, Mac([1; 6]))))
-    );
+    assert_eq!((*active, *lacp), (Some(name("eth0")), Some((3, Mac([1; 6])))));
     assert_eq!(seen("bond0").master, Some(name("br0")));
     assert_eq!(seen("eth0").master, Some(name("bond0")));
     assert_eq!(seen("eth0").permanent_mac, Some(Mac([2, 0, 0, 0, 0, 9])));
@@ -142,60 +122,31 @@ fn hardware_and_what_is_let_in_are_nics() {
 #[test]
 fn only_a_customer_vlan_is_a_vlan() {
     let host = links(&[
-        link(
-            1,
-            "c",
-            &[
-                number(libc::IFLA_LINK, 9),
-                vlan(5, 0x8100),
-                number(libc::IFLA_LINK_NETNSID, 0),
-            ],
-        ),
+        link(1, "c", &[number(libc::IFLA_LINK, 9), vlan(5, 0x8100), number(libc::IFLA_LINK_NETNSID, 0)]),
         link(2, "s", &[vlan(5, 0x88a8)]),
         link(3, "b", &[vlan(4095, 0x8100)]),
         link(9, "base", &[]),
     ]);
     let word = |n: &str| host.link(&name(n)).unwrap().kind.word().to_owned();
-    assert_eq!(
-        [word("c"), word("s"), word("b")],
-        ["vlan", "802.1ad vlan", "vlan"]
-    );
+    assert_eq!([word("c"), word("s"), word("b")], ["vlan", "802.1ad vlan", "vlan"]);
     // Index 9 of another namespace is not ours.
-    assert!(matches!(
-        host.link(&name("c")).unwrap().kind,
-        SeenKind::Vlan { device: None, .. }
-    ));
+    assert!(matches!(host.link(&name("c")).unwrap().kind, SeenKind::Vlan { device: None, .. }));
 }
 
 #[test]
 fn names_we_refuse_and_bridge_tables_are_passed_over() {
     let mut table = link(1, "eth0", &[]);
     table[0] = 7;
-    let host = links(&[
-        table,
-        link(2, "a%d", &[]),
-        link(3, "", &[]),
-        link(4, "eth1", &[]),
-    ]);
+    let host = links(&[table, link(2, "a%d", &[]), link(3, "", &[]), link(4, "eth1", &[])]);
     assert_eq!(host.links().map(|l| l.index).collect::<Vec<_>>(), [4]);
 }
 
 #[test]
 fn a_link_runs_when_its_state_or_else_its_carrier_says_so() {
-    for (operstate, lower_up, running) in [
-        (6, 0, true),
-        (0, 1, true),
-        (0, 0, false),
-        (2, 1, false),
-        (5, 1, false),
-    ] {
+    for (operstate, lower_up, running) in [(6, 0, true), (0, 1, true), (0, 0, false), (2, 1, false), (5, 1, false)] {
         let mut message = link(1, "eth0", &[attribute(libc::IFLA_OPERSTATE, &[operstate])]);
         message[10] = lower_up;
-        assert_eq!(
-            links(&[message]).links().next().unwrap().running,
-            running,
-            "{operstate} {lower_up}"
-        );
+        assert_eq!(links(&[message]).links().next().unwrap().running, running, "{operstate} {lower_up}");
     }
 }
 
@@ -205,14 +156,7 @@ fn an_interrupted_reading_leaves_nothing_behind() {
     dump.take(libc::RTM_NEWLINK, &link(1, "eth0", &[]));
     let mark = dump.mark();
     dump.take(libc::RTM_NEWLINK, &link(2, "eth1", &[]));
-    dump.take(
-        libc::RTM_NEWADDR,
-        &[
-            &[2, 24, 0, 0, 1, 0, 0, 0][..],
-            &attribute(2, &[10, 0, 0, 1]),
-        ]
-        .concat(),
-    );
+    dump.take(libc::RTM_NEWADDR, &[&[2, 24, 0, 0, 1, 0, 0, 0][..], &attribute(2, &[10, 0, 0, 1])].concat());
     dump.back_to(&mark);
     let host = dump.net_info(true);
     assert_eq!(host.links().count(), 1);
@@ -221,31 +165,10 @@ fn an_interrupted_reading_leaves_nothing_behind() {
 
 #[test]
 fn no_cut_makes_it_panic() {
-    let bond = kind(
-        "bond",
-        &[
-            attribute(1, &[4]),
-            number(11, 9),
-            attribute(8, &attribute(0, &[1; 4])),
-        ],
-    );
-    let spec = attribute(
-        libc::IFLA_AF_SPEC,
-        &attribute(10, &attribute(2, &[1; 27 * 4])),
-    );
-    let message = link(
-        4,
-        "bond0",
-        &[slave(9).concat(), spec, number(libc::IFLA_LINK, 9), bond],
-    );
-    assert_eq!(
-        links(std::slice::from_ref(&message))
-            .links()
-            .next()
-            .unwrap()
-            .ipv6_disabled,
-        Some(true)
-    );
+    let bond = kind("bond", &[attribute(1, &[4]), number(11, 9), attribute(8, &attribute(0, &[1; 4]))]);
+    let spec = attribute(libc::IFLA_AF_SPEC, &attribute(10, &attribute(2, &[1; 27 * 4])));
+    let message = link(4, "bond0", &[slave(9).concat(), spec, number(libc::IFLA_LINK, 9), bond]);
+    assert_eq!(links(std::slice::from_ref(&message)).links().next().unwrap().ipv6_disabled, Some(true));
     for length in 0..message.len() {
         links(&[message[..length].to_vec()]);
     }

@@ -85,29 +85,11 @@ fn bridges_addresses_and_routes_are_seen_as_ip_shows_them() {
         let link = |n: &str| host.link(&name(n)).unwrap();
         assert!(link("fake0").nic && !link("fakew").nic && !link("veth1").nic);
         assert_eq!(link("fake0").master, Some(name("br0")));
-        assert_eq!(
-            (link("veth2").ipv6_disabled, link("low").ipv6_disabled),
-            (Some(true), None)
-        );
-        let addresses: Vec<_> = link("br0")
-            .addresses
-            .iter()
-            .map(|a| a.to_string())
-            .collect();
+        assert_eq!((link("veth2").ipv6_disabled, link("low").ipv6_disabled), (Some(true), None));
+        let addresses: Vec<_> = link("br0").addresses.iter().map(|a| a.to_string()).collect();
         // The primary addresses first.
-        assert_eq!(
-            addresses,
-            [
-                "10.0.0.1/24",
-                "10.1.0.1/24",
-                "10.0.0.2/24",
-                "2001:db8::1/64"
-            ]
-        );
-        assert_eq!(
-            (link("br0").routes.len(), link("veth1").routes.len()),
-            (5, 2)
-        );
+        assert_eq!(addresses, ["10.0.0.1/24", "10.1.0.1/24", "10.0.0.2/24", "2001:db8::1/64"]);
+        assert_eq!((link("br0").routes.len(), link("veth1").routes.len()), (5, 2));
     });
 }
 
@@ -144,31 +126,17 @@ fn a_bond_with_vlans_is_seen_as_ip_shows_it() {
             link set tap0 master br0");
         let host = agrees(&mut reader);
         let link = |n: &str| host.link(&name(n)).unwrap();
-        let SeenKind::Bond {
-            options, active, ..
-        } = &link("bond0").kind
-        else {
-            panic!("no bond")
-        };
-        assert_eq!(
-            options.canonical(),
-            "mode=1 miimon=50 primary=fake2 updelay=100"
-        );
+        let SeenKind::Bond { options, active, .. } = &link("bond0").kind else { panic!("no bond") };
+        assert_eq!(options.canonical(), "mode=1 miimon=50 primary=fake2 updelay=100");
         assert_eq!(*active, Some(name("fake2")));
-        assert!(matches!(
-            &link("bond1").kind,
-            SeenKind::Bond { lacp: Some(_), .. }
-        ));
+        assert!(matches!(&link("bond1").kind, SeenKind::Bond { lacp: Some(_), .. }));
         assert!(link("dummy3").aggregator.is_some());
         assert!(matches!(link("tap0").kind, SeenKind::Tap));
         assert!(matches!(link("stag").kind, SeenKind::Other(_)));
 
         // Its base stays behind.
         let elsewhere = seen_elsewhere("bond0.12");
-        assert!(matches!(
-            elsewhere.link(&name("bond0.12")).unwrap().kind,
-            SeenKind::Vlan { device: None, .. }
-        ));
+        assert!(matches!(elsewhere.link(&name("bond0.12")).unwrap().kind, SeenKind::Vlan { device: None, .. }));
     });
 }
 
@@ -180,10 +148,7 @@ fn seen_elsewhere(link: &str) -> NetInfo {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         here.send(nix::unistd::gettid()).unwrap();
         moved.recv().unwrap();
-        Reader::open(Rule, Duration::from_secs(30))
-            .unwrap()
-            .look()
-            .unwrap()
+        Reader::open(Rule, Duration::from_secs(30)).unwrap().look().unwrap()
     });
     ip(&format!("link set {link} netns {}", there.recv().unwrap()));
     back.send(()).unwrap();
@@ -207,38 +172,17 @@ fn a_second_look_at_what_changed_is_as_good_as_a_whole_one() {
         };
         let known = reader.look().unwrap();
         let known = check(&mut reader, &known, "", &["br0", "veth1", "absent"]);
-        let known = check(
-            &mut reader,
-            &known,
-            "addr add 10.3.0.1/24 dev low",
-            &["low"],
-        );
-        let known = check(
-            &mut reader,
-            &known,
-            "route add 10.3.4.0/24 dev br0 table 9",
-            &["br0"],
-        );
+        let known = check(&mut reader, &known, "addr add 10.3.0.1/24 dev low", &["low"]);
+        let known = check(&mut reader, &known, "route add 10.3.4.0/24 dev br0 table 9", &["br0"]);
         let known = check(&mut reader, &known, "link del other7", &["other7"]);
         let known = check(&mut reader, &known, "link add new type bridge", &["new"]);
         // The neighbour is new as well, and nobody named it.
-        let known = check(
-            &mut reader,
-            &known,
-            "link add more type bridge\nlink set veth2 master more",
-            &["veth2"],
-        );
-        let swap =
-            "link set other1 name tmp\nlink set other2 name other1\nlink set tmp name other2";
+        let known = check(&mut reader, &known, "link add more type bridge\nlink set veth2 master more", &["veth2"]);
+        let swap = "link set other1 name tmp\nlink set other2 name other1\nlink set tmp name other2";
         let known = check(&mut reader, &known, swap, &["other1", "other2"]);
         let again = "link del br0\nlink add br0 type bridge\nlink set fake0 master br0";
         let known = check(&mut reader, &known, again, &["br0", "fake0", "veth1"]);
-        let known = check(
-            &mut reader,
-            &known,
-            "link property add dev other4 altname other-alt",
-            &["other-alt"],
-        );
+        let known = check(&mut reader, &known, "link property add dev other4 altname other-alt", &["other-alt"]);
         let all: Vec<_> = known.links().map(|l| l.name.to_string()).collect();
         let all: Vec<_> = all.iter().map(String::as_str).collect();
         check(&mut reader, &known, "link set br0 up", &all);

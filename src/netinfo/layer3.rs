@@ -50,8 +50,7 @@ pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
 pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
-    let [family, prefix, from, tos, table, protocol, scope, kind, ..] =
-        *payload.first_chunk::<RTMSG>()?;
+    let [family, prefix, from, tos, table, protocol, scope, kind, ..] = *payload.first_chunk::<RTMSG>()?;
     let flags = attrs::u32(&payload[8..])?;
     let cached = flags & libc::RTM_F_CLONED != 0;
     if kind != libc::RTN_UNICAST || from != 0 || tos != 0 || cached || !is_kept(protocol, prefix) {

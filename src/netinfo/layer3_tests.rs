@@ -71,41 +71,17 @@ fn routes_that_somebody_made_are_kept() {
 fn routes_of_the_kernel_and_of_daemons_are_left_out() {
     let none = |what: &str, header: Header, flags: u32, more: &[Vec<u8>]| {
         let attributes = [&[number(libc::RTA_OIF, 7)], more].concat();
-        assert_eq!(
-            route(&route_message(header, flags, &attributes)),
-            None,
-            "{what}"
-        );
+        assert_eq!(route(&route_message(header, flags, &attributes)), None, "{what}");
     };
     let to = attribute(libc::RTA_DST, &[10, 9, 0, 0]);
     let hops = attribute(libc::RTA_MULTIPATH, &[0; 32]);
-    none(
-        "connected",
-        [2, 16, 0, 0, 254, 2, 253, 1],
-        0,
-        std::slice::from_ref(&to),
-    );
+    none("connected", [2, 16, 0, 0, 254, 2, 253, 1], 0, std::slice::from_ref(&to));
     none("router's", [10, 0, 0, 0, 254, 9, 0, 1], 0, &[]);
     none("redirect", [2, 0, 0, 0, 254, 1, 0, 1], 0, &[]);
-    none(
-        "daemon's",
-        [2, 16, 0, 0, 254, 186, 0, 1],
-        0,
-        std::slice::from_ref(&to),
-    );
-    none(
-        "local",
-        [2, 16, 0, 0, 255, 4, 0, 1],
-        0,
-        std::slice::from_ref(&to),
-    );
+    none("daemon's", [2, 16, 0, 0, 254, 186, 0, 1], 0, std::slice::from_ref(&to));
+    none("local", [2, 16, 0, 0, 255, 4, 0, 1], 0, std::slice::from_ref(&to));
     none("blackhole", [2, 16, 0, 0, 254, 4, 0, 6], 0, &[to]);
-    none(
-        "cached",
-        [10, 0, 0, 0, 254, 4, 0, 1],
-        libc::RTM_F_CLONED,
-        &[],
-    );
+    none("cached", [10, 0, 0, 0, 254, 4, 0, 1], libc::RTM_F_CLONED, &[]);
     none("multipath", [2, 0, 0, 0, 254, 4, 0, 1], 0, &[hops]);
     none("from a source", [10, 0, 8, 0, 254, 4, 0, 1], 0, &[]);
     none("for a service", [2, 0, 0, 4, 254, 4, 0, 1], 0, &[]);

@@ -121,11 +121,7 @@ impl Half {
             routes: Vec::new(),
             aggregator: slave.and_then(|own| own.aggregator),
         };
-        Some(Half {
-            link,
-            master,
-            loose,
-        })
+        Some(Half { link, master, loose })
     }
 
     /// Fills in the names.
@@ -174,10 +170,9 @@ fn kind_of(info: &Info<'_>, like: &Like<'_>, base: Option<u32>) -> (SeenKind, Lo
         // A tap that stands in for a nic is still a tap.
         Like::Fake("tun") | Like::No("tun") => SeenKind::Tap,
         Like::Hardware | Like::Fake(_) => SeenKind::Nic,
-        Like::No("bridge") => SeenKind::Bridge {
-            options: BridgeOptions::from_kernel(Attrs::new(info.data)),
-            report: info.data.to_vec(),
-        },
+        Like::No("bridge") => {
+            SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(info.data)), report: info.data.to_vec() }
+        }
         // A bond's options name devices.
         Like::No("bond") => return (SeenKind::Nic, Loose::Bond(info.data.to_vec())),
         Like::No("vlan") => match vlan_tag(info.data) {
@@ -185,9 +180,7 @@ fn kind_of(info: &Info<'_>, like: &Like<'_>, base: Option<u32>) -> (SeenKind, Lo
                 let vlan = SeenKind::Vlan { tag, device: None };
                 return (vlan, base.map_or(Loose::Nothing, Loose::Base));
             }
-            None if vlan_protocol(info.data) == libc::ETH_P_8021AD => {
-                SeenKind::Other("802.1ad vlan".into())
-            }
+            None if vlan_protocol(info.data) == libc::ETH_P_8021AD => SeenKind::Other("802.1ad vlan".into()),
             None => SeenKind::Other("vlan".into()),
         },
         Like::No(kind) => SeenKind::Other(kind.into()),
@@ -218,9 +211,7 @@ fn bond(data: &[u8], name_of: &dyn Fn(u32) -> Option<DeviceName>) -> SeenKind {
     };
     SeenKind::Bond {
         options: BondOptions::from_kernel(nested(), text_of),
-        active: attrs::find(nested(), IFLA_BOND_ACTIVE_SLAVE)
-            .and_then(attrs::u32)
-            .and_then(name_of),
+        active: attrs::find(nested(), IFLA_BOND_ACTIVE_SLAVE).and_then(attrs::u32).and_then(name_of),
         lacp: attrs::find(nested(), IFLA_BOND_AD_INFO).and_then(lacp),
     }
 }

@@ -66,10 +66,7 @@ impl Reader {
     /// [`LookError::Open`] when the kernel gives no such socket.
     pub fn open(rule: impl NicRule + 'static, deadline: Duration) -> Result<Reader, LookError> {
         let wire = Wire::open(deadline).map_err(LookError::Open)?;
-        Ok(Reader {
-            wire,
-            rule: Box::new(rule),
-        })
+        Ok(Reader { wire, rule: Box::new(rule) })
     }
 
     /// The whole host.
@@ -109,11 +106,7 @@ impl Reader {
     }
 
     /// None when only a whole look will do.
-    fn some(
-        &mut self,
-        known: &NetInfo,
-        names: &BTreeSet<DeviceName>,
-    ) -> Result<Option<NetInfo>, LookError> {
+    fn some(&mut self, known: &NetInfo, names: &BTreeSet<DeviceName>) -> Result<Option<NetInfo>, LookError> {
         let mut dump = Dump::new(&*self.rule);
         let wire = &mut self.wire;
         named(wire, names, &mut dump)?;
@@ -157,27 +150,16 @@ impl Reader {
 }
 
 /// Asks for each link by name. One that does not exist leaves nothing in the dump.
-fn named(
-    wire: &mut Wire,
-    names: &BTreeSet<DeviceName>,
-    dump: &mut Dump<'_>,
-) -> Result<(), LookError> {
+fn named(wire: &mut Wire, names: &BTreeSet<DeviceName>, dump: &mut Dump<'_>) -> Result<(), LookError> {
     let asked: Vec<DeviceName> = names.iter().copied().collect();
-    let questions: Vec<_> = asked
-        .iter()
-        .map(|name| message(libc::RTM_GETLINK, &link_named(name)))
-        .collect();
+    let questions: Vec<_> = asked.iter().map(|name| message(libc::RTM_GETLINK, &link_named(name))).collect();
     let mut refused = BTreeMap::new();
     wire.get(&questions, &mut |at, answer| match answer {
         Ok((kind, payload)) => {
             let before = dump.mark();
             dump.take(kind, payload);
             // The kernel goes by alternative names, too.
-            if dump
-                .heads()
-                .last()
-                .is_some_and(|(_, name, _)| name != asked[at])
-            {
+            if dump.heads().last().is_some_and(|(_, name, _)| name != asked[at]) {
                 dump.back_to(&before);
             }
         }
@@ -220,11 +202,7 @@ fn every_link() -> Question {
 
 fn link_named(name: &DeviceName) -> Vec<u8> {
     let text = [name.as_str().as_bytes(), &[0]].concat();
-    with_attribute(
-        without_counters(vec![0; IFINFOMSG]),
-        libc::IFLA_IFNAME,
-        &text,
-    )
+    with_attribute(without_counters(vec![0; IFINFOMSG]), libc::IFLA_IFNAME, &text)
 }
 
 /// The addresses of both families; index 0 stands for all links.

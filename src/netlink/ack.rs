@@ -22,27 +22,19 @@ const CODE: usize = 4;
 /// Reads `NLMSG_ERROR`, which is also the good news when its number is zero.
 ///
 /// `request` are the bytes we sent, header included.
-pub(crate) fn acknowledged(
-    frame: &Frame<'_>,
-    request: &[u8],
-) -> Result<Result<(), KernelError>, WireError> {
+pub(crate) fn acknowledged(frame: &Frame<'_>, request: &[u8]) -> Result<Result<(), KernelError>, WireError> {
     // Behind the number comes the header of our request, and its payload unless the answer is capped.
     let echoed = if frame.flags & NLM_F_CAPPED != 0 {
         HEADER
     } else {
         let length = attrs::u32(frame.payload.get(CODE..).unwrap_or_default()).unwrap_or_default();
-        usize::try_from(length)
-            .unwrap_or(usize::MAX)
-            .clamp(HEADER, HEADER.max(frame.payload.len()))
+        usize::try_from(length).unwrap_or(usize::MAX).clamp(HEADER, HEADER.max(frame.payload.len()))
     };
     read(frame, CODE + aligned(echoed), request)
 }
 
 /// Reads `NLMSG_DONE`. A negative number there is how a dump fails midway.
-pub(crate) fn finished(
-    frame: &Frame<'_>,
-    request: &[u8],
-) -> Result<Result<(), KernelError>, WireError> {
+pub(crate) fn finished(frame: &Frame<'_>, request: &[u8]) -> Result<Result<(), KernelError>, WireError> {
     // The kernel may leave the number out.
     if frame.payload.is_empty() {
         return Ok(Ok(()));
@@ -50,31 +42,15 @@ pub(crate) fn finished(
     read(frame, CODE, request)
 }
 
-fn read(
-    frame: &Frame<'_>,
-    tlvs_at: usize,
-    request: &[u8],
-) -> Result<Result<(), KernelError>, WireError> {
+fn read(frame: &Frame<'_>, tlvs_at: usize, request: &[u8]) -> Result<Result<(), KernelError>, WireError> {
     let code = attrs::i32(frame.payload).ok_or(WireError::Malformed)?;
-    let mut error = KernelError {
-        errno: code.saturating_neg(),
-        text: None,
-        attribute: None,
-        missing: None,
-    };
+    let mut error = KernelError { errno: code.saturating_neg(), text: None, attribute: None, missing: None };
     if frame.flags & NLM_F_ACK_TLVS != 0 {
         for (kind, value) in Attrs::after(frame.payload, tlvs_at) {
             match kind {
-                NLMSGERR_ATTR_MSG => {
-                    error.text =
-                        Some(String::from_utf8_lossy(attrs::text_bytes(value)).into_owned())
-                }
-                NLMSGERR_ATTR_OFFS => {
-                    error.attribute = attrs::u32(value).and_then(|offset| at_fault(request, offset))
-                }
-                NLMSGERR_ATTR_MISS_TYPE => {
-                    error.missing = attrs::u32(value).and_then(|kind| u16::try_from(kind).ok())
-                }
+                NLMSGERR_ATTR_MSG => error.text = Some(String::from_utf8_lossy(attrs::text_bytes(value)).into_owned()),
+                NLMSGERR_ATTR_OFFS => error.attribute = attrs::u32(value).and_then(|offset| at_fault(request, offset)),
+                NLMSGERR_ATTR_MISS_TYPE => error.missing = attrs::u32(value).and_then(|kind| u16::try_from(kind).ok()),
                 _ => {}
             }
         }
@@ -93,10 +69,7 @@ fn read(
 fn at_fault(request: &[u8], offset: u32) -> Option<u16> {
     let kind = attrs::u16(request.get(4..)?)?;
     let start = HEADER + family_header(kind)?;
-    attrs::covering(
-        request.get(start..)?,
-        usize::try_from(offset).ok()?.checked_sub(start)?,
-    )
+    attrs::covering(request.get(start..)?, usize::try_from(offset).ok()?.checked_sub(start)?)
 }
 
 /// Length of the fixed header before the attributes (`linux/rtnetlink.h` and its neighbours).
@@ -142,18 +115,8 @@ mod tests {
     /// `RTM_NEWLINK` with `IFLA_MTU` and `IFLA_LINKINFO { INFO_KIND, INFO_DATA { IFLA_BOND_MODE } }`;
     /// the alias at its end has an odd length.
     fn newlink() -> Vec<u8> {
-        let info = [
-            attribute(1, b"bond\0"),
-            attribute(2 | 0x8000, &attribute(1, &[9])),
-        ]
-        .concat();
-        let mut body = [
-            vec![0; 16],
-            attribute(4, &[0; 4]),
-            attribute(18, &info),
-            attribute(20, b"alias"),
-        ]
-        .concat();
+        let info = [attribute(1, b"bond\0"), attribute(2 | 0x8000, &attribute(1, &[9]))].concat();
+        let mut body = [vec![0; 16], attribute(4, &[0; 4]), attribute(18, &info), attribute(20, b"alias")].concat();
         body.truncate(body.len() - 3);
         message(16, &body)
     }
@@ -168,22 +131,14 @@ mod tests {
     }
 
     fn frame(flags: u16, payload: &[u8]) -> Frame<'_> {
-        Frame {
-            kind: NLMSG_ERROR,
-            flags,
-            seq: 1,
-            payload,
-        }
+        Frame { kind: NLMSG_ERROR, flags, seq: 1, payload }
     }
 
     #[test]
     fn text_and_attribute_are_found_in_capped_and_in_whole_answers() {
         let request = newlink();
         // nlmsghdr 16 + ifinfomsg 16 + IFLA_MTU 8 + headers of LINKINFO 4 + INFO_KIND 12 + INFO_DATA's header 4
-        let tlvs = [
-            attribute(1, b"the mode is wrong\0"),
-            attribute(2, &60_u32.to_ne_bytes()),
-        ];
+        let tlvs = [attribute(1, b"the mode is wrong\0"), attribute(2, &60_u32.to_ne_bytes())];
         let expected = KernelError {
             errno: libc::EINVAL,
             text: Some("the mode is wrong".into()),
@@ -211,21 +166,9 @@ mod tests {
     #[test]
     fn a_missing_attribute_is_named() {
         let request = newlink();
-        let payload = answer(
-            libc::EINVAL,
-            &request[..HEADER],
-            &[attribute(5, &2_u32.to_ne_bytes())],
-        );
+        let payload = answer(libc::EINVAL, &request[..HEADER], &[attribute(5, &2_u32.to_ne_bytes())]);
         let seen = acknowledged(&frame(NLM_F_CAPPED | NLM_F_ACK_TLVS, &payload), &request).unwrap();
-        assert_eq!(
-            seen,
-            Err(KernelError {
-                errno: libc::EINVAL,
-                text: None,
-                attribute: None,
-                missing: Some(2)
-            })
-        );
+        assert_eq!(seen, Err(KernelError { errno: libc::EINVAL, text: None, attribute: None, missing: Some(2) }));
     }
 
     #[test]
@@ -233,49 +176,27 @@ mod tests {
         let request = message(16, &[vec![0; 16], attribute(1, b"no text\0")].concat());
         let payload = answer(libc::EEXIST, &request, &[]);
         let seen = acknowledged(&frame(0, &payload), &request).unwrap();
-        assert_eq!(
-            seen,
-            Err(KernelError {
-                errno: libc::EEXIST,
-                text: None,
-                attribute: None,
-                missing: None
-            })
-        );
+        assert_eq!(seen, Err(KernelError { errno: libc::EEXIST, text: None, attribute: None, missing: None }));
     }
 
     #[test]
     fn zero_is_good_news_even_with_a_remark() {
         let payload = answer(0, &newlink()[..HEADER], &[attribute(1, b"by the way\0")]);
-        assert_eq!(
-            acknowledged(&frame(NLM_F_CAPPED | NLM_F_ACK_TLVS, &payload), &newlink()).unwrap(),
-            Ok(())
-        );
+        assert_eq!(acknowledged(&frame(NLM_F_CAPPED | NLM_F_ACK_TLVS, &payload), &newlink()).unwrap(), Ok(()));
     }
 
     #[test]
     fn a_dump_that_fails_says_so_in_its_end() {
         let payload = answer(libc::ENODEV, &[], &[attribute(1, b"no such device\0")]);
-        let seen = finished(&frame(NLM_F_ACK_TLVS, &payload), &[])
-            .unwrap()
-            .unwrap_err();
-        assert_eq!(
-            (seen.errno, seen.text.as_deref()),
-            (libc::ENODEV, Some("no such device"))
-        );
+        let seen = finished(&frame(NLM_F_ACK_TLVS, &payload), &[]).unwrap().unwrap_err();
+        assert_eq!((seen.errno, seen.text.as_deref()), (libc::ENODEV, Some("no such device")));
         assert_eq!(finished(&frame(0, &[]), &[]).unwrap(), Ok(()));
-        assert_eq!(
-            finished(&frame(0, &36_i32.to_ne_bytes()), &[]).unwrap(),
-            Ok(())
-        );
+        assert_eq!(finished(&frame(0, &36_i32.to_ne_bytes()), &[]).unwrap(), Ok(()));
     }
 
     #[test]
     fn an_answer_without_a_number_is_malformed() {
-        assert!(matches!(
-            acknowledged(&frame(0, &[1, 2]), &[]),
-            Err(WireError::Malformed)
-        ));
+        assert!(matches!(acknowledged(&frame(0, &[1, 2]), &[]), Err(WireError::Malformed)));
     }
 
     proptest! {

@@ -32,9 +32,7 @@ impl<'a> Attrs<'a> {
     /// Attributes behind a fixed header, such as the 16 bytes of `ifinfomsg`.
     #[must_use]
     pub fn after(bytes: &'a [u8], header: usize) -> Self {
-        Self {
-            rest: bytes.get(header..).unwrap_or_default(),
-        }
+        Self { rest: bytes.get(header..).unwrap_or_default() }
     }
 }
 
@@ -58,9 +56,7 @@ impl<'a> Iterator for Attrs<'a> {
 /// The value of the first attribute of this type.
 #[must_use]
 pub fn find(attrs: Attrs<'_>, kind: u16) -> Option<&[u8]> {
-    attrs
-        .into_iter()
-        .find_map(|(seen, value)| (seen == kind).then_some(value))
+    attrs.into_iter().find_map(|(seen, value)| (seen == kind).then_some(value))
 }
 
 /// The first byte.
@@ -179,16 +175,10 @@ mod tests {
         bytes.extend(attribute(18 | 0x8000, &attribute(1, b"bridge")));
         bytes.extend(attribute(5 | 0x4000, &[0x81, 0, 0, 7]));
         let seen: Vec<_> = Attrs::new(&bytes).collect();
-        assert_eq!(
-            seen.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(),
-            [3, 18, 5]
-        );
+        assert_eq!(seen.iter().map(|(kind, _)| *kind).collect::<Vec<_>>(), [3, 18, 5]);
         assert_eq!(text(seen[0].1), Some("br0"));
         assert_eq!(Attrs::new(seen[1].1).next(), Some((1, &b"bridge"[..])));
-        assert_eq!(
-            (be16(seen[2].1), be32(seen[2].1)),
-            (Some(0x8100), Some(0x8100_0007))
-        );
+        assert_eq!((be16(seen[2].1), be32(seen[2].1)), (Some(0x8100), Some(0x8100_0007)));
         assert_eq!(find(Attrs::new(&bytes), 5), Some(&[0x81, 0, 0, 7][..]));
         assert_eq!(find(Attrs::new(&bytes), 6), None);
     }
@@ -213,10 +203,7 @@ mod tests {
     #[test]
     fn short_values_are_none() {
         assert_eq!((u8(&[]), u16(&[1]), u32(&[1; 3])), (None, None, None));
-        assert_eq!(
-            (i32(&[1; 3]), u64(&[1; 7]), be16(&[1]), be32(&[1; 3])),
-            (None, None, None, None)
-        );
+        assert_eq!((i32(&[1; 3]), u64(&[1; 7]), be16(&[1]), be32(&[1; 3])), (None, None, None, None));
         assert_eq!(Attrs::after(&[0; 3], 16).next(), None);
         assert_eq!(text(b"no zero"), Some("no zero"));
         assert_eq!(text(&[0xff, 0]), None);

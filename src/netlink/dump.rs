@@ -47,11 +47,7 @@ impl Wire {
     /// # Errors
     /// [`WireError::Refused`] for what the kernel says, be it at the start or at
     /// the end of the dump; [`WireError::Interrupted`] when the table does not come to rest.
-    pub fn dump(
-        &mut self,
-        message: RouteNetlinkMessage,
-        each: &mut dyn FnMut(Dumped<'_>),
-    ) -> Result<(), WireError> {
+    pub fn dump(&mut self, message: RouteNetlinkMessage, each: &mut dyn FnMut(Dumped<'_>)) -> Result<(), WireError> {
         let request = Request::dump(&message);
         let clock = Clock::start(self.deadline);
         let mut attempts = 0;
@@ -103,10 +99,7 @@ impl Wire {
                     kind => {
                         // An interrupted dump is read to its end, to leave the socket empty.
                         if end == End::Clean {
-                            each(Dumped::Object {
-                                kind,
-                                payload: frame.payload,
-                            });
+                            each(Dumped::Object { kind, payload: frame.payload });
                         }
                         continue;
                     }

@@ -117,12 +117,7 @@ mod tests {
 
     #[test]
     fn a_refusal_reads_as_a_sentence() {
-        let plain = KernelError {
-            errno: libc::EPERM,
-            text: None,
-            attribute: None,
-            missing: None,
-        };
+        let plain = KernelError { errno: libc::EPERM, text: None, attribute: None, missing: None };
         shows(plain.clone(), "Operation not permitted (EPERM)");
         shows(
             KernelError {
@@ -132,34 +127,12 @@ mod tests {
             },
             "Operation not permitted (EPERM): unable to set option because the bond device has slaves",
         );
+        shows(KernelError { attribute: Some(4), ..plain.clone() }, "Operation not permitted (EPERM): attribute 4");
         shows(
-            KernelError {
-                attribute: Some(4),
-                ..plain.clone()
-            },
-            "Operation not permitted (EPERM): attribute 4",
-        );
-        shows(
-            KernelError {
-                errno: libc::EINVAL,
-                missing: Some(2),
-                ..plain.clone()
-            },
+            KernelError { errno: libc::EINVAL, missing: Some(2), ..plain.clone() },
             "Invalid argument (EINVAL): attribute 2 is missing",
         );
-        shows(
-            KernelError {
-                errno: 524,
-                ..plain.clone()
-            },
-            "Operation not supported (ENOTSUPP)",
-        );
-        shows(
-            KernelError {
-                errno: 4000,
-                ..plain
-            },
-            "Unknown error 4000",
-        );
+        shows(KernelError { errno: 524, ..plain.clone() }, "Operation not supported (ENOTSUPP)");
+        shows(KernelError { errno: 4000, ..plain }, "Unknown error 4000");
     }
 }

@@ -76,14 +76,9 @@ mod tests {
     fn a_message_longer_than_the_datagram_is_malformed() {
         let mut datagram = vec![0; 20];
         datagram[0] = 24;
-        assert!(matches!(
-            Frames::new(&datagram).next(),
-            Some(Err(WireError::Malformed))
-        ));
+        assert!(matches!(Frames::new(&datagram).next(), Some(Err(WireError::Malformed))));
         datagram[0] = 20;
-        let frames: Vec<_> = Frames::new(&datagram)
-            .map(|frame| frame.unwrap().payload.len())
-            .collect();
+        let frames: Vec<_> = Frames::new(&datagram).map(|frame| frame.unwrap().payload.len()).collect();
         assert_eq!(frames, [4]);
     }
 

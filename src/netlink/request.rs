@@ -78,25 +78,14 @@ mod tests {
 
     #[test]
     fn every_request_asks_for_an_acknowledgement() {
-        let request = Request::new(
-            RouteNetlinkMessage::NewLink(LinkDummy::new("d0").build()),
-            NLM_F_CREATE,
-        );
+        let request = Request::new(RouteNetlinkMessage::NewLink(LinkDummy::new("d0").build()), NLM_F_CREATE);
         let mut datagram = vec![1, 2, 3, 4];
         request.pack(0x0102_0304, &mut datagram);
         let sent = &datagram[4..];
         assert_eq!(sent.len(), request.room());
-        assert_eq!(
-            sent[..4],
-            u32::try_from(request.as_bytes().len())
-                .unwrap()
-                .to_ne_bytes()
-        );
+        assert_eq!(sent[..4], u32::try_from(request.as_bytes().len()).unwrap().to_ne_bytes());
         assert_eq!(sent[4..6], libc::RTM_NEWLINK.to_ne_bytes());
-        assert_eq!(
-            sent[6..8],
-            (NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE).to_ne_bytes()
-        );
+        assert_eq!(sent[6..8], (NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE).to_ne_bytes());
         assert_eq!(sent[8..12], 0x0102_0304_u32.to_ne_bytes());
     }
 }

@@ -90,10 +90,7 @@ impl Channel {
         // Rounded up, or the last millisecond would be spent in a busy loop.
         let left = clock.left()? + Duration::from_millis(1);
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
-        match poll(
-            &mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)],
-            timeout,
-        ) {
+        match poll(&mut [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(_) | Err(Errno::EINTR) => Ok(()),
             Err(errno) => Err(WireError::Receive(errno.into())),
         }
@@ -109,10 +106,7 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn start(after: Duration) -> Self {
-        Self {
-            started: Instant::now(),
-            after,
-        }
+        Self { started: Instant::now(), after }
     }
 
     /// What is left of it; nothing left is an error.
@@ -131,10 +125,7 @@ impl Channel {
         use std::os::fd::{FromRawFd, IntoRawFd};
         // SAFETY: the descriptor is ours alone, and the socket becomes its only owner.
         let socket = unsafe { Socket::from_raw_fd(end.into_raw_fd()) };
-        Self {
-            socket,
-            strict: true,
-        }
+        Self { socket, strict: true }
     }
 
     pub(crate) fn shrink(&self) {

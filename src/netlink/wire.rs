@@ -70,15 +70,7 @@ impl Wire {
 
     fn over(channel: Channel, deadline: Duration) -> Self {
         let (inbox, outbox) = (vec![0; INBOX], Vec::new());
-        Self {
-            channel,
-            deadline,
-            namespace: namespace(),
-            seq: 1,
-            pending: false,
-            inbox,
-            outbox,
-        }
+        Self { channel, deadline, namespace: namespace(), seq: 1, pending: false, inbox, outbox }
     }
 
     /// Whether the kernel checks dump requests strictly (`NETLINK_GET_STRICT_CHK`).
@@ -112,11 +104,7 @@ impl Wire {
             match (exchanged, refused) {
                 (Err(source), _) => return Err(BatchError::Broken { done, source }),
                 (Ok(()), Some((index, source))) => {
-                    return Err(BatchError::Refused {
-                        index,
-                        done,
-                        source,
-                    });
+                    return Err(BatchError::Refused { index, done, source });
                 }
                 (Ok(()), None) => {}
             }
@@ -128,10 +116,7 @@ impl Wire {
     ///
     /// # Errors
     /// Only trouble with the socket; what was carried out by then is not known.
-    pub fn try_each(
-        &mut self,
-        requests: &[Request],
-    ) -> Result<Vec<Result<(), KernelError>>, WireError> {
+    pub fn try_each(&mut self, requests: &[Request]) -> Result<Vec<Result<(), KernelError>>, WireError> {
         let mut results = vec![Ok(()); requests.len()];
         for (start, chunk) in chunks(requests) {
             self.exchange(chunk, &mut |at, answer| {
@@ -167,11 +152,7 @@ impl Wire {
     }
 
     /// Sends one chunk and waits until each of its requests is acknowledged.
-    fn exchange(
-        &mut self,
-        chunk: &[Request],
-        answered: &mut dyn FnMut(usize, Answer<'_>),
-    ) -> Result<(), WireError> {
+    fn exchange(&mut self, chunk: &[Request], answered: &mut dyn FnMut(usize, Answer<'_>)) -> Result<(), WireError> {
         self.begin()?;
         let first = self.sequence(chunk.len());
         self.outbox.clear();
@@ -195,10 +176,7 @@ impl Wire {
                 match frame.kind {
                     NLMSG_ERROR => {
                         open &= !(1 << at);
-                        answered(
-                            at,
-                            Answer::End(ack::acknowledged(&frame, request.as_bytes())?),
-                        );
+                        answered(at, Answer::End(ack::acknowledged(&frame, request.as_bytes())?));
                     }
                     NLMSG_OVERRUN => return Err(WireError::Overrun),
                     NLMSG_NOOP | NLMSG_DONE => {}
@@ -230,11 +208,7 @@ impl Wire {
     /// Takes `count` sequence numbers and returns the first.
     pub(crate) fn sequence(&mut self, count: usize) -> u32 {
         let count = u32::try_from(count).unwrap_or(u32::MAX);
-        let first = if self.seq.checked_add(count).is_some() {
-            self.seq
-        } else {
-            1
-        };
+        let first = if self.seq.checked_add(count).is_some() { self.seq } else { 1 };
         self.seq = first.wrapping_add(count);
         first
     }

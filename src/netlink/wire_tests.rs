@@ -26,13 +26,7 @@ const SHORT: Duration = Duration::from_millis(40);
 /// A wire to a kernel which answers each datagram with what `play` makes of it,
 /// given how many came before and the sequence number of its first message.
 fn played(deadline: Duration, play: impl Fn(usize, u32) -> Vec<Vec<u8>> + Send + 'static) -> Wire {
-    let (ours, theirs) = socketpair(
-        AddressFamily::Unix,
-        SockType::SeqPacket,
-        None,
-        SockFlag::SOCK_CLOEXEC,
-    )
-    .unwrap();
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
     thread::spawn(move || {
         let mut inbox = vec![0; 64 << 10];
         for count in 0.. {
@@ -102,8 +96,7 @@ fn is_usable(wire: &mut Wire) {
     let mut names = Vec::new();
     wire.get(&[loopback()], &mut |at, answer| {
         let (kind, payload) = answer.unwrap();
-        let name = crate::attrs::find(crate::attrs::Attrs::after(payload, 16), libc::IFLA_IFNAME)
-            .and_then(text);
+        let name = crate::attrs::find(crate::attrs::Attrs::after(payload, 16), libc::IFLA_IFNAME).and_then(text);
         names.push((at, kind, name.unwrap().to_owned()));
     })
     .unwrap();
@@ -115,11 +108,7 @@ fn an_interrupted_dump_is_read_anew() {
     let mut wire = played(LONG, |count, seq| {
         let flags = if count < 2 { NLM_F_DUMP_INTR } else { 0 };
         let payload = [u8::try_from(count).unwrap(); 4];
-        vec![
-            message(16, 0, seq, &payload),
-            message(16, flags, seq, &payload),
-            done(seq, 0, 0),
-        ]
+        vec![message(16, 0, seq, &payload), message(16, flags, seq, &payload), done(seq, 0, 0)]
     });
     let (result, seen, starts) = dump(&mut wire);
     result.unwrap();
@@ -128,9 +117,7 @@ fn an_interrupted_dump_is_read_anew() {
 
 #[test]
 fn an_interruption_told_at_the_end_counts_too() {
-    let mut wire = played(LONG, |count, seq| {
-        vec![done(seq, if count == 0 { NLM_F_DUMP_INTR } else { 0 }, 0)]
-    });
+    let mut wire = played(LONG, |count, seq| vec![done(seq, if count == 0 { NLM_F_DUMP_INTR } else { 0 }, 0)]);
     let (result, _, starts) = dump(&mut wire);
     result.unwrap();
     assert_eq!(starts, 2);
@@ -140,39 +127,21 @@ fn an_interruption_told_at_the_end_counts_too() {
 fn a_table_that_never_rests_is_an_error() {
     let mut wire = played(LONG, |_, seq| vec![done(seq, NLM_F_DUMP_INTR, 0)]);
     let (result, _, starts) = dump(&mut wire);
-    assert!(
-        matches!(result, Err(WireError::Interrupted { attempts: 10 })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(WireError::Interrupted { attempts: 10 })), "{result:?}");
     assert_eq!(starts, 10);
 }
 
 #[test]
 fn an_error_at_the_end_of_a_dump_is_an_error() {
-    let mut wire = played(LONG, |_, seq| {
-        vec![message(16, 0, seq, &[0; 4]), done(seq, 0, libc::ENODEV)]
-    });
+    let mut wire = played(LONG, |_, seq| vec![message(16, 0, seq, &[0; 4]), done(seq, 0, libc::ENODEV)]);
     let (result, ..) = dump(&mut wire);
-    assert!(
-        matches!(
-            result,
-            Err(WireError::Refused(KernelError {
-                errno: libc::ENODEV,
-                ..
-            }))
-        ),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(WireError::Refused(KernelError { errno: libc::ENODEV, .. }))), "{result:?}");
 }
 
 #[test]
 fn answers_to_others_are_not_ours() {
     let mut wire = played(LONG, |_, seq| {
-        vec![
-            ack(seq.wrapping_sub(1), libc::EEXIST),
-            ack(seq + 2, libc::EPERM),
-            [ack(seq, 0), ack(seq + 1, 0)].concat(),
-        ]
+        vec![ack(seq.wrapping_sub(1), libc::EEXIST), ack(seq + 2, libc::EPERM), [ack(seq, 0), ack(seq + 1, 0)].concat()]
     });
     wire.batch(&dummies(2)).unwrap();
 }
@@ -181,13 +150,7 @@ fn answers_to_others_are_not_ours() {
 fn answers_to_others_do_not_outlast_the_deadline() {
     let mut wire = played(SHORT, |_, seq| vec![ack(seq + 9, 0); 200]);
     let result = wire.batch(&dummies(1));
-    assert!(matches!(
-        result,
-        Err(BatchError::Broken {
-            source: WireError::Deadline { after: SHORT },
-            ..
-        })
-    ));
+    assert!(matches!(result, Err(BatchError::Broken { source: WireError::Deadline { after: SHORT }, .. })));
 }
 
 #[test]
@@ -195,47 +158,22 @@ fn a_batch_stops_behind_the_refused_chunk_and_tells_what_was_done() {
     let mut wire = played(LONG, |count, seq| {
         vec![
             (0..64)
-                .map(|i| {
-                    ack(
-                        seq + i,
-                        if count == 1 && i == 3 {
-                            libc::EEXIST
-                        } else {
-                            0
-                        },
-                    )
-                })
+                .map(|i| ack(seq + i, if count == 1 && i == 3 { libc::EEXIST } else { 0 }))
                 .collect::<Vec<_>>()
                 .concat(),
         ]
     });
-    let Err(BatchError::Refused {
-        index,
-        done,
-        source,
-    }) = wire.batch(&dummies(64 * 3))
-    else {
+    let Err(BatchError::Refused { index, done, source }) = wire.batch(&dummies(64 * 3)) else {
         panic!("was not refused")
     };
     assert_eq!((index, source.errno, done.len()), (67, libc::EEXIST, 128));
-    assert_eq!(
-        done.iter()
-            .enumerate()
-            .filter(|(_, done)| !**done)
-            .map(|(i, _)| i)
-            .collect::<Vec<_>>(),
-        [67]
-    );
+    assert_eq!(done.iter().enumerate().filter(|(_, done)| !**done).map(|(i, _)| i).collect::<Vec<_>>(), [67]);
 }
 
 #[test]
 fn a_batch_that_breaks_off_tells_what_was_acknowledged() {
     let mut wire = played(SHORT, |_, seq| vec![ack(seq, 0), ack(seq + 2, 0)]);
-    let Err(BatchError::Broken {
-        done,
-        source: WireError::Deadline { .. },
-    }) = wire.batch(&dummies(4))
-    else {
+    let Err(BatchError::Broken { done, source: WireError::Deadline { .. } }) = wire.batch(&dummies(4)) else {
         panic!("did not break off")
     };
     assert_eq!(done, [true, false, true, false]);
@@ -244,10 +182,7 @@ fn a_batch_that_breaks_off_tells_what_was_acknowledged() {
 #[test]
 fn garbage_is_malformed() {
     let mut wire = played(LONG, |_, _| vec![vec![7; 9]]);
-    assert!(matches!(
-        wire.try_each(&dummies(1)),
-        Err(WireError::Malformed)
-    ));
+    assert!(matches!(wire.try_each(&dummies(1)), Err(WireError::Malformed)));
     is_usable(&mut wire);
 }
 
@@ -258,10 +193,7 @@ fn late_answers_are_never_taken_for_answers_to_something_else() {
         (seq..seq + 9).map(|seq| ack(seq, libc::EPERM)).collect()
     });
     let started = Instant::now();
-    assert!(matches!(
-        wire.try_each(&dummies(1)),
-        Err(WireError::Deadline { after: SHORT })
-    ));
+    assert!(matches!(wire.try_each(&dummies(1)), Err(WireError::Deadline { after: SHORT })));
     assert!(started.elapsed() >= SHORT);
     thread::sleep(2 * SHORT);
     wire.deadline = LONG;
@@ -273,10 +205,7 @@ fn a_silent_kernel_meets_the_deadline_and_the_wire_stays_usable() {
     let mut wire = Wire::open(SHORT).unwrap();
     let silent = Request::new(loopback(), 0).silenced();
     // The answer itself comes, its acknowledgement does not.
-    assert!(matches!(
-        wire.try_each(&[silent]),
-        Err(WireError::Deadline { .. })
-    ));
+    assert!(matches!(wire.try_each(&[silent]), Err(WireError::Deadline { .. })));
     wire.deadline = LONG;
     is_usable(&mut wire);
 }
@@ -285,9 +214,7 @@ fn a_silent_kernel_meets_the_deadline_and_the_wire_stays_usable() {
 fn a_panic_amid_a_dump_leaves_the_wire_usable() {
     let mut wire = Wire::open(LONG).unwrap();
     let panicked = catch_unwind(AssertUnwindSafe(|| {
-        wire.dump(links(), &mut |dumped| {
-            assert_eq!(dumped, Dumped::Start, "on purpose")
-        })
+        wire.dump(links(), &mut |dumped| assert_eq!(dumped, Dumped::Start, "on purpose"))
     }));
     assert!(panicked.is_err());
     is_usable(&mut wire);
@@ -325,42 +252,26 @@ fn a_thread_in_another_namespace_does_not_reopen_the_wire() {
     let mut wire = played(SHORT, |_, _| Vec::new());
     wire.try_each(&dummies(1)).unwrap_err();
     wire.namespace = Some((0, 0));
-    assert!(matches!(
-        wire.try_each(&dummies(1)),
-        Err(WireError::Namespace)
-    ));
+    assert!(matches!(wire.try_each(&dummies(1)), Err(WireError::Namespace)));
 }
 
 #[test]
 fn chunks_are_bounded_by_messages_and_by_bytes() {
-    let sizes = |requests: &[Request]| {
-        chunks(requests)
-            .map(|(start, chunk)| (start, chunk.len()))
-            .collect::<Vec<_>>()
-    };
+    let sizes = |requests: &[Request]| chunks(requests).map(|(start, chunk)| (start, chunk.len())).collect::<Vec<_>>();
     assert_eq!(sizes(&[]), []);
     assert_eq!(sizes(&dummies(130)), [(0, 64), (64, 64), (128, 2)]);
 
     let long = |length: usize| {
         let alias = "a".repeat(length);
-        Request::new(
-            RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name("lo").alias(alias).build()),
-            0,
-        )
+        Request::new(RouteNetlinkMessage::NewLink(LinkUnspec::new_with_name("lo").alias(alias).build()), 0)
     };
     assert_eq!(sizes(&vec![long(10_000); 7]), [(0, 3), (3, 3), (6, 1)]);
-    assert_eq!(
-        sizes(&[long(10), long(40_000), long(40_000), long(10)]),
-        [(0, 1), (1, 1), (2, 1), (3, 1)]
-    );
+    assert_eq!(sizes(&[long(10), long(40_000), long(40_000), long(10)]), [(0, 1), (1, 1), (2, 1), (3, 1)]);
 }
 
 #[test]
 fn sequence_numbers_start_anew_before_they_run_over() {
     let mut wire = played(LONG, |_, _| Vec::new());
     wire.seq = u32::MAX - 3;
-    assert_eq!(
-        (wire.sequence(3), wire.sequence(3), wire.sequence(1)),
-        (u32::MAX - 3, 1, 4)
-    );
+    assert_eq!((wire.sequence(3), wire.sequence(3), wire.sequence(1)), (u32::MAX - 3, 1, 4));
 }

@@ -63,10 +63,7 @@ pub enum ParseError {
 
 /// Reads one document and nothing after it.
 pub fn parse(text: &[u8]) -> Result<Parsed, ParseError> {
-    let mut found = Found {
-        duplicate: None,
-        left: MAX_VALUES,
-    };
+    let mut found = Found { duplicate: None, left: MAX_VALUES };
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let value = Strict(&mut found).deserialize(&mut deserializer);
     let value = value.and_then(|value| deserializer.end().map(|()| value));
@@ -108,11 +105,7 @@ impl<'de> DeserializeSeed<'de> for Strict<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
-        self.0.left = self
-            .0
-            .left
-            .checked_sub(1)
-            .ok_or_else(|| D::Error::custom("too many"))?;
+        self.0.left = self.0.left.checked_sub(1).ok_or_else(|| D::Error::custom("too many"))?;
         deserializer.deserialize_any(self)
     }
 }

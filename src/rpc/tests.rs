@@ -17,38 +17,17 @@ fn refused(line: &str) -> Response {
 fn refuses(line: &str, id: Id, code: i64, text: &str) {
     let response = refused(line);
     let error = response.outcome.unwrap_err();
-    assert_eq!(
-        (response.id, error.code),
-        (id, code),
-        "{line}: {}",
-        error.message
-    );
+    assert_eq!((response.id, error.code), (id, code), "{line}: {}", error.message);
     assert!(error.message.contains(text), "{line}: {}", error.message);
 }
 
 #[test]
 fn a_request_is_read_as_it_was_written() {
     let all = [
-        Request {
-            id: Some(7.into()),
-            method: "a.b".into(),
-            params: json!({"z": 1, "a": [null]}),
-        },
-        Request {
-            id: Some(Id::Text("x".into())),
-            method: "a".into(),
-            params: json!([1, -2, 0.5]),
-        },
-        Request {
-            id: Some(Id::Null),
-            method: "a".into(),
-            params: Value::Null,
-        },
-        Request {
-            id: None,
-            method: "a".into(),
-            params: json!({}),
-        },
+        Request { id: Some(7.into()), method: "a.b".into(), params: json!({"z": 1, "a": [null]}) },
+        Request { id: Some(Id::Text("x".into())), method: "a".into(), params: json!([1, -2, 0.5]) },
+        Request { id: Some(Id::Null), method: "a".into(), params: Value::Null },
+        Request { id: None, method: "a".into(), params: json!({}) },
     ];
     for request in all {
         let line = serde_json::to_vec(&request).unwrap();
@@ -58,28 +37,12 @@ fn a_request_is_read_as_it_was_written() {
 
 #[test]
 fn an_answer_is_read_as_it_was_written() {
-    let error = RpcError {
-        code: 25,
-        message: "no".into(),
-        data: Some(json!({"net": "red"})),
-    };
+    let error = RpcError { code: 25, message: "no".into(), data: Some(json!({"net": "red"})) };
     let all = [
-        Response {
-            id: 7.into(),
-            outcome: Ok(Value::Null),
-        },
-        Response {
-            id: Id::Null,
-            outcome: Ok(json!({"b": 1, "a": 2})),
-        },
-        Response {
-            id: Id::Text("x".into()),
-            outcome: Err(error),
-        },
-        Response {
-            id: 8.into(),
-            outcome: Err(RpcError::new(40, "bad")),
-        },
+        Response { id: 7.into(), outcome: Ok(Value::Null) },
+        Response { id: Id::Null, outcome: Ok(json!({"b": 1, "a": 2})) },
+        Response { id: Id::Text("x".into()), outcome: Err(error) },
+        Response { id: 8.into(), outcome: Err(RpcError::new(40, "bad")) },
     ];
     for response in all {
         let line = serde_json::to_vec(&response).unwrap();
@@ -95,15 +58,7 @@ fn an_error_without_details_has_no_data_member() {
 
 #[test]
 fn what_is_not_json_is_a_parse_error() {
-    for line in [
-        "{",
-        "nul",
-        "{} {}",
-        "[1,]",
-        r#"{"a":"\ud800"}"#,
-        "\u{0}",
-        "1e999",
-    ] {
+    for line in ["{", "nul", "{} {}", "[1,]", r#"{"a":"\ud800"}"#, "\u{0}", "1e999"] {
         refuses(line, Id::Null, PARSE_ERROR, "not JSON");
     }
     let bytes = b"{\"a\":\"\xff\"}";
@@ -114,11 +69,7 @@ fn what_is_not_json_is_a_parse_error() {
 fn deep_nesting_is_a_parse_error() {
     let deep = "[".repeat(100_000);
     refuses(&deep, Id::Null, PARSE_ERROR, "recursion limit");
-    let deep = format!(
-        "{}{}",
-        r#"{"a":"#.repeat(200),
-        "1".to_owned() + &"}".repeat(200)
-    );
+    let deep = format!("{}{}", r#"{"a":"#.repeat(200), "1".to_owned() + &"}".repeat(200));
     refuses(&deep, Id::Null, PARSE_ERROR, "recursion limit");
 }
 
@@ -128,34 +79,14 @@ fn what_is_no_request_is_said_to_be_none() {
         ("1", Id::Null, "is an object"),
         ("[]", Id::Null, "empty"),
         ("{}", Id::Null, "jsonrpc"),
-        (
-            r#"{"jsonrpc":"1.0","method":"a","id":1}"#,
-            1.into(),
-            "jsonrpc",
-        ),
+        (r#"{"jsonrpc":"1.0","method":"a","id":1}"#, 1.into(), "jsonrpc"),
         (r#"{"jsonrpc":"2.0","method":1,"id":1}"#, 1.into(), "method"),
-        (
-            r#"{"jsonrpc":"2.0","method":"a","id":1,"params":3}"#,
-            1.into(),
-            "params",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"a","id":1,"params":null}"#,
-            1.into(),
-            "params",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"a","id":1,"prams":[]}"#,
-            1.into(),
-            "\"prams\"",
-        ),
+        (r#"{"jsonrpc":"2.0","method":"a","id":1,"params":3}"#, 1.into(), "params"),
+        (r#"{"jsonrpc":"2.0","method":"a","id":1,"params":null}"#, 1.into(), "params"),
+        (r#"{"jsonrpc":"2.0","method":"a","id":1,"prams":[]}"#, 1.into(), "\"prams\""),
         (r#"{"jsonrpc":"2.0","method":"a","id":1.5}"#, Id::Null, "id"),
         (r#"{"jsonrpc":"2.0","method":"a","id":[1]}"#, Id::Null, "id"),
-        (
-            r#"{"jsonrpc":"2.0","method":"a","id":99999999999999999999}"#,
-            Id::Null,
-            "id",
-        ),
+        (r#"{"jsonrpc":"2.0","method":"a","id":99999999999999999999}"#, Id::Null, "id"),
     ];
     for (line, id, text) in cases {
         refuses(line, id, INVALID_REQUEST, text);
@@ -164,25 +95,12 @@ fn what_is_no_request_is_said_to_be_none() {
 
 #[test]
 fn a_duplicate_key_is_named_with_its_place() {
-    let in_params =
-        |params| format!(r#"{{"jsonrpc":"2.0","method":"a","id":9,"params":{params}}}"#);
+    let in_params = |params| format!(r#"{{"jsonrpc":"2.0","method":"a","id":9,"params":{params}}}"#);
     let cases = [
-        (
-            in_params(r#"{"red":1,"blue":2,"red":3}"#),
-            r#"duplicate key "red" in "params""#,
-        ),
-        (
-            in_params(r#"[0,{"n":{"vlan":1,"vlan":1}}]"#),
-            r#""vlan" in "params.1.n""#,
-        ),
-        (
-            in_params(r#"{"a":{"b":1,"b":2},"a":{"c":1,"c":2}}"#),
-            r#""b" in "params.a""#,
-        ),
-        (
-            in_params(r#"{"a":{},"a":{"c":1,"c":2}}"#),
-            r#""c" in "params.a""#,
-        ),
+        (in_params(r#"{"red":1,"blue":2,"red":3}"#), r#"duplicate key "red" in "params""#),
+        (in_params(r#"[0,{"n":{"vlan":1,"vlan":1}}]"#), r#""vlan" in "params.1.n""#),
+        (in_params(r#"{"a":{"b":1,"b":2},"a":{"c":1,"c":2}}"#), r#""b" in "params.a""#),
+        (in_params(r#"{"a":{},"a":{"c":1,"c":2}}"#), r#""c" in "params.a""#),
         (in_params(r#"{"\u0061":1,"a":2}"#), r#""a" in "params""#),
     ];
     for (line, text) in cases {
@@ -190,12 +108,7 @@ fn a_duplicate_key_is_named_with_its_place() {
     }
     let twice = r#"{"jsonrpc":"2.0","method":"a","id":1,"id":2}"#;
     refuses(twice, Id::Null, INVALID_REQUEST, r#"duplicate key "id""#);
-    refuses(
-        r#"[{"a":1,"a":1}]"#,
-        Id::Null,
-        INVALID_REQUEST,
-        r#""a" in "0""#,
-    );
+    refuses(r#"[{"a":1,"a":1}]"#, Id::Null, INVALID_REQUEST, r#""a" in "0""#);
 }
 
 #[test]
@@ -211,20 +124,13 @@ fn a_message_never_repeats_a_long_name() {
 fn a_small_text_cannot_become_a_large_document() {
     let many = |count: usize| format!("[{}0]", "0,".repeat(count - 2));
     assert!(parse(many(MAX_VALUES).as_bytes()).is_ok());
-    refuses(
-        &many(MAX_VALUES + 1),
-        Id::Null,
-        INVALID_REQUEST,
-        "more than 131072 values",
-    );
+    refuses(&many(MAX_VALUES + 1), Id::Null, INVALID_REQUEST, "more than 131072 values");
 }
 
 #[test]
 fn each_of_a_batch_is_judged_alone() {
     let line = br#"[1,{"jsonrpc":"2.0","method":"a"},{"jsonrpc":"2.0","method":"b","id":2}]"#;
-    let Incoming::Batch(all) = Incoming::read(line) else {
-        panic!("no batch")
-    };
+    let Incoming::Batch(all) = Incoming::read(line) else { panic!("no batch") };
     assert_eq!(all[0].as_ref().unwrap_err().id, Id::Null);
     assert_eq!(all[1].as_ref().unwrap().id, None);
     assert_eq!(all[2].as_ref().unwrap().id, Some(2.into()));

@@ -23,12 +23,7 @@ use crate::rpc::{Id, Response, RpcError};
 ///
 /// Calls under way are finished in any case. A client that only closed its
 /// sending side gets their answers too.
-pub(super) async fn attend(
-    stream: UnixStream,
-    peer: Peer,
-    desk: Arc<Desk>,
-    mut closing: watch::Receiver<bool>,
-) {
+pub(super) async fn attend(stream: UnixStream, peer: Peer, desk: Arc<Desk>, mut closing: watch::Receiver<bool>) {
     let peer = Arc::new(peer);
     let (incoming, outgoing) = stream.into_split();
     let (answers, queue) = mpsc::unbounded_channel();
@@ -67,12 +62,7 @@ async fn write_answers(
     Ok(())
 }
 
-async fn read_requests(
-    from: OwnedReadHalf,
-    peer: Arc<Peer>,
-    desk: Arc<Desk>,
-    answers: mpsc::UnboundedSender<Answer>,
-) {
+async fn read_requests(from: OwnedReadHalf, peer: Arc<Peer>, desk: Arc<Desk>, answers: mpsc::UnboundedSender<Answer>) {
     let limits = &desk.limits;
     let pending = permits(at_least_one(limits.max_pending_per_client));
     let mut lines = Lines::new(from, limits.max_request_bytes, limits.idle_partial);
@@ -86,14 +76,8 @@ async fn read_requests(
                 execute(line, turn, permit, &peer, &desk, &answers);
                 continue;
             }
-            Ok(Line::TooLong) => (
-                format!("the line is longer than {} bytes", limits.max_request_bytes),
-                false,
-            ),
-            Ok(Line::Unfinished) => (
-                format!("the line was not finished within {:?}", limits.idle_partial),
-                true,
-            ),
+            Ok(Line::TooLong) => (format!("the line is longer than {} bytes", limits.max_request_bytes), false),
+            Ok(Line::Unfinished) => (format!("the line was not finished within {:?}", limits.idle_partial), true),
             Ok(Line::End) => return,
             Err(error) => {
                 tracing::debug!(%error, ?peer, "cannot read from a client");
@@ -101,10 +85,7 @@ async fn read_requests(
             }
         };
         let response = Response::error(Id::Null, RpcError::invalid_request(refusal));
-        let answer = Answer {
-            line: dispatch::line_of(&response),
-            _turn: turn,
-        };
+        let answer = Answer { line: dispatch::line_of(&response), _turn: turn };
         if answers.send(answer).is_err() || last {
             return;
         }

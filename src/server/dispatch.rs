@@ -12,12 +12,7 @@ use super::{Peer, Service};
 use crate::rpc::{Id, Incoming, Request, Response, RpcError, shortened};
 
 /// The answer to a line; none when it held only notifications.
-pub(super) fn answer(
-    line: Vec<u8>,
-    service: &dyn Service,
-    peer: &Peer,
-    longest_batch: usize,
-) -> Option<Vec<u8>> {
+pub(super) fn answer(line: Vec<u8>, service: &dyn Service, peer: &Peer, longest_batch: usize) -> Option<Vec<u8>> {
     let outcome = |request: Result<Request, Box<Response>>| match request {
         Ok(request) => call(request, service, peer),
         Err(response) => Some(*response),
@@ -29,10 +24,7 @@ pub(super) fn answer(
         Incoming::Single(request) => outcome(request).map(|response| line_of(&response)),
         Incoming::Batch(requests) if requests.len() > longest_batch => {
             let text = format!("a batch holds at most {longest_batch} requests");
-            Some(line_of(&Response::error(
-                Id::Null,
-                RpcError::invalid_request(text),
-            )))
+            Some(line_of(&Response::error(Id::Null, RpcError::invalid_request(text))))
         }
         Incoming::Batch(requests) => {
             let responses: Vec<_> = requests.into_iter().filter_map(outcome).collect();
@@ -57,15 +49,12 @@ fn call(request: Request, service: &dyn Service, peer: &Peer) -> Option<Response
     let outcome = outcome.unwrap_or_else(|panic| {
         let (method, panic) = (shortened(&method), text_of(&*panic));
         tracing::error!(method, panic, ?peer, "a call panicked");
-        Err(RpcError::internal(
-            "the call failed in a way nobody foresaw; the daemon's log has more",
-        ))
+        Err(RpcError::internal("the call failed in a way nobody foresaw; the daemon's log has more"))
     });
     id.map(|id| Response { id, outcome })
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no text")
 }

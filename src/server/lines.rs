@@ -30,11 +30,7 @@ pub(super) struct Lines<R> {
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub(super) fn new(from: R, limit: usize, patience: Duration) -> Self {
-        Lines {
-            from: BufReader::new(from),
-            limit,
-            patience,
-        }
+        Lines { from: BufReader::new(from), limit, patience }
     }
 
     /// The next line that is not blank.
@@ -98,11 +94,7 @@ impl Held {
     }
 
     fn into_line(self) -> Line {
-        if self.too_long {
-            Line::TooLong
-        } else {
-            Line::Whole(self.bytes)
-        }
+        if self.too_long { Line::TooLong } else { Line::Whole(self.bytes) }
     }
 }
 
@@ -151,13 +143,7 @@ mod tests {
     #[test]
     fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
         let text = b"12345\n123456\n12345\n1234567" as &[u8];
-        let expected = [
-            whole("12345"),
-            Line::TooLong,
-            whole("12345"),
-            Line::TooLong,
-            Line::End,
-        ];
+        let expected = [whole("12345"), Line::TooLong, whole("12345"), Line::TooLong, Line::End];
         assert_eq!(all_of(text, 5), expected);
     }
 
@@ -166,10 +152,7 @@ mod tests {
         LARGEST.set(0);
         let endless = tokio::io::repeat(b'x').take(32 << 20);
         let text = endless.chain(b"\nok\n" as &[u8]);
-        assert_eq!(
-            all_of(text, 100_000),
-            [Line::TooLong, whole("ok"), Line::End]
-        );
+        assert_eq!(all_of(text, 100_000), [Line::TooLong, whole("ok"), Line::End]);
         let largest = LARGEST.get();
         assert!((1..=200_000).contains(&largest), "held {largest} bytes");
     }
@@ -180,9 +163,7 @@ mod tests {
         let text = b"one\nhal" as &[u8];
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.build().unwrap();
-        runtime
-            .block_on(tokio::io::AsyncWriteExt::write_all(&mut to, text))
-            .unwrap();
+        runtime.block_on(tokio::io::AsyncWriteExt::write_all(&mut to, text)).unwrap();
         assert_eq!(all_of(from, 100), [whole("one"), Line::Unfinished]);
         drop(to);
     }

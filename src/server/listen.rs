@@ -101,10 +101,7 @@ fn make_folder(folder: &Path) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(folder)?;
+    DirBuilder::new().recursive(true).mode(0o755).create(folder)?;
     // The umask may have taken away what everybody needs to reach the socket.
     std::fs::set_permissions(folder, Permissions::from_mode(0o755))
 }
@@ -278,10 +275,7 @@ mod tests {
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
-        assert!(
-            output.status.success() && text.contains("1 passed"),
-            "{output:?}"
-        );
+        assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
     }
 
     #[test]

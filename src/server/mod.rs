@@ -33,12 +33,7 @@ pub use peer::{Access, Peer};
 pub trait Service: Send + Sync + 'static {
     /// Executes one call. Runs on a thread of its own and may block; several run
     /// at once, also of one client. A panic is answered with -32603.
-    fn call(
-        &self,
-        method: &str,
-        params: serde_json::Value,
-        peer: &Peer,
-    ) -> Result<serde_json::Value, RpcError>;
+    fn call(&self, method: &str, params: serde_json::Value, peer: &Peer) -> Result<serde_json::Value, RpcError>;
 }
 
 /// What a client may take of us. A zero counts as a one.
@@ -137,11 +132,7 @@ struct Desk {
 impl Desk {
     fn new(service: Arc<dyn Service>, limits: Limits) -> Desk {
         let calls = PerAccess::new(limits.max_calls);
-        Desk {
-            service,
-            limits,
-            calls,
-        }
+        Desk { service, limits, calls }
     }
 }
 
@@ -155,11 +146,7 @@ struct PerAccess {
 impl PerAccess {
     fn new(count: usize) -> PerAccess {
         let count = at_least_one(count);
-        PerAccess {
-            count,
-            change: permits(count),
-            read: permits(count),
-        }
+        PerAccess { count, change: permits(count), read: permits(count) }
     }
 
     /// Waits until nobody holds a permit.
@@ -211,23 +198,15 @@ fn turn_away(stream: UnixStream) {
     let error = RpcError::new(TOO_MANY_CLIENTS, "too many clients");
     let line = dispatch::line_of(&Response::error(Id::Null, error));
     // The socket's buffer is empty and we do not wait: this neither blocks nor needs a task.
-    if let Err(error) = stream
-        .into_std()
-        .and_then(|mut stream| stream.write_all(&line))
-    {
+    if let Err(error) = stream.into_std().and_then(|mut stream| stream.write_all(&line)) {
         tracing::debug!(%error, "a client left before it was turned away");
     }
 }
 
 /// Whether accepting may well succeed later.
 fn passes(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::ConnectionAborted | ErrorKind::Interrupted
-    ) || matches!(
-        error.raw_os_error(),
-        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM)
-    )
+    matches!(error.kind(), ErrorKind::ConnectionAborted | ErrorKind::Interrupted)
+        || matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM))
 }
 
 fn note_panic(ended: Result<(), JoinError>) {

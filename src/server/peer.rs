@@ -41,23 +41,14 @@ impl Peer {
         }
         let own = nix::unistd::geteuid().as_raw();
         let access = Access::granted(uid, own, &groups, group);
-        Ok(Peer {
-            uid,
-            gid,
-            pid: credentials.pid().unwrap_or(0),
-            access,
-        })
+        Ok(Peer { uid, gid, pid: credentials.pid().unwrap_or(0), access })
     }
 }
 
 impl Access {
     fn granted(uid: u32, own: u32, groups: &[u32], group: Option<u32>) -> Access {
         let trusted = uid == 0 || uid == own || group.is_some_and(|group| groups.contains(&group));
-        if trusted {
-            Access::Change
-        } else {
-            Access::Read
-        }
+        if trusted { Access::Change } else { Access::Read }
     }
 }
 
@@ -106,11 +97,7 @@ mod tests {
             (1000, &[], Some(0), Access::Read),
         ];
         for (uid, groups, group, access) in cases {
-            assert_eq!(
-                Access::granted(uid, 990, groups, group),
-                access,
-                "{uid} {groups:?} {group:?}"
-            );
+            assert_eq!(Access::granted(uid, 990, groups, group), access, "{uid} {groups:?} {group:?}");
         }
     }
 }

@@ -48,13 +48,8 @@ struct Gates {
 impl Gates {
     fn wait_for(&self, what: impl Fn(&Calls) -> bool) {
         let calls = self.calls.lock().unwrap();
-        let wait = self
-            .changed
-            .wait_timeout_while(calls, SOON, |calls| !what(calls));
-        assert!(
-            !wait.unwrap().1.timed_out(),
-            "what was waited for never came"
-        );
+        let wait = self.changed.wait_timeout_while(calls, SOON, |calls| !what(calls));
+        assert!(!wait.unwrap().1.timed_out(), "what was waited for never came");
     }
 
     fn change<T>(&self, how: impl FnOnce(&mut Calls) -> T) -> T {
@@ -74,12 +69,7 @@ impl Service for Gates {
             "echo" => Ok(params),
             "size" => Ok(params[0].as_str().map(str::len).into()),
             "large" => Ok("x".repeat(LARGE).into()),
-            "whoami" => Ok(json!([
-                peer.uid,
-                peer.gid,
-                peer.pid,
-                format!("{:?}", peer.access)
-            ])),
+            "whoami" => Ok(json!([peer.uid, peer.gid, peer.pid, format!("{:?}", peer.access)])),
             "open" => {
                 self.open();
                 Ok(Value::Null)
@@ -93,11 +83,7 @@ impl Service for Gates {
                 self.change(|calls| calls.running -= 1);
                 Ok(json!("held"))
             }
-            "fail" => Err(RpcError {
-                code: 25,
-                message: "no".into(),
-                data: Some(json!({"nic": 1})),
-            }),
+            "fail" => Err(RpcError { code: 25, message: "no".into(), data: Some(json!({"nic": 1})) }),
             "panic" => panic!("as asked"),
             _ => Err(RpcError::method_not_found(method)),
         };
@@ -140,13 +126,7 @@ impl Server {
                 ended
             })
         });
-        Server {
-            path,
-            gates,
-            stop: Some(stop),
-            thread: Some(thread),
-            _folder: folder,
-        }
+        Server { path, gates, stop: Some(stop), thread: Some(thread), _folder: folder }
     }
 
     fn connect(&self) -> Wire {
@@ -154,9 +134,7 @@ impl Server {
     }
 
     fn client(&self) -> Client {
-        Client::connect(&self.path, SOON)
-            .unwrap()
-            .answered_within(SOON)
+        Client::connect(&self.path, SOON).unwrap().answered_within(SOON)
     }
 
     fn ask_to_stop(&mut self) {
@@ -193,9 +171,7 @@ impl Wire {
     }
 
     fn say(&mut self, line: &str) {
-        self.stream
-            .write_all(format!("{line}\n").as_bytes())
-            .unwrap();
+        self.stream.write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 
     fn call(&mut self, id: impl Into<Value>, method: &str) {
@@ -226,11 +202,7 @@ impl Wire {
 
     fn hears_error(&mut self, id: impl Into<Value>, code: i64, text: &str) {
         let heard = self.hear().expect("the server closed");
-        assert_eq!(
-            (&heard["id"], &heard["error"]["code"]),
-            (&id.into(), &code.into()),
-            "{heard}"
-        );
+        assert_eq!((&heard["id"], &heard["error"]["code"]), (&id.into(), &code.into()), "{heard}");
         let message = heard["error"]["message"].as_str().unwrap();
         assert!(message.contains(text), "{message}");
     }

@@ -61,7 +61,30 @@ in no network
 
 #[test]
 fn digits_count_as_a_number() {
-    let mut names = ["net10", "net2", "net02", "a", "net", "n2x10", "n2x9", "net99999999999999999999999", "net100000000000000000000000"];
+    let mut names = [
+        "net10",
+        "net2",
+        "net02",
+        "a",
+        "net",
+        "n2x10",
+        "n2x9",
+        "net99999999999999999999999",
+        "net100000000000000000000000",
+    ];
     names.sort_by_cached_key(|name| (natural(name), *name));
-    assert_eq!(names, ["a", "n2x9", "n2x10", "net", "net02", "net2", "net10", "net99999999999999999999999", "net100000000000000000000000"]);
+    assert_eq!(
+        names,
+        [
+            "a",
+            "n2x9",
+            "n2x10",
+            "net",
+            "net02",
+            "net2",
+            "net10",
+            "net99999999999999999999999",
+            "net100000000000000000000000"
+        ]
+    );
 }

@@ -14,7 +14,12 @@ use vdsm_model::config::{BondAddresses, Combination, Policy};
 use vdsm_net::host::{Eyes, Host};
 
 pub fn policy() -> Policy {
-    Policy { combination: Combination::Strict, bond_addresses: BondAddresses::Preserve, configurator: "iproute2".to_owned(), features: BTreeSet::new() }
+    Policy {
+        combination: Combination::Strict,
+        bond_addresses: BondAddresses::Preserve,
+        configurator: "iproute2".to_owned(),
+        features: BTreeSet::new(),
+    }
 }
 
 /// A host whose kernel fails when the fuse blows.

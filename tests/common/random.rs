@@ -71,7 +71,14 @@ pub fn config(random: &mut Random, nics: &[String], kinds: Kinds) -> NetConfig {
 }
 
 /// The networks on one nic or bond, within the strict rule.
-fn on_base(random: &mut Random, key: &str, base: &str, kinds: Kinds, nets: &mut Map<String, Value>, used_default: &mut bool) {
+fn on_base(
+    random: &mut Random,
+    key: &str,
+    base: &str,
+    kinds: Kinds,
+    nets: &mut Map<String, Value>,
+    used_default: &mut bool,
+) {
     let short: String = base.replace("dummy_", "d").replace("veth_", "v").replace("bond", "b");
     let mut add = |name: String, mut net: Value| {
         net[key] = json!(base);
@@ -113,7 +120,11 @@ fn network(random: &mut Random, bridged: bool, used_default: &mut bool) -> Value
         net["ipaddr"] = json!(format!("10.{}.0.{host}", random.below(4)));
         net["prefix"] = json!(random.pick(&[24, 24, 16, 30]));
         if !*used_default && random.chance(60) {
-            let ip = net["ipaddr"].as_str().map(|a| a.rsplit_once('.').map(|(front, _)| front.to_owned())).unwrap_or_default().unwrap_or_default();
+            let ip = net["ipaddr"]
+                .as_str()
+                .map(|a| a.rsplit_once('.').map(|(front, _)| front.to_owned()))
+                .unwrap_or_default()
+                .unwrap_or_default();
             if net["prefix"] != json!(30) {
                 net["gateway"] = json!(format!("{ip}.254"));
                 net["defaultRoute"] = json!(true);
@@ -124,7 +135,11 @@ fn network(random: &mut Random, bridged: bool, used_default: &mut bool) -> Value
     if mtu >= 1280 && random.chance(30) {
         net["ipv6addr"] = json!(format!("fd00:{}::{host:x}/64", random.below(4)));
         if net.get("defaultRoute").is_some() && random.chance(50) {
-            let front = net["ipv6addr"].as_str().and_then(|a| a.split_once("::")).map(|(front, _)| front.to_owned()).unwrap_or_default();
+            let front = net["ipv6addr"]
+                .as_str()
+                .and_then(|a| a.split_once("::"))
+                .map(|(front, _)| front.to_owned())
+                .unwrap_or_default();
             net["ipv6gateway"] = json!(format!("{front}::ffff"));
         }
     }

@@ -16,7 +16,14 @@ pub fn text(seen: &NetInfo) -> String {
         };
         let own = link.permanent_mac.or(link.mac).filter(|_| link.nic).map(|m| m.to_string()).unwrap_or_default();
         let _ = write!(out, "{} {kind} mtu {} {} {own}", link.name, link.mtu, if link.up { "up" } else { "down" });
-        let _ = write!(out, " master {:?} ipv6 {:?} {:?} group {}", link.master, link.ipv6_disabled.map(|d| !d), link.ipv6_autoconf, link.group);
+        let _ = write!(
+            out,
+            " master {:?} ipv6 {:?} {:?} group {}",
+            link.master,
+            link.ipv6_disabled.map(|d| !d),
+            link.ipv6_autoconf,
+            link.group
+        );
         for address in &link.addresses {
             let _ = write!(out, " {address} brd {:?}", address.broadcast);
         }

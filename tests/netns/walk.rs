@@ -45,13 +45,22 @@ fn outside() -> String {
 }
 
 fn line(link: &mut serde_json::Value) -> String {
-    let pick = |v: &serde_json::Value, keys: &[&str]| -> Vec<String> { keys.iter().map(|k| v[*k].to_string()).collect() };
-    let mut addresses: Vec<String> = link["addr_info"].as_array().unwrap().iter().filter(|a| a["scope"] != "link").map(|a| pick(a, &["local", "prefixlen", "broadcast", "secondary"]).join(" ")).collect();
+    let pick =
+        |v: &serde_json::Value, keys: &[&str]| -> Vec<String> { keys.iter().map(|k| v[*k].to_string()).collect() };
+    let mut addresses: Vec<String> = link["addr_info"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|a| a["scope"] != "link")
+        .map(|a| pick(a, &["local", "prefixlen", "broadcast", "secondary"]).join(" "))
+        .collect();
     addresses.sort();
     let mut data = link["linkinfo"]["info_data"].clone();
     if let Some(map) = data.as_object_mut() {
         // Timers run, identifiers follow addresses, and LACP talks.
-        map.retain(|key, _| !["timer", "_id", "root", "ad_info", "active_slave", "topology", "primary"].iter().any(|w| key.contains(w)));
+        map.retain(|key, _| {
+            !["timer", "_id", "root", "ad_info", "active_slave", "topology", "primary"].iter().any(|w| key.contains(w))
+        });
     }
     if data["mode"].is_string() && data["mode"] != "802.3ad" {
         // The kernel keeps the values of another mode asleep: they can be neither seen to matter
@@ -60,7 +69,10 @@ fn line(link: &mut serde_json::Value) -> String {
     }
     let up = link["flags"].as_array().unwrap().contains(&"UP".into());
     let kind = link["linkinfo"]["info_kind"].to_string();
-    format!("{} up {up} {kind} {data} {addresses:?}", pick(link, &["ifname", "mtu", "master", "link", "group"]).join(" "))
+    format!(
+        "{} up {up} {kind} {data} {addresses:?}",
+        pick(link, &["ifname", "mtu", "master", "link", "group"]).join(" ")
+    )
 }
 
 struct Walk {
@@ -94,10 +106,12 @@ impl Walk {
     fn setup(&mut self, wanted: &NetConfig) -> Result<Done, SetupError> {
         let request = Request::between(&self.running, wanted);
         let store = &self.store;
-        Transaction::plan(&mut self.host, &self.running, &request, &policy())?.apply()?.confirm(None, |_| true)?.commit(|config| {
-            let (nets, bonds) = config.to_stored();
-            store.save(&Tree { nets, bonds })
-        })
+        Transaction::plan(&mut self.host, &self.running, &request, &policy())?.apply()?.confirm(None, |_| true)?.commit(
+            |config| {
+                let (nets, bonds) = config.to_stored();
+                store.save(&Tree { nets, bonds })
+            },
+        )
     }
 
     fn state(&mut self) -> (String, Tree) {
@@ -123,13 +137,24 @@ impl Walk {
                 Ok(_) => unreachable!(),
             }
             let after = self.state();
-            assert_eq!(after.0, before.0, "{what}, failing at action {failing}:\n{}", state::difference(&before.0, &after.0));
+            assert_eq!(
+                after.0,
+                before.0,
+                "{what}, failing at action {failing}:\n{}",
+                state::difference(&before.0, &after.0)
+            );
             assert_eq!(after.1, before.1, "{what}, failing at action {failing}: the disk");
             let outside_after = outside();
-            assert_eq!(outside_after, outside_before, "{what}, failing at {failing}, as ip sees it:\n{}", state::difference(&outside_before, &outside_after));
+            assert_eq!(
+                outside_after,
+                outside_before,
+                "{what}, failing at {failing}, as ip sees it:\n{}",
+                state::difference(&outside_before, &outside_after)
+            );
         }
         let arrived = outside();
-        let again = Transaction::plan(&mut self.host, wanted, &Request::between(wanted, wanted), &policy()).unwrap_or_else(|e| panic!("{what}: {}", chain(&e)));
+        let again = Transaction::plan(&mut self.host, wanted, &Request::between(wanted, wanted), &policy())
+            .unwrap_or_else(|e| panic!("{what}: {}", chain(&e)));
         assert_eq!(again.plan().to_string(), "nothing to do\n", "{what}: a second time");
         assert_eq!(outside(), arrived, "{what}");
         self.running = wanted.clone();

@@ -120,7 +120,10 @@ fn files(netconf: &Path) -> BTreeMap<String, String> {
     for folder in ["nets", "bonds"] {
         for file in fs::read_dir(netconf.join(folder)).into_iter().flatten() {
             let path = file.unwrap().path();
-            files.insert(format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap()), fs::read_to_string(path).unwrap());
+            files.insert(
+                format!("{folder}/{}", path.file_name().unwrap().to_str().unwrap()),
+                fs::read_to_string(path).unwrap(),
+            );
         }
     }
     files
@@ -161,8 +164,19 @@ fn the_running_configuration_is_on_disk_in_the_originals_form() {
     let machine = machine();
     let files = files(&machine.running());
     assert_eq!(files.keys().collect::<Vec<_>>(), ["bonds/bond1", "nets/mgmt", "nets/vm10"]);
-    let lines = |rows: &[&str]| format!("{{\n{}\n}}", rows.iter().map(|r| format!("    {r}")).collect::<Vec<_>>().join("\n"));
-    assert_eq!(files["bonds/bond1"], lines(&[r#""options": "mode=4 lacp_rate=1","#, r#""nics": ["#, r#"    "dummy_1","#, r#"    "dummy_2""#, "],", r#""switch": "legacy""#]));
+    let lines =
+        |rows: &[&str]| format!("{{\n{}\n}}", rows.iter().map(|r| format!("    {r}")).collect::<Vec<_>>().join("\n"));
+    assert_eq!(
+        files["bonds/bond1"],
+        lines(&[
+            r#""options": "mode=4 lacp_rate=1","#,
+            r#""nics": ["#,
+            r#"    "dummy_1","#,
+            r#"    "dummy_2""#,
+            "],",
+            r#""switch": "legacy""#
+        ])
+    );
     assert_eq!(
         files["nets/vm10"],
         lines(&[
@@ -180,7 +194,10 @@ fn the_running_configuration_is_on_disk_in_the_originals_form() {
         ])
     );
     let mgmt: Value = serde_json::from_str(&files["nets/mgmt"]).unwrap();
-    assert_eq!((&mgmt["netmask"], &mgmt["prefix"], &mgmt["defaultRoute"]), (&json!("255.255.255.0"), &Value::Null, &json!(true)));
+    assert_eq!(
+        (&mgmt["netmask"], &mgmt["prefix"], &mgmt["defaultRoute"]),
+        (&json!("255.255.255.0"), &Value::Null, &json!(true))
+    );
     assert!(fs::symlink_metadata(machine.running()).unwrap().is_symlink());
 
     machine.set(json!({ "vm10": { "remove": true } }), json!({}));
@@ -211,7 +228,10 @@ fn commit_on_success_makes_the_change_safe() {
     // And only a success.
     machine.fuse.after(0);
     machine.engine.setup(&request(json!({ "m": { "nic": "dummy_1" } }), json!({}), safe)).map(|_| ()).unwrap_err();
-    assert_eq!((names(&machine.persistent()), names(&machine.running())), (vec!["nets/n".to_owned()], vec!["nets/n".to_owned()]));
+    assert_eq!(
+        (names(&machine.persistent()), names(&machine.running())),
+        (vec!["nets/n".to_owned()], vec!["nets/n".to_owned()])
+    );
     assert!(machine.engine.is_dirty());
 }
 
@@ -341,7 +361,13 @@ fn one_broken_file_does_not_keep_the_others_away() {
     assert!(restored.done && restored.failed.is_empty());
     let [broken, wrong] = restored.skipped.as_slice() else { panic!("{:?}", restored.skipped) };
     assert!(broken.name.ends_with("/nets/broken"), "{broken:?}");
-    assert_eq!(wrong, &omitted("persistent configuration", "network 'wrong': mtu is \"big\", but it must be a number of bytes from 68 to 65535"));
+    assert_eq!(
+        wrong,
+        &omitted(
+            "persistent configuration",
+            "network 'wrong': mtu is \"big\", but it must be a number of bytes from 68 to 65535"
+        )
+    );
     assert!(machine.has("mgmt") && machine.has("vm10"));
 }
 
@@ -352,9 +378,19 @@ fn a_network_that_is_not_supported_does_not_keep_the_others_away() {
     store(&machine, "nets/dhcp", r#"{ "nic": "dummy_3", "bootproto": "dhcp" }"#);
     let machine = machine.reboot(&NICS);
     let restored = machine.restore();
-    assert_eq!(restored.failed, [omitted("dhcp", "network 'dhcp': bootproto is dhcp, which is not supported by this configurator (iproute2) yet")]);
+    assert_eq!(
+        restored.failed,
+        [omitted(
+            "dhcp",
+            "network 'dhcp': bootproto is dhcp, which is not supported by this configurator (iproute2) yet"
+        )]
+    );
     assert!(machine.has("mgmt") && machine.has("vm10") && !machine.has("dhcp"));
-    assert_eq!(names(&machine.running()), ["bonds/bond1", "nets/dhcp", "nets/mgmt", "nets/vm10"], "nothing is forgotten");
+    assert_eq!(
+        names(&machine.running()),
+        ["bonds/bond1", "nets/dhcp", "nets/mgmt", "nets/vm10"],
+        "nothing is forgotten"
+    );
     // It is tried again.
     assert!(machine.restore().done);
 }
@@ -380,7 +416,8 @@ fn before_the_restore_nothing_is_made_safe_in_place_of_what_is() {
     assert!(matches!(machine.engine.set_safe(), Err(EngineError::NotRestored)));
     assert_eq!(files(&machine.persistent()), safe);
     machine.restore();
-    machine.set(json!({ "mgmt": { "remove": true }, "vm10": { "remove": true } }), json!({ "bond1": { "remove": true } }));
+    machine
+        .set(json!({ "mgmt": { "remove": true }, "vm10": { "remove": true } }), json!({ "bond1": { "remove": true } }));
     machine.engine.set_safe().unwrap();
     assert_eq!(names(&machine.persistent()), [""; 0], "an empty configuration that was wished for is one");
 }
@@ -409,10 +446,20 @@ fn a_change_that_cannot_be_stored_is_undone() {
     let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
     let (text, running) = (machine.text(), machine.engine.running());
     spoil(&machine.disk.path().join("run"));
-    let error = machine.engine.setup(&unchecked(json!({ "n": { "nic": "dummy_1" }, "m": {} }), json!({}))).map(|_| ()).unwrap_err();
-    let EngineError::Setup(SetupError::RolledBack { cause: Cause::Store(_), ref missing }) = error else { panic!("{error:?}") };
+    let error = machine
+        .engine
+        .setup(&unchecked(json!({ "n": { "nic": "dummy_1" }, "m": {} }), json!({})))
+        .map(|_| ())
+        .unwrap_err();
+    let EngineError::Setup(SetupError::RolledBack { cause: Cause::Store(_), ref missing }) = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(missing, &[]);
-    assert!(chain(&error).starts_with("the change failed and was rolled back: cannot store the configuration: cannot "), "{}", chain(&error));
+    assert!(
+        chain(&error).starts_with("the change failed and was rolled back: cannot store the configuration: cannot "),
+        "{}",
+        chain(&error)
+    );
     assert_eq!((machine.text(), machine.engine.running()), (text, running));
 }
 
@@ -422,7 +469,8 @@ fn a_change_that_cannot_be_made_safe_is_undone_on_disk_as_well() {
     let (text, running, stored) = (machine.text(), machine.engine.running(), files(&machine.running()));
     spoil(&machine.disk.path().join("lib"));
     let safe = json!({ "connectivityCheck": false, "commitOnSuccess": true });
-    let error = machine.engine.setup(&request(json!({ "n": { "nic": "dummy_1" } }), json!({}), safe)).map(|_| ()).unwrap_err();
+    let error =
+        machine.engine.setup(&request(json!({ "n": { "nic": "dummy_1" } }), json!({}), safe)).map(|_| ()).unwrap_err();
     assert!(matches!(error, EngineError::Setup(SetupError::RolledBack { cause: Cause::Store(_), .. })), "{error:?}");
     assert_eq!((machine.text(), machine.engine.running(), files(&machine.running())), (text, running, stored));
     assert!(machine.engine.is_dirty());
@@ -433,7 +481,8 @@ fn a_failed_change_leaves_the_disk_alone() {
     let machine = machine();
     let (text, stored) = (machine.text(), files(&machine.running()));
     machine.fuse.after(3);
-    let error = machine.engine.setup(&unchecked(json!({ "mgmt": { "nic": "dummy_3" } }), json!({}))).map(|_| ()).unwrap_err();
+    let error =
+        machine.engine.setup(&unchecked(json!({ "mgmt": { "nic": "dummy_3" } }), json!({}))).map(|_| ()).unwrap_err();
     assert!(matches!(error, EngineError::Setup(SetupError::RolledBack { cause: Cause::Apply(_), .. })), "{error:?}");
     assert_eq!((machine.text(), files(&machine.running())), (text, stored));
 }
@@ -445,9 +494,16 @@ fn nobody_called_so_all_is_as_before() {
     let machine = machine();
     let (text, stored, running) = (machine.text(), files(&machine.running()), machine.engine.running());
     machine.engine.connectivity.confirm(); // too early
-    let wish = request(json!({ "mgmt": { "nic": "dummy_3" }, "vm11": { "bonding": "bond1", "vlan": 11 } }), json!({ "bond1": { "nics": ["dummy_1"] } }), json!({ "connectivityCheck": "true", "connectivityTimeout": 0.05 }));
+    let wish = request(
+        json!({ "mgmt": { "nic": "dummy_3" }, "vm11": { "bonding": "bond1", "vlan": 11 } }),
+        json!({ "bond1": { "nics": ["dummy_1"] } }),
+        json!({ "connectivityCheck": "true", "connectivityTimeout": 0.05 }),
+    );
     let error = machine.engine.setup(&wish).map(|_| ()).unwrap_err();
-    assert_eq!(chain(&error), "the change failed and was rolled back: connectivity check failed: nobody called within 0.05 s of the change");
+    assert_eq!(
+        chain(&error),
+        "the change failed and was rolled back: connectivity check failed: nobody called within 0.05 s of the change"
+    );
     let EngineError::Setup(error) = error else { panic!("{error:?}") };
     assert_eq!(error.code(), Code::LostConnection);
     assert_eq!((machine.text(), files(&machine.running()), machine.engine.running()), (text, stored, running));
@@ -465,7 +521,14 @@ fn somebody_called_so_it_stays() {
             std::thread::sleep(Duration::from_millis(1));
         }
     });
-    machine.engine.setup(&request(json!({ "n": { "nic": "dummy_0" } }), json!({}), json!({ "connectivityCheck": true, "connectivityTimeout": 60 }))).unwrap();
+    machine
+        .engine
+        .setup(&request(
+            json!({ "n": { "nic": "dummy_0" } }),
+            json!({}),
+            json!({ "connectivityCheck": true, "connectivityTimeout": 60 }),
+        ))
+        .unwrap();
     stop.send(()).unwrap();
     caller.join().unwrap();
     assert!(machine.has("n"));
@@ -513,7 +576,10 @@ fn a_second_change_is_turned_away_and_reading_goes_on() {
     assert_eq!(engine.look().unwrap().links().count(), NICS.len());
     assert!(engine.running().networks.is_empty() && engine.is_dirty());
     let explained = engine.explain(&wish()).map_err(|e| chain(&e)).unwrap();
-    assert_eq!(explained.plan.to_string(), "change nic dummy_0: ipv6 off\ncreate bridge n: port dummy_0, stp off, mtu 1500, up, ipv6 off\n");
+    assert_eq!(
+        explained.plan.to_string(),
+        "change nic dummy_0: ipv6 off\ncreate bridge n: port dummy_0, stp off, mtu 1500, up, ipv6 off\n"
+    );
     assert_eq!(explained.commands.len(), 2);
     assert_eq!(explained.commands[0], ["echo 1 > /proc/sys/net/ipv6/conf/dummy_0/disable_ipv6"]);
 
@@ -528,11 +594,16 @@ fn a_second_change_is_turned_away_and_reading_goes_on() {
 fn explaining_changes_nothing() {
     let machine = machine();
     let (text, stored) = (machine.text(), files(&machine.running()));
-    let explained = machine.engine.explain(&unchecked(json!({ "mgmt": { "remove": true } }), json!({}))).map_err(|e| chain(&e)).unwrap();
+    let explained = machine
+        .engine
+        .explain(&unchecked(json!({ "mgmt": { "remove": true } }), json!({})))
+        .map_err(|e| chain(&e))
+        .unwrap();
     assert_eq!(explained.plan.to_string(), "remove bridge mgmt  [interrupts: the device goes]\n");
     assert_eq!(explained.commands, [["ip link del mgmt"]]);
     assert_eq!((machine.text(), files(&machine.running())), (text, stored));
-    let refused = machine.engine.explain(&unchecked(json!({ "mgmt": { "nic": "dummy_9" } }), json!({}))).map(|_| ()).unwrap_err();
+    let refused =
+        machine.engine.explain(&unchecked(json!({ "mgmt": { "nic": "dummy_9" } }), json!({}))).map(|_| ()).unwrap_err();
     let EngineError::Setup(SetupError::Refused(problems)) = refused else { panic!("{refused:?}") };
     assert_eq!(problems.code(), Code::BadNic);
 }

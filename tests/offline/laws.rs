@@ -32,8 +32,19 @@ fn it_arrives_and_a_second_time_changes_nothing() {
             let wanted = config(&mut random, &nics(), Kinds { bonds: true, vlans: true });
             let request = Request::between(&running, &wanted);
             let before = state::text(&sim.look());
-            let done = setup(&mut host, &running, &request).unwrap_or_else(|e| panic!("seed {seed}: {}\n{before}\nrunning {running:#?}\nwanted {wanted:#?}", vdsm_net::transaction::chain(&e)));
-            assert!(done.rounds <= 1, "seed {seed}: {} rounds for\n{}\nfrom\n{before}\nto\n{}", done.rounds, done.plan, state::text(&sim.look()));
+            let done = setup(&mut host, &running, &request).unwrap_or_else(|e| {
+                panic!(
+                    "seed {seed}: {}\n{before}\nrunning {running:#?}\nwanted {wanted:#?}",
+                    vdsm_net::transaction::chain(&e)
+                )
+            });
+            assert!(
+                done.rounds <= 1,
+                "seed {seed}: {} rounds for\n{}\nfrom\n{before}\nto\n{}",
+                done.rounds,
+                done.plan,
+                state::text(&sim.look())
+            );
             assert_eq!(done.config, wanted, "seed {seed}");
             let after = state::text(&sim.look());
             let again = setup(&mut host, &wanted, &Request::between(&wanted, &wanted)).unwrap();
@@ -69,7 +80,12 @@ fn from_any_interruption_it_finds_back() {
                     Err(SetupError::RolledBack { .. }) => {}
                     other => panic!("seed {seed}, failing at {failing}: {:?}", other.map(|d| d.plan.to_string())),
                 }
-                assert_eq!(after, before, "seed {seed}, failing at action {failing}:\n{}", state::difference(&before, &after));
+                assert_eq!(
+                    after,
+                    before,
+                    "seed {seed}, failing at action {failing}:\n{}",
+                    state::difference(&before, &after)
+                );
             }
             running = wanted;
         }

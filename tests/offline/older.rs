@@ -38,14 +38,22 @@ fn an_added_network_stands_on_what_is_named() {
         (json!({ "bridge": "new", "vlan": "", "bond": "", "nics": [], "options": {} }), json!({}), json!({})),
         (json!({ "bridge": "new", "nics": ["em1"] }), json!({ "nic": "em1" }), json!({})),
         (json!({ "bridge": "new", "vlan": "5", "nics": ["em1"] }), json!({ "vlan": "5", "nic": "em1" }), json!({})),
-        (json!({ "bridge": "new", "vlan": 5, "bond": "bond4", "nics": ["em1", "em2"] }), json!({ "vlan": 5, "bonding": "bond4" }), json!({ "bond4": { "nics": ["em1", "em2"] } })),
+        (
+            json!({ "bridge": "new", "vlan": 5, "bond": "bond4", "nics": ["em1", "em2"] }),
+            json!({ "vlan": 5, "bonding": "bond4" }),
+            json!({ "bond4": { "nics": ["em1", "em2"] } }),
+        ),
         (
             json!({ "bridge": "new", "bond": "bond4", "nics": ["em1"], "options": { "bondingOptions": "mode=1", "mtu": "9000" } }),
             json!({ "mtu": "9000", "bonding": "bond4" }),
             json!({ "bond4": { "nics": ["em1"], "options": "mode=1" } }),
         ),
         // A bond that is there is taken as it is.
-        (json!({ "bridge": "new", "bond": "bond4", "options": { "bondingOptions": "mode=1" } }), json!({ "bonding": "bond4" }), json!({})),
+        (
+            json!({ "bridge": "new", "bond": "bond4", "options": { "bondingOptions": "mode=1" } }),
+            json!({ "bonding": "bond4" }),
+            json!({}),
+        ),
     ] {
         becomes(add, params, json!({ "new": network }), bonds);
     }
@@ -60,21 +68,46 @@ fn names_of_ifcfg_files_are_the_attributes_of_today() {
         json!({ "new": { "ipaddr": "192.0.2.10", "netmask": "255.255.255.0", "gateway": "192.0.2.1", "bootproto": "none", "STP": "yes", "bridged": "true", "bonding": "bond4" } }),
         json!({ "bond4": { "nics": ["em1"], "options": "mode=4" } }),
     );
-    becomes(add, json!({ "bridge": "new", "options": { "PREFIX": "24" } }), json!({ "new": { "prefix": "24" } }), json!({}));
+    becomes(
+        add,
+        json!({ "bridge": "new", "options": { "PREFIX": "24" } }),
+        json!({ "new": { "prefix": "24" } }),
+        json!({}),
+    );
 }
 
 #[test]
 fn a_network_is_added_once_and_several_nics_need_a_bond() {
     fails(add, json!({ "bridge": "n", "nics": ["em1"] }), 28, "network 'n': it exists already");
     fails(add, json!({ "bridge": "new", "nics": ["em1", "em2"] }), 25, "network 'new': several nics need a bond");
-    fails(edit, json!({ "oldBridge": "n", "newBridge": "n", "nics": ["em1", "em2"] }), 25, "network 'n': several nics need a bond");
+    fails(
+        edit,
+        json!({ "oldBridge": "n", "newBridge": "n", "nics": ["em1", "em2"] }),
+        25,
+        "network 'n': several nics need a bond",
+    );
 }
 
 #[test]
 fn an_edit_replaces_or_renames() {
-    becomes(edit, json!({ "oldBridge": "n", "newBridge": "n", "nics": ["em1"] }), json!({ "n": { "nic": "em1" } }), json!({}));
-    becomes(edit, json!({ "oldBridge": "n", "newBridge": "new", "nics": ["em1"] }), json!({ "new": { "nic": "em1" }, "n": { "remove": true } }), json!({}));
-    fails(edit, json!({ "oldBridge": "gone", "newBridge": "new" }), 27, "network 'gone': it cannot be edited, for it does not exist");
+    becomes(
+        edit,
+        json!({ "oldBridge": "n", "newBridge": "n", "nics": ["em1"] }),
+        json!({ "n": { "nic": "em1" } }),
+        json!({}),
+    );
+    becomes(
+        edit,
+        json!({ "oldBridge": "n", "newBridge": "new", "nics": ["em1"] }),
+        json!({ "new": { "nic": "em1" }, "n": { "remove": true } }),
+        json!({}),
+    );
+    fails(
+        edit,
+        json!({ "oldBridge": "gone", "newBridge": "new" }),
+        27,
+        "network 'gone': it cannot be edited, for it does not exist",
+    );
     fails(edit, json!({ "newBridge": "new" }), 27, "network '': it cannot be edited, for it does not exist");
 }
 
@@ -101,12 +134,19 @@ fn a_removal_is_held_to_what_it_says() {
     ] {
         becomes(delete, params, gone("n"), json!({}));
     }
-    becomes(delete, json!({ "bridge": "m", "vlan": 6, "bond": "bond1", "nics": ["dummy_2", "dummy_1"] }), gone("m"), json!({}));
+    becomes(
+        delete,
+        json!({ "bridge": "m", "vlan": 6, "bond": "bond1", "nics": ["dummy_2", "dummy_1"] }),
+        gone("m"),
+        json!({}),
+    );
     becomes(delete, json!({ "bridge": "b", "bond": "bond1" }), gone("b"), json!({}));
     // Whether it exists is the transaction's to say (27).
     becomes(delete, json!({ "bridge": "nowhere", "vlan": 5 }), gone("nowhere"), json!({}));
 
-    let not_so = |name: &str, what: &str, said: &str| format!("network '{name}': {what} is {said}, but that is not what the network has");
+    let not_so = |name: &str, what: &str, said: &str| {
+        format!("network '{name}': {what} is {said}, but that is not what the network has")
+    };
     for (params, code, name, what, said) in [
         (json!({ "bridge": "n", "vlan": 6 }), 26, "n", "vlan", "6"),
         (json!({ "bridge": "n", "vlan": "x" }), 26, "n", "vlan", "\"x\""),
@@ -145,7 +185,13 @@ fn what_the_verbs_become_works() {
     let ip = json!({ "IPADDR": "192.0.2.10", "NETMASK": "255.255.255.0", "BONDING_OPTS": "mode=4 miimon=150", "bridged": true });
     assert_eq!(tell(delete, json!({ "bridge": "n" })), Err(27));
     assert_eq!(tell(add, json!({ "bridge": "", "nics": ["dummy_0"] })), Err(27));
-    assert_eq!(tell(add, json!({ "bridge": "n", "vlan": "5", "bond": "bond1", "nics": ["dummy_0", "dummy_1"], "options": ip })), Ok(true));
+    assert_eq!(
+        tell(
+            add,
+            json!({ "bridge": "n", "vlan": "5", "bond": "bond1", "nics": ["dummy_0", "dummy_1"], "options": ip })
+        ),
+        Ok(true)
+    );
     assert_eq!(tell(add, json!({ "bridge": "n", "nics": ["dummy_0"] })), Err(28));
     assert_eq!(tell(add, json!({ "bridge": "m", "nics": ["dummy_0"] })), Err(24));
     assert_eq!(tell(add, json!({ "bridge": "m", "nics": ["dummy_9"] })), Err(23));

@@ -13,8 +13,8 @@ use vdsm_model::plan::Plan;
 use vdsm_model::request::{BondRequest, Options, Request, Stored, UnknownKeys};
 use vdsm_model::units::{Mtu, Prefixed, VlanTag};
 
-use crate::common::random::{Kinds, Random, config};
 use crate::common::policy;
+use crate::common::random::{Kinds, Random, config};
 use crate::world::{NICS, World, dev, net, request};
 
 /// A network `n` with these attributes; it must be right.
@@ -84,8 +84,31 @@ fn nothing_is_said_by_null_and_by_the_empty_text() {
     let plain = read(json!({}));
     assert_eq!(plain, NetworkConfig::new());
     for key in [
-        "nic", "bonding", "vlan", "bridged", "mtu", "stp", "STP", "bootproto", "ipaddr", "netmask", "prefix", "gateway", "defaultRoute", "ipv6addr", "ipv6gateway", "ipv6autoconf", "dhcpv6", "blockingdhcp", "nameservers",
-        "switch", "hostQos", "qosInbound", "qosOutbound", "custom", "remove",
+        "nic",
+        "bonding",
+        "vlan",
+        "bridged",
+        "mtu",
+        "stp",
+        "STP",
+        "bootproto",
+        "ipaddr",
+        "netmask",
+        "prefix",
+        "gateway",
+        "defaultRoute",
+        "ipv6addr",
+        "ipv6gateway",
+        "ipv6autoconf",
+        "dhcpv6",
+        "blockingdhcp",
+        "nameservers",
+        "switch",
+        "hostQos",
+        "qosInbound",
+        "qosOutbound",
+        "custom",
+        "remove",
     ] {
         for nothing in [Value::Null, json!("")] {
             assert_eq!(read(json!({ key: nothing })), plain, "{key}: {nothing}");
@@ -98,15 +121,24 @@ fn nothing_is_said_by_null_and_by_the_empty_text() {
     assert!(read(json!({ "stp": null, "STP": "yes" })).stp);
     let bond = read_bond(json!({ "nics": ["em1"], "options": null, "hwaddr": "", "switch": null, "remove": "" }));
     assert_eq!(bond, read_bond(json!({ "nics": ["em1"] })));
-    assert_eq!(read_options(json!({ "connectivityCheck": null, "connectivityTimeout": "", "commitOnSuccess": null })), Options::default());
+    assert_eq!(
+        read_options(json!({ "connectivityCheck": null, "connectivityTimeout": "", "commitOnSuccess": null })),
+        Options::default()
+    );
 }
 
 #[test]
 fn a_network_that_says_nothing_has_the_originals_defaults() {
     let net = read(json!({}));
-    assert_eq!((net.base, net.vlan, net.bridged, net.mtu, net.stp, net.switch), (None, None, true, Mtu::DEFAULT, false, Switch::Legacy));
+    assert_eq!(
+        (net.base, net.vlan, net.bridged, net.mtu, net.stp, net.switch),
+        (None, None, true, Mtu::DEFAULT, false, Switch::Legacy)
+    );
     assert!(!net.default_route && !net.dhcpv4 && !net.dhcpv6 && !net.ipv6_autoconf && net.nameservers.is_none());
-    assert_eq!(read_options(json!({})), Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(4), commit_on_success: false });
+    assert_eq!(
+        read_options(json!({})),
+        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(4), commit_on_success: false }
+    );
 }
 
 #[test]
@@ -118,15 +150,26 @@ fn a_number_may_be_a_text() {
         assert_eq!(read(json!({ "mtu": given })).mtu.get(), 9000);
     }
     let ip = Prefixed { addr: Ipv4Addr::new(192, 0, 2, 10), prefix: 24 };
-    for mask in [json!({ "prefix": 24 }), json!({ "prefix": "24" }), json!({ "netmask": "255.255.255.0" }), json!({ "prefix": "24", "netmask": "" })] {
+    for mask in [
+        json!({ "prefix": 24 }),
+        json!({ "prefix": "24" }),
+        json!({ "netmask": "255.255.255.0" }),
+        json!({ "prefix": "24", "netmask": "" }),
+    ] {
         let mut attributes = json!({ "ipaddr": "192.0.2.10" });
         attributes.as_object_mut().unwrap().extend(mask.as_object().unwrap().clone());
         assert_eq!(read(attributes).ipv4, Some(ip), "{mask}");
     }
     // The original dropped it without a word.
     assert_eq!(read(json!({ "ipaddr": "192.0.2.10", "prefix": 0 })).ipv4.unwrap().prefix, 0);
-    for (given, millis) in [(json!(120), 120_000), (json!("120"), 120_000), (json!(0.1), 100), (json!("0.1"), 100), (json!(0), 0)] {
-        assert_eq!(read_options(json!({ "connectivityTimeout": given })).connectivity_timeout, Duration::from_millis(millis), "{given}");
+    for (given, millis) in
+        [(json!(120), 120_000), (json!("120"), 120_000), (json!(0.1), 100), (json!("0.1"), 100), (json!(0), 0)]
+    {
+        assert_eq!(
+            read_options(json!({ "connectivityTimeout": given })).connectivity_timeout,
+            Duration::from_millis(millis),
+            "{given}"
+        );
     }
 }
 
@@ -170,7 +213,10 @@ fn only_a_true_remove_is_a_removal() {
         (json!("0"), false),
         (json!(null), false),
     ] {
-        let request = request(json!({ "n": { "remove": remove } }), json!({ "bond1": if is_removal { json!({ "remove": remove }) } else { json!({ "remove": remove, "nics": ["em1"] }) } }));
+        let request = request(
+            json!({ "n": { "remove": remove } }),
+            json!({ "bond1": if is_removal { json!({ "remove": remove }) } else { json!({ "remove": remove, "nics": ["em1"] }) } }),
+        );
         assert_eq!(request.problems, [], "{remove}");
         assert_eq!(request.networks[&net("n")].is_none(), is_removal, "{remove}");
         assert_eq!(request.bonds[&dev("bond1")].is_none(), is_removal, "{remove}");
@@ -183,17 +229,28 @@ fn custom_properties_may_overrule_attributes() {
     assert!(!read(json!({ "defaultRoute": true, "custom": { "default_route": "false" } })).default_route);
     assert_eq!(read(json!({ "switch": "legacy", "custom": { "ovs": "1" } })).switch, Switch::Ovs);
     assert_eq!(read(json!({ "switch": "ovs", "custom": { "ovs": "0" } })).switch, Switch::Ovs);
-    let options = read(json!({ "custom": { "bridge_opts": "multicast_snooping=0  ageing_time=0x10", "free": "as given", "nothing": null } }));
-    let custom = BTreeMap::from([("bridge_opts", "ageing_time=16 multicast_snooping=0"), ("free", "as given")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+    let options = read(
+        json!({ "custom": { "bridge_opts": "multicast_snooping=0  ageing_time=0x10", "free": "as given", "nothing": null } }),
+    );
+    let custom = BTreeMap::from(
+        [("bridge_opts", "ageing_time=16 multicast_snooping=0"), ("free", "as given")]
+            .map(|(k, v)| (k.to_owned(), v.to_owned())),
+    );
     assert_eq!(options.custom, custom, "sorted, so that one wish has one form");
     assert_eq!(options.bridge_options.get("ageing_time"), Some(16));
 }
 
 #[test]
 fn a_gateway_of_zeros_is_none() {
-    let net = read(json!({ "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "0.0.0.0", "ipv6addr": "2001:db8::1", "ipv6gateway": "::" }));
+    let net = read(
+        json!({ "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "0.0.0.0", "ipv6addr": "2001:db8::1", "ipv6gateway": "::" }),
+    );
     assert_eq!((net.gateway, net.ipv6_gateway), (None, None));
-    assert_eq!(net.ipv6, Some(Prefixed { addr: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), prefix: 64 }), "a prefix length left out is 64");
+    assert_eq!(
+        net.ipv6,
+        Some(Prefixed { addr: Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), prefix: 64 }),
+        "a prefix length left out is 64"
+    );
     // Without an address it says nothing either: the engine sends it as a matter of course.
     assert_eq!(read(json!({ "ipv6gateway": "::" })).ipv6_gateway, None);
 }
@@ -203,8 +260,14 @@ fn slaves_have_no_order_and_options_keep_their_text() {
     let bond = read_bond(json!({ "nics": ["p2", "p10", "p1"], "options": " miimon=100 mode=4 custom=a:b,c:d " }));
     assert_eq!(bond, read_bond(json!({ "nics": ["p1", "p2", "p10"], "options": "miimon=100 mode=4 custom=a:b,c:d" })));
     let (text, options) = bond.options.unwrap();
-    assert_eq!((text.as_str(), options.canonical().as_str(), options.custom()), ("miimon=100 mode=4 custom=a:b,c:d", "mode=4 custom=a:b,c:d", Some("a:b,c:d")));
-    assert_eq!(read_bond(json!({ "nics": ["p1"], "hwaddr": "52-54-00-AB-CD-01" })).hwaddr.unwrap().to_string(), "52:54:00:ab:cd:01");
+    assert_eq!(
+        (text.as_str(), options.canonical().as_str(), options.custom()),
+        ("miimon=100 mode=4 custom=a:b,c:d", "mode=4 custom=a:b,c:d", Some("a:b,c:d"))
+    );
+    assert_eq!(
+        read_bond(json!({ "nics": ["p1"], "hwaddr": "52-54-00-AB-CD-01" })).hwaddr.unwrap().to_string(),
+        "52:54:00:ab:cd:01"
+    );
 }
 
 // ---- What the engine of today sends (vdsm-facts 10.6, 15).
@@ -224,11 +287,15 @@ fn what_todays_engine_sends_works() {
             "ipaddr": "198.51.100.5", "netmask": "255.255.255.0", "ipv6addr": "2001:db8:1::5/64", "ipv6gateway": "::", "dhcpv6": false, "ipv6autoconf": false,
         },
     });
-    let bonds = json!({ "bond1": { "nics": ["dummy_2", "dummy_1"], "options": "mode=4 miimon=100", "switch": "legacy" } });
+    let bonds =
+        json!({ "bond1": { "nics": ["dummy_2", "dummy_1"], "options": "mode=4 miimon=100", "switch": "legacy" } });
     let options = json!({ "connectivityCheck": "true", "connectivityTimeout": 120, "commitOnSuccess": true });
     let request = Request::read(&networks, &bonds, &options, UnknownKeys::Refuse);
     assert_eq!((request.problems.as_slice(), request.warnings.len()), ([].as_slice(), 0));
-    assert_eq!(request.options, Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(120), commit_on_success: true });
+    assert_eq!(
+        request.options,
+        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(120), commit_on_success: true }
+    );
 
     let mut world = World::new();
     world.set(networks, bonds);
@@ -238,7 +305,10 @@ fn what_todays_engine_sends_works() {
     assert_eq!(world.routes("bond1.20"), [""; 0]);
     assert_eq!(world.mtus(["vm10", "bond1.10", "bond1.20", "bond1", "dummy_1"]), [1400, 1400, 9000, 9000, 9000]);
 
-    world.set(json!({ "vm10": { "remove": "true" }, "storage": { "remove": "true" } }), json!({ "bond1": { "remove": "true" } }));
+    world.set(
+        json!({ "vm10": { "remove": "true" }, "storage": { "remove": "true" } }),
+        json!({ "bond1": { "remove": "true" } }),
+    );
     assert!(!world.has("bond1") && !world.has("vm10") && world.has("ovirtmgmt"));
 }
 
@@ -256,7 +326,14 @@ fn the_shapes_of_older_engines_are_read() {
 fn stored_files(folder: &str) -> Stored {
     let dir = format!("{}/tests/data/stored/{folder}", env!("CARGO_MANIFEST_DIR"));
     let files = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
-    files.map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())).collect()
+    files
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap(),
+            )
+        })
+        .collect()
 }
 
 /// Copied from a host that ran the original.
@@ -282,9 +359,15 @@ fn files_of_the_first_versions_are_read() {
                 "ipaddr": "192.0.2.10", "netmask": "255.255.255.0", "gateway": "192.0.2.1", "HOTPLUG": "no", "NM_CONTROLLED": "no", "BOOTPROTO": "none", "DELAY": "0", "blockingdhcp": "true",
             }),
         ),
-        ("plain".to_owned(), json!({ "nic": "em1", "bridged": "False", "STP": "no", "mtu": "1500", "defaultRoute": "False" })),
+        (
+            "plain".to_owned(),
+            json!({ "nic": "em1", "bridged": "False", "STP": "no", "mtu": "1500", "defaultRoute": "False" }),
+        ),
     ]);
-    let bonds = Stored::from([("bond1".to_owned(), json!({ "nics": ["em3", "em2"], "options": "mode=802.3ad miimon=150" })), ("bond2".to_owned(), json!({ "nics": ["em4"] }))]);
+    let bonds = Stored::from([
+        ("bond1".to_owned(), json!({ "nics": ["em3", "em2"], "options": "mode=802.3ad miimon=150" })),
+        ("bond2".to_owned(), json!({ "nics": ["em4"] })),
+    ]);
     let (config, problems) = NetConfig::from_stored(&nets, &bonds);
     assert_eq!(problems, []);
     let (nets, bonds) = config.to_stored();
@@ -299,25 +382,45 @@ fn files_of_the_first_versions_are_read() {
         nets["plain"],
         json!({ "nic": "em1", "bridged": false, "switch": "legacy", "defaultRoute": false, "mtu": 1500, "bootproto": "none", "dhcpv6": false, "ipv6autoconf": false, "nameservers": [] })
     );
-    assert_eq!(bonds["bond1"], json!({ "options": "mode=802.3ad miimon=150", "nics": ["em2", "em3"], "switch": "legacy" }));
+    assert_eq!(
+        bonds["bond1"],
+        json!({ "options": "mode=802.3ad miimon=150", "nics": ["em2", "em3"], "switch": "legacy" })
+    );
     assert_eq!(bonds["bond2"], json!({ "nics": ["em4"], "switch": "legacy" }));
 }
 
 #[test]
 fn what_is_stored_wrong_is_left_out_and_told() {
-    let nets = Stored::from([("good".to_owned(), json!({ "nic": "em1" })), ("bad".to_owned(), json!({ "nic": "em2", "mtu": "big" })), ("a/b".to_owned(), json!({ "nic": "em3" }))]);
+    let nets = Stored::from([
+        ("good".to_owned(), json!({ "nic": "em1" })),
+        ("bad".to_owned(), json!({ "nic": "em2", "mtu": "big" })),
+        ("a/b".to_owned(), json!({ "nic": "em3" })),
+    ]);
     let (config, problems) = NetConfig::from_stored(&nets, &Stored::new());
     assert_eq!(config.networks.keys().collect::<Vec<_>>(), [&net("good")]);
     let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
-    assert_eq!(told, ["network 'a/b': this is no name for it: it contains '/'", "network 'bad': mtu is \"big\", but it must be a number of bytes from 68 to 65535"]);
+    assert_eq!(
+        told,
+        [
+            "network 'a/b': this is no name for it: it contains '/'",
+            "network 'bad': mtu is \"big\", but it must be a number of bytes from 68 to 65535"
+        ]
+    );
 }
 
 #[test]
 fn what_is_stored_wrong_of_a_bond_is_left_out_as_well() {
-    let bonds = Stored::from([("bond1".to_owned(), json!({ "nics": ["em1"], "options": "mode=9" })), ("bond2".to_owned(), json!({ "nics": ["em2"] }))]);
+    let bonds = Stored::from([
+        ("bond1".to_owned(), json!({ "nics": ["em1"], "options": "mode=9" })),
+        ("bond2".to_owned(), json!({ "nics": ["em2"] })),
+    ]);
     let (config, problems) = NetConfig::from_stored(&Stored::new(), &bonds);
     assert_eq!(problems.len(), 1);
-    assert_eq!(config.bonds.keys().collect::<Vec<_>>(), [&dev("bond2")], "rather than a bond of mode 0 that nobody asked for");
+    assert_eq!(
+        config.bonds.keys().collect::<Vec<_>>(),
+        [&dev("bond2")],
+        "rather than a bond of mode 0 that nobody asked for"
+    );
 }
 
 #[test]
@@ -339,7 +442,10 @@ fn every_attribute_comes_back_from_the_disk() {
         "ipv6addr": "2001:db8::1/128", "ipv6gateway": "fe80::1", "nameservers": ["192.0.2.53", "fe80::1%eth0"], "switch": "ovs", "hostQos": { "out": { "ls": { "m2": 1 } } }, "qosInbound": { "average": 1 }, "qosOutbound": { "peak": 2 },
         "custom": { "bridge_opts": "priority=1", "ethtool_opts": "-K * gro off", "default_route": "true" },
     });
-    for attributes in [full, json!({ "bonding": "bond1", "bridged": false, "bootproto": "dhcp", "dhcpv6": true, "ipv6autoconf": true })] {
+    for attributes in [
+        full,
+        json!({ "bonding": "bond1", "bridged": false, "bootproto": "dhcp", "dhcpv6": true, "ipv6autoconf": true }),
+    ] {
         let config = NetConfig { networks: BTreeMap::from([(net("n"), read(attributes))]), ..NetConfig::default() };
         let (nets, bonds) = config.to_stored();
         assert_eq!(NetConfig::from_stored(&nets, &bonds), (config, vec![]));
@@ -350,7 +456,42 @@ fn every_attribute_comes_back_from_the_disk() {
 
 /// Names and values as they might be met, right and wrong.
 fn scalar() -> impl Strategy<Value = Value> {
-    const TEXTS: &[&str] = &["", " ", "true", "no", "on", "1", "-1", "0", "4094", "4095", "1500", "67", "65536", "dummy_0", "dummy_1", "dummy_9", "bond1", "bonda", "legacy", "ovs", "dhcp", "none", "192.0.2.10", "255.255.255.0", "255.0.255.0", "::", "::1/64", "fe80::1%x", "mode=4", "mode=9 x", "hello_time=99", "52:54:00:00:00:01", "\u{0}", "ä"];
+    const TEXTS: &[&str] = &[
+        "",
+        " ",
+        "true",
+        "no",
+        "on",
+        "1",
+        "-1",
+        "0",
+        "4094",
+        "4095",
+        "1500",
+        "67",
+        "65536",
+        "dummy_0",
+        "dummy_1",
+        "dummy_9",
+        "bond1",
+        "bonda",
+        "legacy",
+        "ovs",
+        "dhcp",
+        "none",
+        "192.0.2.10",
+        "255.255.255.0",
+        "255.0.255.0",
+        "::",
+        "::1/64",
+        "fe80::1%x",
+        "mode=4",
+        "mode=9 x",
+        "hello_time=99",
+        "52:54:00:00:00:01",
+        "\u{0}",
+        "ä",
+    ];
     prop_oneof![
         Just(Value::Null),
         any::<bool>().prop_map(Value::from),
@@ -365,7 +506,10 @@ fn scalar() -> impl Strategy<Value = Value> {
 
 fn anything() -> impl Strategy<Value = Value> {
     scalar().prop_recursive(3, 24, 4, |inner| {
-        prop_oneof![prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from), prop::collection::vec((key(), inner), 0..4).prop_map(object)]
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((key(), inner), 0..4).prop_map(object)
+        ]
     })
 }
 
@@ -379,7 +523,8 @@ fn key() -> impl Strategy<Value = String> {
 }
 
 fn attributes(keys: &'static [&'static str]) -> impl Strategy<Value = Value> {
-    let value = prop_oneof![4 => scalar(), 1 => prop::collection::vec(scalar(), 0..3).prop_map(Value::from), 1 => anything()];
+    let value =
+        prop_oneof![4 => scalar(), 1 => prop::collection::vec(scalar(), 0..3).prop_map(Value::from), 1 => anything()];
     let entry = (prop_oneof![8 => prop::sample::select(keys).prop_map(str::to_owned), 1 => key()], value);
     prop_oneof![12 => prop::collection::vec(entry, 0..6).prop_map(object), 1 => anything()]
 }
@@ -390,8 +535,34 @@ fn entries(names: &'static [&'static str], keys: &'static [&'static str]) -> imp
 }
 
 const NETWORK_KEYS: &[&str] = &[
-    "nic", "nic", "nic", "bonding", "bonding", "vlan", "vlan", "bridged", "mtu", "stp", "STP", "bootproto", "ipaddr", "netmask", "prefix", "gateway", "defaultRoute", "ipv6addr", "ipv6gateway", "ipv6autoconf", "dhcpv6",
-    "blockingdhcp", "nameservers", "switch", "hostQos", "qosInbound", "custom", "remove",
+    "nic",
+    "nic",
+    "nic",
+    "bonding",
+    "bonding",
+    "vlan",
+    "vlan",
+    "bridged",
+    "mtu",
+    "stp",
+    "STP",
+    "bootproto",
+    "ipaddr",
+    "netmask",
+    "prefix",
+    "gateway",
+    "defaultRoute",
+    "ipv6addr",
+    "ipv6gateway",
+    "ipv6autoconf",
+    "dhcpv6",
+    "blockingdhcp",
+    "nameservers",
+    "switch",
+    "hostQos",
+    "qosInbound",
+    "custom",
+    "remove",
 ];
 const BOND_KEYS: &[&str] = &["nics", "nics", "nics", "options", "hwaddr", "switch", "remove"];
 const OPTION_KEYS: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "force"];
@@ -431,7 +602,10 @@ proptest! {
 
 /// A host on which something runs already.
 fn busy() -> World {
-    let mut world = World::with(json!({ "mgmt": { "nic": "dummy_0", "defaultRoute": true, "ipaddr": "192.0.2.1", "prefix": 24 }, "n": { "bonding": "bond1", "vlan": 5 } }), json!({ "bond1": { "nics": ["dummy_1"] } }));
+    let mut world = World::with(
+        json!({ "mgmt": { "nic": "dummy_0", "defaultRoute": true, "ipaddr": "192.0.2.1", "prefix": 24 }, "n": { "bonding": "bond1", "vlan": 5 } }),
+        json!({ "bond1": { "nics": ["dummy_1"] } }),
+    );
     world.sim.plug_tap("vnet0", "mgmt");
     world.add_bond("bond9", "mode=1", &["dummy_2"]);
     world

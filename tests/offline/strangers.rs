@@ -86,7 +86,15 @@ fn bond(random: &mut Random) -> Value {
     if nics.is_empty() {
         nics.push(random.pick(&NICS));
     }
-    let options = random.pick(&["", "mode=1 miimon=100", "mode=4 lacp_rate=1", "mode=3", "mode=1 arp_interval=100 arp_ip_target=10.0.0.9", "mode=6", "mode=1 primary=dummy_0"]);
+    let options = random.pick(&[
+        "",
+        "mode=1 miimon=100",
+        "mode=4 lacp_rate=1",
+        "mode=3",
+        "mode=1 arp_interval=100 arp_ip_target=10.0.0.9",
+        "mode=6",
+        "mode=1 primary=dummy_0",
+    ]);
     let hwaddr = if random.chance(10) { "52:54:00:aa:bb:01" } else { "" };
     json!({ "nics": nics, "options": options, "hwaddr": hwaddr })
 }
@@ -98,10 +106,18 @@ fn whatever_is_accepted_arrives_and_whatever_fails_is_undone() {
         let mut random = Random(seed);
         let mut world = world(&mut random);
         for _ in 0..10 {
-            let networks: Map<String, Value> = (0..random.below(3)).map(|_| (random.pick(&["n1", "n2", "n3", "n4"]).to_owned(), network(&mut random))).collect();
-            let bonds: Map<String, Value> = (0..random.below(2)).map(|_| (random.pick(&["bond1", "bond2", "bond9"]).to_owned(), bond(&mut random))).collect();
+            let networks: Map<String, Value> = (0..random.below(3))
+                .map(|_| (random.pick(&["n1", "n2", "n3", "n4"]).to_owned(), network(&mut random)))
+                .collect();
+            let bonds: Map<String, Value> = (0..random.below(2))
+                .map(|_| (random.pick(&["bond1", "bond2", "bond9"]).to_owned(), bond(&mut random)))
+                .collect();
             let (networks, bonds) = (Value::Object(networks), Value::Object(bonds));
-            if world.running.networks.contains_key(&net("n2")) && world.has("n2") && !world.has("vnet2") && random.chance(10) {
+            if world.running.networks.contains_key(&net("n2"))
+                && world.has("n2")
+                && !world.has("vnet2")
+                && random.chance(10)
+            {
                 world.sim.plug_tap("vnet2", "n2");
             }
             if !world.problems(networks.clone(), bonds.clone()).is_empty() {

@@ -66,19 +66,24 @@ impl World {
 
     /// A change that must succeed, in one round and so that a second time changes nothing.
     pub(crate) fn set(&mut self, networks: Value, bonds: Value) -> Done {
-        let done = self.setup(networks.clone(), bonds.clone()).unwrap_or_else(|e| panic!("{}\n{}", chain(&e), self.text()));
+        let done =
+            self.setup(networks.clone(), bonds.clone()).unwrap_or_else(|e| panic!("{}\n{}", chain(&e), self.text()));
         assert!(done.rounds <= 1, "{} rounds for\n{}", done.rounds, done.plan);
         let mut again = request(networks, bonds);
         again.networks.retain(|_, net| net.is_some());
         again.bonds.retain(|_, bond| bond.is_some());
-        let again = Transaction::plan(&mut self.host, &self.running, &again, &self.policy).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let again = Transaction::plan(&mut self.host, &self.running, &again, &self.policy)
+            .unwrap_or_else(|e| panic!("{}", chain(&e)));
         assert_eq!(again.plan().to_string(), "nothing to do\n", "a second time, after\n{}", done.plan);
         done
     }
 
     pub(crate) fn setup(&mut self, networks: Value, bonds: Value) -> Result<Done, SetupError> {
         let request = request(networks, bonds);
-        let done = Transaction::plan(&mut self.host, &self.running, &request, &self.policy)?.apply()?.confirm(None, |_| true)?.commit(|_| Ok(()))?;
+        let done = Transaction::plan(&mut self.host, &self.running, &request, &self.policy)?
+            .apply()?
+            .confirm(None, |_| true)?
+            .commit(|_| Ok(()))?;
         self.running = done.config.clone();
         Ok(done)
     }
@@ -97,7 +102,8 @@ impl World {
 
     /// The plan of a request and its commands, without doing it.
     pub(crate) fn explain(&mut self, networks: Value, bonds: Value) -> (String, Vec<String>) {
-        let planned = Transaction::plan(&mut self.host, &self.running, &request(networks, bonds), &self.policy).unwrap_or_else(|e| panic!("{}", chain(&e)));
+        let planned = Transaction::plan(&mut self.host, &self.running, &request(networks, bonds), &self.policy)
+            .unwrap_or_else(|e| panic!("{}", chain(&e)));
         (planned.plan().to_string(), planned.explain().concat())
     }
 
@@ -161,7 +167,10 @@ impl World {
 
     pub(crate) fn add_address(&mut self, device: &str, address: &str) {
         let (addr, prefix) = address.split_once('/').unwrap();
-        self.act(Action::AddAddress { device: dev(device), address: Address::new(addr.parse().unwrap(), prefix.parse().unwrap()) });
+        self.act(Action::AddAddress {
+            device: dev(device),
+            address: Address::new(addr.parse().unwrap(), prefix.parse().unwrap()),
+        });
     }
 
     pub(crate) fn add_default_route(&mut self, device: &str, gateway: &str) {
@@ -169,18 +178,33 @@ impl World {
     }
 
     pub(crate) fn add_vlan(&mut self, name: &str, base: &str, tag: i64) {
-        self.act(Action::AddLink { name: dev(name), kind: NewLink::Vlan { device: dev(base), tag: VlanTag::new(tag).unwrap() }, mtu: None, mac: None });
+        self.act(Action::AddLink {
+            name: dev(name),
+            kind: NewLink::Vlan { device: dev(base), tag: VlanTag::new(tag).unwrap() },
+            mtu: None,
+            mac: None,
+        });
         self.set_up(name, true);
     }
 
     pub(crate) fn add_bridge(&mut self, name: &str, ports: &[&str]) {
-        self.act(Action::AddLink { name: dev(name), kind: NewLink::Bridge(BridgeOptions::default()), mtu: None, mac: None });
+        self.act(Action::AddLink {
+            name: dev(name),
+            kind: NewLink::Bridge(BridgeOptions::default()),
+            mtu: None,
+            mac: None,
+        });
         self.set_up(name, true);
         ports.iter().for_each(|port| self.join(port, name));
     }
 
     pub(crate) fn add_bond(&mut self, name: &str, options: &str, slaves: &[&str]) {
-        self.act(Action::AddLink { name: dev(name), kind: NewLink::Bond(BondOptions::parse(options).unwrap()), mtu: None, mac: None });
+        self.act(Action::AddLink {
+            name: dev(name),
+            kind: NewLink::Bond(BondOptions::parse(options).unwrap()),
+            mtu: None,
+            mac: None,
+        });
         for slave in slaves {
             self.set_up(slave, false);
             self.join(slave, name);

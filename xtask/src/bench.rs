@@ -19,19 +19,10 @@ pub(crate) fn run(mut args: Vec<OsString>) -> Result<u8, Error> {
     let workplace = Workplace::open("bench")?;
     let log = workplace.file("build.json");
     let mut programs = cargo::artifacts(&["build", "--release", "--bins"], &log)?;
-    programs.extend(cargo::artifacts(
-        &["build", "--release", "--bins", "-p", "vdsm-bench"],
-        &log,
-    )?);
-    let paths: Vec<_> = programs
-        .into_iter()
-        .filter(|it| it.is_program())
-        .map(|it| it.executable)
-        .collect();
+    programs.extend(cargo::artifacts(&["build", "--release", "--bins", "-p", "vdsm-bench"], &log)?);
+    let paths: Vec<_> = programs.into_iter().filter(|it| it.is_program()).map(|it| it.executable).collect();
     let bin = workplace.programs(&paths)?;
     eprintln!("xtask: measuring on {}", ground.describe());
     let command = [vec![bin.join("vdsm-bench").into()], args].concat();
-    Ok(ground
-        .run(&Job::new(command, cargo::root()).env("VDSM_BIN_DIR", bin))?
-        .code())
+    Ok(ground.run(&Job::new(command, cargo::root()).env("VDSM_BIN_DIR", bin))?.code())
 }

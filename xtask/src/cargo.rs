@@ -46,8 +46,7 @@ impl Artifact {
 /// The repository.
 pub(crate) fn root() -> PathBuf {
     // cargo sets it for us at run time too, so that a moved tree is found.
-    let ours = std::env::var_os("CARGO_MANIFEST_DIR")
-        .unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
+    let ours = std::env::var_os("CARGO_MANIFEST_DIR").unwrap_or_else(|| OsString::from(env!("CARGO_MANIFEST_DIR")));
     let ours = PathBuf::from(ours);
     ours.parent().map_or(ours.clone(), Path::to_path_buf)
 }
@@ -64,9 +63,7 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
 pub(crate) fn artifacts(args: &[&str], log: &Path) -> Result<Vec<Artifact>, Error> {
     let mut command = cargo(args);
     command.arg("--message-format=json-render-diagnostics");
-    command
-        .stdout(Stream::File(log.to_path_buf()).stdio()?)
-        .stdin(Stdio::null());
+    command.stdout(Stream::File(log.to_path_buf()).stdio()?).stdin(Stdio::null());
     let mut child = command.spawn().trying("start cargo")?;
     if wait(&mut child, BUILD_LIMIT)? != Ended::With(0) {
         return Err(Error::Failed(format!("`cargo {}` failed", args.join(" "))));
@@ -86,12 +83,7 @@ fn artifact(line: &str) -> Option<Artifact> {
         name: message.at(&["target", "name"]).as_str()?.to_owned(),
         package: package.to_path_buf(),
         executable: message.at(&["executable"]).as_str()?.into(),
-        kind: message
-            .at(&["target", "kind"])
-            .items()
-            .first()?
-            .as_str()?
-            .to_owned(),
+        kind: message.at(&["target", "kind"]).items().first()?.as_str()?.to_owned(),
         harness: message.at(&["profile", "test"]) == &Value::Bool(true),
     })
 }

@@ -13,12 +13,7 @@ use crate::error::Error;
 use crate::process::{Stream, create};
 
 /// Copies `from` to `to` until `finished` is set and all is read.
-pub(crate) fn follow(
-    from: &Path,
-    to: &Stream,
-    as_stderr: bool,
-    finished: &AtomicBool,
-) -> Result<(), Error> {
+pub(crate) fn follow(from: &Path, to: &Stream, as_stderr: bool, finished: &AtomicBool) -> Result<(), Error> {
     let mut sink: Box<dyn Write> = match to {
         Stream::File(path) => Box::new(create(path)?),
         Stream::Ours if as_stderr => Box::new(io::stderr()),
@@ -27,10 +22,7 @@ pub(crate) fn follow(
     match copy(from, sink.as_mut(), finished) {
         // As with any filter: who no longer reads has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        Err(error) => Err(Error::Broken(format!(
-            "cannot copy {}: {error}",
-            from.display()
-        ))),
+        Err(error) => Err(Error::Broken(format!("cannot copy {}: {error}", from.display()))),
         Ok(()) => Ok(()),
     }
 }

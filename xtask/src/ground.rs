@@ -21,17 +21,11 @@ pub(crate) enum Ground {
 
 /// What the configurator makes.
 const KINDS: [(&str, &str); 5] = [
-    (
-        "veth",
-        "ip link add probe_veth type veth peer name probe_peer",
-    ),
+    ("veth", "ip link add probe_veth type veth peer name probe_peer"),
     ("bridge", "ip link add probe_bridge type bridge"),
     ("dummy", "ip link add probe_dummy type dummy"),
     ("bond", "ip link add probe_bond type bond"),
-    (
-        "vlan",
-        "ip link add link probe_veth name probe_vlan type vlan id 7",
-    ),
+    ("vlan", "ip link add link probe_veth name probe_vlan type vlan id 7"),
 ];
 
 impl Ground {
@@ -41,9 +35,7 @@ impl Ground {
             Ok("uml") => return Self::uml(),
             Ok("netns") => {}
             Ok(other) => {
-                return Err(Error::Usage(format!(
-                    "VDSM_GROUND is uml or netns, not {other}"
-                )));
+                return Err(Error::Usage(format!("VDSM_GROUND is uml or netns, not {other}")));
             }
             Err(_) => {
                 packages::ensure(&packages::FOR_NETNS)?;
@@ -61,9 +53,7 @@ impl Ground {
         if uml::is_here() {
             Ok(Self::Uml)
         } else {
-            Err(Error::NoGround(
-                "user-mode-linux is not as Debian has it: no /usr/lib/uml/modules".into(),
-            ))
+            Err(Error::NoGround("user-mode-linux is not as Debian has it: no /usr/lib/uml/modules".into()))
         }
     }
 
@@ -90,10 +80,7 @@ impl Ground {
 
 /// The kinds of link that this kernel cannot make for us.
 pub(crate) fn missing_kinds() -> Vec<&'static str> {
-    let script: String = KINDS
-        .iter()
-        .map(|(kind, command)| format!("{command} && echo {kind}\n"))
-        .collect();
+    let script: String = KINDS.iter().map(|(kind, command)| format!("{command} && echo {kind}\n")).collect();
     let output = Command::new("unshare")
         .args(["--net", "sh", "-c", &script])
         .stdin(Stdio::null())
@@ -104,11 +91,7 @@ pub(crate) fn missing_kinds() -> Vec<&'static str> {
 }
 
 fn missing_from(output: &str) -> Vec<&'static str> {
-    KINDS
-        .iter()
-        .map(|(kind, _)| *kind)
-        .filter(|kind| !output.lines().any(|line| line == *kind))
-        .collect()
+    KINDS.iter().map(|(kind, _)| *kind).filter(|kind| !output.lines().any(|line| line == *kind)).collect()
 }
 
 #[cfg(test)]

@@ -125,8 +125,7 @@ fn hex4(input: &mut Input<'_>) -> Option<u32> {
 
 fn word(input: &mut Input<'_>) -> Option<Value> {
     let mut text = String::new();
-    while let Some(c) = input.next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.'))
-    {
+    while let Some(c) = input.next_if(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '+' | '.')) {
         text.push(c);
     }
     match text.as_str() {
@@ -156,10 +155,7 @@ mod tests {
             "profile":{"test":true,"debuginfo":1},"executable":"/a \"b\"/\u00e9\ud83d\ude00","fresh":false,"x":null}"#;
         let value = Value::parse(line).unwrap();
         assert_eq!(value.at(&["target", "name"]).as_str(), Some("netns"));
-        assert_eq!(
-            value.at(&["target", "kind"]).items(),
-            [Value::String("test".into())]
-        );
+        assert_eq!(value.at(&["target", "kind"]).items(), [Value::String("test".into())]);
         assert_eq!(value.at(&["profile", "test"]), &Value::Bool(true));
         assert_eq!(value.at(&["executable"]).as_str(), Some("/a \"b\"/é😀"));
         assert_eq!(value.at(&["no", "such"]), &Value::Null);
@@ -167,15 +163,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_text_is_no_value() {
-        for text in [
-            "",
-            "{",
-            "[1, 2",
-            "\"abc",
-            "{\"a\" 1}",
-            "nonsense",
-            "\"\\ud800x\"",
-        ] {
+        for text in ["", "{", "[1, 2", "\"abc", "{\"a\" 1}", "nonsense", "\"\\ud800x\""] {
             assert_eq!(Value::parse(text), None, "{text}");
         }
     }

@@ -18,23 +18,14 @@ pub(crate) struct Tally {
 impl Tally {
     /// One failure and nothing else.
     pub(crate) fn failure() -> Self {
-        Self {
-            failed: 1,
-            ..Self::default()
-        }
+        Self { failed: 1, ..Self::default() }
     }
 
     /// These tests did not run, all for one reason.
     pub(crate) fn skipping(names: &[String], reason: &str) -> Self {
         let reason = reason.lines().next().unwrap_or_default();
-        let skipped = names
-            .iter()
-            .map(|name| format!("{name}: {reason}"))
-            .collect();
-        Self {
-            skipped,
-            ..Self::default()
-        }
+        let skipped = names.iter().map(|name| format!("{name}: {reason}")).collect();
+        Self { skipped, ..Self::default() }
     }
 
     pub(crate) fn add(&mut self, other: Self) {
@@ -45,12 +36,7 @@ impl Tally {
 
     /// The line with which everything ends.
     pub(crate) fn line(&self) -> String {
-        format!(
-            "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed,
-            self.skipped.len()
-        )
+        format!("{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
     }
 }
 
@@ -65,10 +51,7 @@ pub(crate) fn tally(stdout: &str, expected: Option<usize>, notes: &str, ended: E
     for line in stdout.lines() {
         if let Some(count) = announced(line) {
             tally.add(block.broken_off());
-            block = Block {
-                announced: count,
-                ..Block::default()
-            };
+            block = Block { announced: count, ..Block::default() };
             seen += count;
         } else if let Some((passed, failed)) = result(line) {
             tally.passed += passed;
@@ -88,10 +71,7 @@ pub(crate) fn tally(stdout: &str, expected: Option<usize>, notes: &str, ended: E
     if ended != Ended::With(0) && tally.failed == 0 {
         tally.failed = 1;
     }
-    let notes: BTreeSet<&str> = notes
-        .lines()
-        .filter(|line| !line.trim().is_empty())
-        .collect();
+    let notes: BTreeSet<&str> = notes.lines().filter(|line| !line.trim().is_empty()).collect();
     tally.passed = tally.passed.saturating_sub(notes.len());
     tally.skipped.extend(notes.into_iter().map(str::to_owned));
     tally
@@ -110,11 +90,7 @@ impl Block {
     fn broken_off(&mut self) -> Tally {
         let ignored = std::mem::take(&mut self.ignored);
         let failed = self.announced.saturating_sub(self.passed + ignored.len());
-        Tally {
-            passed: self.passed,
-            failed,
-            skipped: ignored,
-        }
+        Tally { passed: self.passed, failed, skipped: ignored }
     }
 }
 
@@ -127,29 +103,20 @@ fn announced(line: &str) -> Option<usize> {
 /// `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; ..`
 fn result(line: &str) -> Option<(usize, usize)> {
     let (_, numbers) = line.strip_prefix("test result: ")?.split_once(". ")?;
-    let number = |what: &str| {
-        numbers
-            .split("; ")
-            .find_map(|part| part.strip_suffix(what)?.trim().parse::<usize>().ok())
-    };
+    let number =
+        |what: &str| numbers.split("; ").find_map(|part| part.strip_suffix(what)?.trim().parse::<usize>().ok());
     Some((number("passed")?, number("failed")?))
 }
 
 /// `test NAME ... ok`
 fn verdict(line: &str) -> Option<(&str, &str)> {
     let (name, outcome) = line.strip_prefix("test ")?.rsplit_once(" ... ")?;
-    Some((
-        name.strip_suffix(" - should panic").unwrap_or(name),
-        outcome,
-    ))
+    Some((name.strip_suffix(" - should panic").unwrap_or(name), outcome))
 }
 
 /// The names in the output of `--list --format terse`.
 pub(crate) fn names(list: &str) -> Vec<String> {
-    list.lines()
-        .filter_map(|line| line.strip_suffix(": test"))
-        .map(str::to_owned)
-        .collect()
+    list.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -183,13 +150,9 @@ test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; fini
 
     #[test]
     fn a_test_that_says_it_was_skipped_has_not_passed() {
-        let (passed, failed, skipped) =
-            counted(GOOD, "b: no radio here\nb: no radio here\n", Ended::With(0));
+        let (passed, failed, skipped) = counted(GOOD, "b: no radio here\nb: no radio here\n", Ended::With(0));
         assert_eq!((passed, failed), (2, 0));
-        assert_eq!(
-            skipped,
-            ["a::two: ignored, needs a moon", "b: no radio here"]
-        );
+        assert_eq!(skipped, ["a::two: ignored, needs a moon", "b: no radio here"]);
     }
 
     #[test]
@@ -203,9 +166,6 @@ test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 7 filtered out; fini
 
     #[test]
     fn lists_are_read() {
-        assert_eq!(
-            names("here::a: test\nb: test\nc: benchmark\n"),
-            ["here::a", "b"]
-        );
+        assert_eq!(names("here::a: test\nb: test\nc: benchmark\n"), ["here::a", "b"]);
     }
 }

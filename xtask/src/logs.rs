@@ -24,31 +24,17 @@ pub(crate) struct Logs {
 impl Logs {
     pub(crate) fn new(workplace: &Workplace, name: &str) -> Self {
         let file = |kind: &str| workplace.file(&format!("{name}.{kind}"));
-        Self {
-            stdout: file("out"),
-            stderr: file("err"),
-            notes: file("notes"),
-        }
+        Self { stdout: file("out"), stderr: file("err"), notes: file("notes") }
     }
 
     /// Runs a command into them; at the limit its whole process group ends.
     pub(crate) fn run(&self, command: &mut Command, limit: Duration) -> Result<Ended, Error> {
         let stdout = Stream::File(self.stdout.clone()).stdio()?;
         let stderr = Stream::File(self.stderr.clone()).stdio()?;
-        let mut child = command
-            .process_group(0)
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .trying("start a test")?;
+        let mut child = command.process_group(0).stdout(stdout).stderr(stderr).spawn().trying("start a test")?;
         let ended = wait(&mut child, limit)?;
         if ended == Ended::AtLimit {
-            output(Command::new("sh").args([
-                "-c",
-                "kill -KILL -- -\"$1\"",
-                "sh",
-                &child.id().to_string(),
-            ]));
+            output(Command::new("sh").args(["-c", "kill -KILL -- -\"$1\"", "sh", &child.id().to_string()]));
         }
         Ok(ended)
     }
@@ -77,9 +63,7 @@ impl Logs {
 
 /// A log's text, with a line end, whatever bytes a test wrote; nothing if there is none.
 fn read(path: &Path) -> String {
-    let mut text = fs::read(path)
-        .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
-        .unwrap_or_default();
+    let mut text = fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }

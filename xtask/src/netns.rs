@@ -51,15 +51,7 @@ pub(crate) fn run(job: &Job) -> Result<Ended, Error> {
 /// Why no name spaces can be had here, if so.
 pub(crate) fn refusal() -> Option<String> {
     let output = Command::new("unshare")
-        .args([
-            "--net",
-            "--mount",
-            "--uts",
-            "--pid",
-            "--fork",
-            "--mount-proc",
-            "true",
-        ])
+        .args(["--net", "--mount", "--uts", "--pid", "--fork", "--mount-proc", "true"])
         .stdin(Stdio::null())
         .output();
     match output {
@@ -82,18 +74,13 @@ mod tests {
             return;
         }
         let file = std::env::temp_dir().join(format!("xtask-netns-test.{}", std::process::id()));
-        let command = ["sh", "-c", "ls /sys/class/net; exit 7"]
-            .map(Into::into)
-            .to_vec();
+        let command = ["sh", "-c", "ls /sys/class/net; exit 7"].map(Into::into).to_vec();
         let mut job = Job::new(command, "/".into());
         job.stdout = Stream::File(file.clone());
         assert_eq!(run(&job).unwrap(), Ended::With(7));
         let links = std::fs::read_to_string(&file).unwrap();
         std::fs::remove_file(&file).unwrap();
-        assert!(
-            links.lines().all(|link| link == "lo" || link == "sit0"),
-            "{links}"
-        );
+        assert!(links.lines().all(|link| link == "lo" || link == "sit0"), "{links}");
     }
 
     const TEST: &str = "netns::tests::a_command_sees_only_its_own_links_and_gives_its_exit_code";
@@ -103,11 +90,7 @@ mod tests {
         let Some(file) = std::env::var_os("VDSM_SKIP_FILE") else {
             return;
         };
-        let mut notes = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(file)
-            .unwrap();
+        let mut notes = std::fs::OpenOptions::new().create(true).append(true).open(file).unwrap();
         writeln!(notes, "{TEST}: {why}").unwrap();
     }
 }

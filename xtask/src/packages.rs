@@ -21,8 +21,7 @@ const fn needed(program: &'static str, package: &'static str) -> Needed {
 }
 
 /// What the light sandbox needs, and the tests in either.
-pub(crate) const FOR_NETNS: [Needed; 2] =
-    [needed("ip", "iproute2"), needed("unshare", "util-linux")];
+pub(crate) const FOR_NETNS: [Needed; 2] = [needed("ip", "iproute2"), needed("unshare", "util-linux")];
 
 /// What UML needs: it loads its modules with kmod.
 pub(crate) const FOR_UML: [Needed; 4] = [
@@ -34,35 +33,22 @@ pub(crate) const FOR_UML: [Needed; 4] = [
 
 /// Installs what is missing, or says why that cannot be.
 pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Error> {
-    let missing: Vec<&str> = needed
-        .iter()
-        .filter(|need| !is_installed(need.program))
-        .map(|need| need.package)
-        .collect();
+    let missing: Vec<&str> =
+        needed.iter().filter(|need| !is_installed(need.program)).map(|need| need.package).collect();
     if missing.is_empty() {
         return Ok(());
     }
     let list = missing.join(" ");
     let sorry = |why: &str| Error::NoGround(format!("needed and not installed: {list}; {why}"));
     if !is_installed("apt-get") {
-        return Err(sorry(
-            "there is no apt-get here, so please install what corresponds",
-        ));
+        return Err(sorry("there is no apt-get here, so please install what corresponds"));
     }
     let _policy = NoServices::declare().map_err(|error| sorry(&error.to_string()))?;
     eprintln!("xtask: installing {list}");
     // Old lists may do, and the network may not: only the install decides.
     let _ = apt_get(&["update"]);
-    if !apt_get(
-        &[
-            &["install", "-y", "--no-install-recommends"],
-            missing.as_slice(),
-        ]
-        .concat(),
-    )? {
-        return Err(sorry(&format!(
-            "`apt-get install {list}` failed (see above)"
-        )));
+    if !apt_get(&[&["install", "-y", "--no-install-recommends"], missing.as_slice()].concat())? {
+        return Err(sorry(&format!("`apt-get install {list}` failed (see above)")));
     }
     Ok(())
 }
@@ -77,18 +63,13 @@ fn apt_get(args: &[&str]) -> Result<bool, Error> {
         .output()
         .trying("start apt-get")?;
     if !output.status.success() {
-        eprint!(
-            "{}{}",
-            String::from_utf8_lossy(&output.stdout),
-            String::from_utf8_lossy(&output.stderr)
-        );
+        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     }
     Ok(output.status.success())
 }
 
 const POLICY: &str = "/usr/sbin/policy-rc.d";
-const POLICY_TEXT: &str =
-    "#!/bin/sh\n# Written by cargo xtask while it installs; remove it if it stayed.\nexit 101\n";
+const POLICY_TEXT: &str = "#!/bin/sh\n# Written by cargo xtask while it installs; remove it if it stayed.\nexit 101\n";
 
 /// While it lives, no package starts a service. A machine's own policy is left alone.
 struct NoServices {

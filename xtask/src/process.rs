@@ -32,10 +32,7 @@ impl Ended {
 
 impl From<ExitStatus> for Ended {
     fn from(status: ExitStatus) -> Self {
-        let code = status
-            .code()
-            .or_else(|| status.signal().map(|signal| 128 + signal))
-            .unwrap_or(1);
+        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal)).unwrap_or(1);
         Self::With(u8::try_from(code).unwrap_or(1))
     }
 }
@@ -63,10 +60,7 @@ impl Stream {
 /// The thread, not the process: so whoever starts such a command also waits for it.
 pub(crate) fn mortal(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
-    command
-        .args(["--pdeathsig", "KILL", "--"])
-        .arg(program)
-        .stdin(Stdio::null());
+    command.args(["--pdeathsig", "KILL", "--"]).arg(program).stdin(Stdio::null());
     command
 }
 
@@ -88,15 +82,8 @@ pub(crate) fn wait(child: &mut Child, limit: Duration) -> Result<Ended, Error> {
 
 /// Runs a short helper and gives its standard output if it went well.
 pub(crate) fn output(command: &mut Command) -> Option<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output()
-        .ok()?;
-    output
-        .status
-        .success()
-        .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 pub(crate) fn create(path: &Path) -> Result<File, Error> {
@@ -106,9 +93,7 @@ pub(crate) fn create(path: &Path) -> Result<File, Error> {
 /// Whether a program is on the PATH, or where administrators keep theirs.
 pub(crate) fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .any(|dir| dir.join(program).is_file())
+    std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from)).any(|dir| dir.join(program).is_file())
 }
 
 #[cfg(test)]
@@ -118,18 +103,12 @@ mod tests {
     #[test]
     fn a_signal_becomes_the_shells_number() {
         let mut child = mortal("sh").args(["-c", "kill -TERM $$"]).spawn().unwrap();
-        assert_eq!(
-            wait(&mut child, Duration::from_secs(9)).unwrap(),
-            Ended::With(143)
-        );
+        assert_eq!(wait(&mut child, Duration::from_secs(9)).unwrap(), Ended::With(143));
     }
 
     #[test]
     fn the_limit_ends_a_child() {
         let mut child = mortal("sleep").arg("60").spawn().unwrap();
-        assert_eq!(
-            wait(&mut child, Duration::from_millis(50)).unwrap(),
-            Ended::AtLimit
-        );
+        assert_eq!(wait(&mut child, Duration::from_millis(50)).unwrap(), Ended::AtLimit);
     }
 }

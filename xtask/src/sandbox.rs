@@ -69,9 +69,7 @@ pub(crate) fn quoted(text: &OsStr) -> Vec<u8> {
 pub(crate) fn is_shell_name(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     bytes.first().is_some_and(|first| !first.is_ascii_digit())
-        && bytes
-            .iter()
-            .all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
 #[cfg(test)]
@@ -81,20 +79,10 @@ mod tests {
 
     #[test]
     fn a_quoted_word_arrives_as_it_was() {
-        for text in [
-            &b"plain"[..],
-            b"",
-            b"it's $HOME `x` \"y\" \\",
-            b"two\nlines",
-            b"\xff\xfe",
-        ] {
+        for text in [&b"plain"[..], b"", b"it's $HOME `x` \"y\" \\", b"two\nlines", b"\xff\xfe"] {
             let mut script = b"printf %s ".to_vec();
             script.extend(quoted(OsStr::from_bytes(text)));
-            let output = Command::new("sh")
-                .arg("-c")
-                .arg(OsStr::from_bytes(&script))
-                .output()
-                .unwrap();
+            let output = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script)).output().unwrap();
             assert_eq!(output.stdout, text);
         }
     }

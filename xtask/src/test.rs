@@ -30,10 +30,7 @@ const HERE: &str = "here::";
 /// Runs all phases; 1 if something failed, or was skipped against the wish.
 pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
     let wishes = Wishes::read(args)?;
-    let run = Run {
-        workplace: Workplace::open("test")?,
-        wishes,
-    };
+    let run = Run { workplace: Workplace::open("test")?, wishes };
     let mut total = Tally::default();
     if run.wishes.tidy {
         total.add(run.phase("tidy", Run::tidy));
@@ -60,12 +57,7 @@ struct Wishes {
 
 impl Wishes {
     fn read(args: Vec<OsString>) -> Result<Self, Error> {
-        let mut wishes = Self {
-            tidy: true,
-            forbid_skips: false,
-            filter: None,
-            limit: DEFAULT_LIMIT,
-        };
+        let mut wishes = Self { tidy: true, forbid_skips: false, filter: None, limit: DEFAULT_LIMIT };
         let mut args = args.into_iter();
         while let Some(arg) = args.next() {
             match arg.to_str() {
@@ -76,14 +68,9 @@ impl Wishes {
                     let word = word.ok_or_else(|| Error::Usage("test: filter by what?".into()))?;
                     wishes.filter = Some(word);
                 }
-                Some("--limit") => {
-                    wishes.limit = uml_command::seconds(&args.next().unwrap_or_default())?
-                }
+                Some("--limit") => wishes.limit = uml_command::seconds(&args.next().unwrap_or_default())?,
                 _ => {
-                    return Err(Error::Usage(format!(
-                        "test: not understood: {}",
-                        arg.display()
-                    )));
+                    return Err(Error::Usage(format!("test: not understood: {}", arg.display())));
                 }
             }
         }
@@ -91,9 +78,7 @@ impl Wishes {
     }
 
     fn want(&self, name: &str) -> bool {
-        self.filter
-            .as_ref()
-            .is_none_or(|filter| name.contains(filter.as_str()))
+        self.filter.as_ref().is_none_or(|filter| name.contains(filter.as_str()))
     }
 }
 
@@ -111,11 +96,7 @@ impl Run {
             println!("{name}: {error}");
             Tally::failure()
         });
-        println!(
-            "== {name}: {}, {:.1} s",
-            tally.line(),
-            start.elapsed().as_secs_f32()
-        );
+        println!("== {name}: {}, {:.1} s", tally.line(), start.elapsed().as_secs_f32());
         tally
     }
 
@@ -123,18 +104,7 @@ impl Run {
     fn tidy(&self) -> Result<Tally, Error> {
         let steps: [(&str, &str, &[&str]); 2] = [
             ("fmt", "rustfmt", &["fmt", "--all", "--check"]),
-            (
-                "clippy",
-                "clippy",
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-            ),
+            ("clippy", "clippy", &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
         ];
         let mut tally = Tally::default();
         for (name, component, args) in steps {
@@ -171,33 +141,20 @@ impl Run {
         let log = self.workplace.file("build.json");
         let mut all = cargo::artifacts(&["test", "--no-run", "--workspace"], &log)?;
         // cargo builds a package's programs only if it has integration tests.
-        if !["vdsm-netd", "vdsm-tool"]
-            .iter()
-            .all(|name| all.iter().any(|it| it.is_program() && it.name == *name))
-        {
+        if !["vdsm-netd", "vdsm-tool"].iter().all(|name| all.iter().any(|it| it.is_program() && it.name == *name)) {
             all.extend(cargo::artifacts(&["build", "--bins"], &log)?);
         }
-        let programs: Vec<_> = all
-            .iter()
-            .filter(|it| it.is_program())
-            .map(|it| it.executable.clone())
-            .collect();
+        let programs: Vec<_> = all.iter().filter(|it| it.is_program()).map(|it| it.executable.clone()).collect();
         let bin = self.workplace.programs(&programs)?;
-        let (kernel, offline): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .filter(Artifact::is_test)
-            .partition(|it| it.is_integration_test(KERNEL_TEST));
+        let (kernel, offline): (Vec<_>, Vec<_>) =
+            all.into_iter().filter(Artifact::is_test).partition(|it| it.is_integration_test(KERNEL_TEST));
         let mut kernel_test = kernel.into_iter().next();
         if let Some(test) = &mut kernel_test {
             let copy = bin.join("kernel-test");
             fs::copy(&test.executable, &copy).trying("copy the kernel tests")?;
             test.executable = copy;
         }
-        Ok(Built {
-            bin,
-            offline,
-            kernel_test,
-        })
+        Ok(Built { bin, offline, kernel_test })
     }
 
     /// One executable after the other, and the examples in the documentation.
@@ -207,16 +164,8 @@ impl Run {
         let mut tally = Tally::default();
         for (number, test) in built.offline.iter().enumerate() {
             let mut command = mortal(&test.executable);
-            command
-                .args(filter)
-                .current_dir(&test.package)
-                .env("CARGO_MANIFEST_DIR", &test.package);
-            tally.add(self.one(
-                &mut command,
-                &format!("offline-{number}-{}", test.name),
-                built,
-                deadline,
-            )?);
+            command.args(filter).current_dir(&test.package).env("CARGO_MANIFEST_DIR", &test.package);
+            tally.add(self.one(&mut command, &format!("offline-{number}-{}", test.name), built, deadline)?);
         }
         let mut examples = cargo::cargo(&["test", "--quiet", "--doc", "--workspace", "--"]);
         examples.args(filter);
@@ -224,17 +173,9 @@ impl Run {
         Ok(tally)
     }
 
-    fn one(
-        &self,
-        command: &mut Command,
-        name: &str,
-        built: &Built,
-        deadline: Instant,
-    ) -> Result<Tally, Error> {
+    fn one(&self, command: &mut Command, name: &str, built: &Built, deadline: Instant) -> Result<Tally, Error> {
         let logs = Logs::new(&self.workplace, name);
-        command
-            .env("VDSM_BIN_DIR", &built.bin)
-            .env("VDSM_SKIP_FILE", &logs.notes);
+        command.env("VDSM_BIN_DIR", &built.bin).env("VDSM_SKIP_FILE", &logs.notes);
         let ended = logs.run(command, deadline.saturating_duration_since(Instant::now()))?;
         Ok(logs.tally(None, ended))
     }
@@ -251,8 +192,7 @@ impl Run {
         if all.is_empty() {
             return Tally::default();
         }
-        let (here, rest): (Vec<_>, Vec<_>) =
-            all.iter().cloned().partition(|name| name.starts_with(HERE));
+        let (here, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| name.starts_with(HERE));
         let ground = Ground::find();
         let mut total = Tally::default();
         // Where this kernel is the full ground they are among all.
@@ -278,29 +218,14 @@ impl Run {
     fn shards(&self, ground: Ground, all: &[String], test: &Artifact, bin: &Path) -> Tally {
         let cpus = uml::cpus();
         let count = cpus.len().min(2).min(all.len());
-        println!(
-            "on {}, {} tests in {count} parts",
-            ground.describe(),
-            all.len()
-        );
-        let part = |index: usize| -> Vec<String> {
-            all.iter().skip(index).step_by(count).cloned().collect()
-        };
+        println!("on {}, {} tests in {count} parts", ground.describe(), all.len());
+        let part = |index: usize| -> Vec<String> { all.iter().skip(index).step_by(count).cloned().collect() };
         let mut total = Tally::default();
         std::thread::scope(|scope| {
             let runs: Vec<_> = (0..count)
                 .map(|index| {
                     let (names, cpu) = (part(index), cpus[index]);
-                    scope.spawn(move || {
-                        self.shard(
-                            ground,
-                            &format!("full-{index}"),
-                            &names,
-                            test,
-                            bin,
-                            Some(cpu),
-                        )
-                    })
+                    scope.spawn(move || self.shard(ground, &format!("full-{index}"), &names, test, bin, Some(cpu)))
                 })
                 .collect();
             for run in runs {
@@ -321,10 +246,7 @@ impl Run {
         cpu: Option<usize>,
     ) -> Tally {
         let outcome = self.workplace.directory(name).and_then(|shared| {
-            let logs = Logs {
-                notes: shared.join("notes"),
-                ..Logs::new(&self.workplace, name)
-            };
+            let logs = Logs { notes: shared.join("notes"), ..Logs::new(&self.workplace, name) };
             let fixed = ["--test-threads", "1", "--exact"].map(OsString::from);
             let command = [test.executable.clone().into()].into_iter().chain(fixed);
             let command = command.chain(tests.iter().map(OsString::from)).collect();
@@ -354,10 +276,7 @@ impl Run {
             }
             Err(error) => {
                 println!("{name}: {error}");
-                Tally {
-                    failed: tests.len(),
-                    ..Tally::default()
-                }
+                Tally { failed: tests.len(), ..Tally::default() }
             }
         }
     }

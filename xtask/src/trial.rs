@@ -24,10 +24,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
             Some("-t") => limit = Some(uml_command::seconds(&args.next().unwrap_or_default())?),
             Some("--") => command.extend(args.by_ref()),
             _ => {
-                return Err(Error::Usage(format!(
-                    "try: a command comes after `--`, so not {}",
-                    arg.display()
-                )));
+                return Err(Error::Usage(format!("try: a command comes after `--`, so not {}", arg.display())));
             }
         }
     }
@@ -35,11 +32,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
     let workplace = Workplace::open("try")?;
     // Not the release build: on a fresh machine it takes several times as long.
     let built = cargo::artifacts(&["build", "--bins"], &workplace.file("build.json"))?;
-    let programs: Vec<_> = built
-        .into_iter()
-        .filter(|it| it.is_program())
-        .map(|it| it.executable)
-        .collect();
+    let programs: Vec<_> = built.into_iter().filter(|it| it.is_program()).map(|it| it.executable).collect();
     let bin = workplace.programs(&programs)?;
     let story = workplace.file("try.sh");
     fs::write(&story, STORY).trying("write the story")?;

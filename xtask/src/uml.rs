@@ -52,10 +52,7 @@ pub(crate) fn run(job: &Job, memory: &str, stdin: &[u8]) -> Result<Ended, Error>
         copy.unwrap_or_else(|_| Err(Error::Broken("a copier of UML's output panicked".into())))?;
     }
     // A written code counts even if the kernel was killed on its way out.
-    match (
-        fs::read_to_string(at("code")).map(|text| text.trim().parse::<u8>()),
-        ended?,
-    ) {
+    match (fs::read_to_string(at("code")).map(|text| text.trim().parse::<u8>()), ended?) {
         (Ok(Ok(code)), _) => Ok(Ended::With(code)),
         (_, Ended::AtLimit) => Ok(Ended::AtLimit),
         (_, Ended::With(code)) => Err(no_code(code, &directory.path)),
@@ -67,11 +64,7 @@ pub(crate) fn run(job: &Job, memory: &str, stdin: &[u8]) -> Result<Ended, Error>
 fn kernel(job: &Job, memory: &str, directory: &Path) -> Result<Command, Error> {
     let with = |key: &str, name: &str| {
         let mut text = std::ffi::OsString::from(key);
-        text.push(if name.is_empty() {
-            directory.to_path_buf()
-        } else {
-            directory.join(name)
-        });
+        text.push(if name.is_empty() { directory.to_path_buf() } else { directory.join(name) });
         text
     };
     let log = create(&directory.join("kernel"))?;
@@ -90,26 +83,9 @@ fn kernel(job: &Job, memory: &str, directory: &Path) -> Result<Command, Error> {
     // Measuring the best way to compute RAID 6 would be half of the boot.
     command
         .args(["linux.uml", "initcall_blacklist=raid6_select_algo"])
-        .args([
-            &format!("mem={memory}"),
-            "umid=u",
-            "root=/dev/root",
-            "rootfstype=hostfs",
-        ])
-        .args([
-            "rootflags=/",
-            "ro",
-            "quiet",
-            "noreboot",
-            "panic=-1",
-            "con=null",
-            "con0=null,fd:2",
-        ])
-        .args([
-            with("uml_dir=", "uml"),
-            with("init=", "init"),
-            with("vdsmjob=", ""),
-        ])
+        .args([&format!("mem={memory}"), "umid=u", "root=/dev/root", "rootfstype=hostfs"])
+        .args(["rootflags=/", "ro", "quiet", "noreboot", "panic=-1", "con=null", "con0=null,fd:2"])
+        .args([with("uml_dir=", "uml"), with("init=", "init"), with("vdsmjob=", "")])
         .stdout(log)
         .stderr(log2);
     match memory_directory(memory) {
@@ -158,14 +134,7 @@ fn script(job: &Job) -> Vec<u8> {
             script.extend([b"export ", name.as_bytes(), b"=", &quoted(&value), b"\n"].concat());
         }
     }
-    script.extend(
-        [
-            b"cd ",
-            &quoted(job.directory.as_os_str())[..],
-            b" || cd /\nexec",
-        ]
-        .concat(),
-    );
+    script.extend([b"cd ", &quoted(job.directory.as_os_str())[..], b" || cd /\nexec"].concat());
     for word in &job.command {
         script.push(b' ');
         script.extend(quoted(word));
@@ -190,9 +159,7 @@ fn no_code(code: u8, directory: &Path) -> Error {
     let lines: Vec<&str> = log.lines().collect();
     let tail = lines[lines.len().saturating_sub(20)..].join("\n");
     if directory.join("booted").exists() {
-        Error::Broken(format!(
-            "UML ended ({code}) before its command did:\n{tail}"
-        ))
+        Error::Broken(format!("UML ended ({code}) before its command did:\n{tail}"))
     } else {
         Error::NoGround(format!("UML does not boot here ({code}):\n{tail}"))
     }
@@ -209,8 +176,7 @@ impl JobDirectory {
     fn make() -> Result<Self, Error> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         // Not under target/: the name of a socket in here must fit into 108 bytes.
-        let temporary =
-            fs::canonicalize(std::env::temp_dir()).trying("find the temporary directory")?;
+        let temporary = fs::canonicalize(std::env::temp_dir()).trying("find the temporary directory")?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let path = temporary.join(format!("vdsm-uml.{}.{count}", std::process::id()));
         fs::create_dir(&path).trying(format_args!("make {}", path.display()))?;
@@ -247,9 +213,7 @@ pub(crate) fn is_here() -> bool {
 /// The CPUs we may run on, in order: a UML each can be pinned there.
 pub(crate) fn cpus() -> Vec<usize> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let list = status
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
     let cpus = cpu_list(list.unwrap_or("0"));
     if cpus.is_empty() { vec![0] } else { cpus }
 }
@@ -298,21 +262,9 @@ mod tests {
 
     #[test]
     fn the_script_is_the_job() {
-        let command = [
-            "sh",
-            "-c",
-            "printf '%s|' \"$PWD\" \"$GREETING\" \"$@\"",
-            "x",
-            "a b",
-            "it's",
-        ];
-        let job =
-            Job::new(command.map(Into::into).to_vec(), "/usr".into()).env("GREETING", "$(no)");
-        let output = Command::new("sh")
-            .arg("-c")
-            .arg(OsStr::from_bytes(&script(&job)))
-            .output()
-            .unwrap();
+        let command = ["sh", "-c", "printf '%s|' \"$PWD\" \"$GREETING\" \"$@\"", "x", "a b", "it's"];
+        let job = Job::new(command.map(Into::into).to_vec(), "/usr".into()).env("GREETING", "$(no)");
+        let output = Command::new("sh").arg("-c").arg(OsStr::from_bytes(&script(&job))).output().unwrap();
         assert_eq!(output.stdout, b"/usr|$(no)|a b|it's|");
     }
 

@@ -38,16 +38,11 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
     if job.command.is_empty() {
         return Err(Error::Usage("uml: which command?".into()));
     }
-    let memory = memory
-        .to_str()
-        .filter(|_| uml::is_memory(&memory))
-        .ok_or_else(|| usage(&memory))?;
+    let memory = memory.to_str().filter(|_| uml::is_memory(&memory)).ok_or_else(|| usage(&memory))?;
     packages::ensure(&packages::FOR_UML)?;
     let mut stdin = Vec::new();
     if reads_input {
-        std::io::stdin()
-            .read_to_end(&mut stdin)
-            .trying("read standard input")?;
+        std::io::stdin().read_to_end(&mut stdin).trying("read standard input")?;
     }
     let ended = uml::run(&job, memory, &stdin)?;
     if ended == crate::process::Ended::AtLimit {
@@ -62,9 +57,7 @@ fn usage(word: &OsString) -> Error {
 
 /// A whole number on the command line.
 fn number(word: &OsString) -> Result<usize, Error> {
-    word.to_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or_else(|| usage(word))
+    word.to_str().and_then(|text| text.parse().ok()).ok_or_else(|| usage(word))
 }
 
 /// A time limit on the command line.

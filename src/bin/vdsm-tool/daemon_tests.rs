@@ -99,7 +99,9 @@ fn text(path: &Path) -> &str {
 }
 
 fn done(changed: bool, steps: u64) -> Result<Value, RpcError> {
-    Ok(json!({ "status": { "code": 0, "message": "Done" }, "warnings": ["mind it"], "changed": changed, "steps": steps }))
+    Ok(
+        json!({ "status": { "code": 0, "message": "Done" }, "warnings": ["mind it"], "changed": changed, "steps": steps }),
+    )
 }
 
 #[test]
@@ -119,7 +121,10 @@ fn a_plan_is_no_change() {
     let stage = Stage::answering([Ok(plan.clone()), Ok(plan.clone())]);
     let file = stage.file("wish", r#"{"networks": {"red": {"nic": "eth0", "vlan": 5}}}"#);
     let (out, told) = stage.tool(&["setup-networks", "--plan", text(&file)]);
-    assert_eq!((out.as_str(), told.exit), ("  create vlan eth0.5\n      ip link add\n1 step, none of them interrupts traffic\n", Exit::Done));
+    assert_eq!(
+        (out.as_str(), told.exit),
+        ("  create vlan eth0.5\n      ip link add\n1 step, none of them interrupts traffic\n", Exit::Done)
+    );
     let (out, _) = stage.tool(&["setup-networks", "--plan", "--json", text(&file)]);
     assert_eq!(serde_json::from_str::<Value>(&out).unwrap(), plan);
     assert!(stage.heard().iter().all(|(method, _)| method == "Host.planNetworks"));
@@ -132,7 +137,10 @@ fn unknown_keys_reach_the_daemon_only_when_allowed() {
     let (out, told) = stage.tool(&["setup-networks", text(&file)]);
     assert_eq!((out.as_str(), told.exit), ("", Exit::Refused));
     assert_eq!(told.errors.len(), 3, "{:?}", told.errors);
-    assert!(told.errors.contains(&"error: network 'red': the key 'nci' is unknown; the nearest known key is 'nic'".to_owned()));
+    assert!(
+        told.errors
+            .contains(&"error: network 'red': the key 'nci' is unknown; the nearest known key is 'nic'".to_owned())
+    );
     assert!(stage.heard().is_empty());
     let (out, told) = stage.tool(&["setup-networks", "--allow-unknown", text(&file)]);
     assert_eq!((out.as_str(), told.exit), ("nothing to do: the host is like this already\n", Exit::Done));
@@ -178,7 +186,10 @@ fn the_daemons_no_is_told_with_its_exit_code() {
     let file = stage.file("wish.yaml", "networks: {red: {remove: true}}\n");
     let (_, told) = stage.tool(&["setup-networks", text(&file)]);
     assert_eq!(told.exit, Exit::Stuck);
-    assert_eq!(told.errors, ["error: it broke (code 29)", "The way back failed, too. Left to do by hand:", "  ip link del red"]);
+    assert_eq!(
+        told.errors,
+        ["error: it broke (code 29)", "The way back failed, too. Left to do by hand:", "  ip link del red"]
+    );
     assert_eq!(stage.tool(&["set-safe-config"]).1.exit, Exit::Busy);
     let (out, told) = stage.tool(&["set-safe-config", "--json"]);
     assert_eq!(told.exit, Exit::NotAllowed);

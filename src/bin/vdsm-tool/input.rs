@@ -88,7 +88,8 @@ impl Document {
     /// Refuses keys nobody knows, all of them at once.
     pub(crate) fn without_unknown_keys(self, file: &Path) -> Result<Document, InputError> {
         let read = Request::read(&self.networks, &self.bondings, &self.options, UnknownKeys::Refuse);
-        let problems: Vec<Problem> = read.problems.into_iter().filter(|p| matches!(p, Problem::UnknownKey { .. })).collect();
+        let problems: Vec<Problem> =
+            read.problems.into_iter().filter(|p| matches!(p, Problem::UnknownKey { .. })).collect();
         match problems.is_empty() {
             true => Ok(self),
             false => Err(InputError::UnknownKeys { file: file.display().to_string(), problems }),
@@ -179,7 +180,9 @@ mod tests {
 
     fn refusal(text: &str, language: Language) -> String {
         match read(text, language).and_then(|document| document.without_unknown_keys(Path::new("f"))) {
-            Err(InputError::UnknownKeys { problems, .. }) => problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n"),
+            Err(InputError::UnknownKeys { problems, .. }) => {
+                problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+            }
             Err(error) => error.to_string(),
             Ok(document) => panic!("{document:?}"),
         }
@@ -258,7 +261,9 @@ options:
 
     #[test]
     fn a_person_who_wants_to_confirm_is_waited_for() {
-        for (options, timeout) in [("{connectivityCheck: false, commitOnSuccess: true}", json!(60)), ("{connectivityTimeout: 9}", json!(9))] {
+        for (options, timeout) in
+            [("{connectivityCheck: false, commitOnSuccess: true}", json!(60)), ("{connectivityTimeout: 9}", json!(9))]
+        {
             let document = read(&format!("options: {options}"), Language::Yaml).unwrap();
             let params = document.into_params(Confirmation::Person);
             assert_eq!(params["options"]["connectivityCheck"], json!(true), "{options}");
@@ -303,7 +308,10 @@ options:
     #[test]
     fn a_misspelt_part_is_no_empty_one() {
         let told = refusal("network: {}\nbonds: {}", Language::Yaml);
-        let wanted = ["request: the key 'network' is unknown; the nearest known key is 'networks'", "request: the key 'bonds' is unknown"];
+        let wanted = [
+            "request: the key 'network' is unknown; the nearest known key is 'networks'",
+            "request: the key 'bonds' is unknown",
+        ];
         assert_eq!(told.lines().collect::<Vec<_>>(), wanted);
     }
 

@@ -6,13 +6,13 @@
 //! without it (`leftovers`), since at that hour of the boot it does not run yet.
 
 mod arguments; // what one can type
-mod input; // a file becomes a request
-mod setup; // setup-networks
 mod confirm; // a person's sign of life
-mod leftovers; // remove-net-persistence
 mod daemon; // the other end, and how long it takes
-mod progress; // the line that says so
+mod input; // a file becomes a request
+mod leftovers; // remove-net-persistence
 mod outcome; // what came of it, and the exit code
+mod progress; // the line that says so
+mod setup; // setup-networks
 mod words; // what a person reads
 
 use std::io::{self, IsTerminal, Write};

@@ -106,7 +106,8 @@ impl Failure {
         match self {
             Failure::Call(ClientError::Rpc(error)) => words::error(error),
             Failure::Input(InputError::UnknownKeys { problems, .. }) => {
-                let mut lines: Vec<String> = problems.iter().map(|p| format!("error: {}", plain(&p.to_string()))).collect();
+                let mut lines: Vec<String> =
+                    problems.iter().map(|p| format!("error: {}", plain(&p.to_string()))).collect();
                 lines.push("Nothing was sent to the daemon; --allow-unknown sends keys of networks, bonds and options nobody knows.".to_owned());
                 lines
             }
@@ -124,7 +125,8 @@ impl Failure {
         match self {
             Failure::Call(ClientError::Rpc(error)) => json!(error),
             Failure::Input(InputError::UnknownKeys { problems, .. }) => {
-                let one = |p: &vdsm_model::problem::Problem| json!({ "code": p.code() as i64, "message": p.to_string() });
+                let one =
+                    |p: &vdsm_model::problem::Problem| json!({ "code": p.code() as i64, "message": p.to_string() });
                 let problems: Vec<Value> = problems.iter().map(one).collect();
                 refused(&chain(self), problems)
             }

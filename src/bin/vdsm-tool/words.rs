@@ -77,7 +77,9 @@ pub(crate) fn rolled_back(error: &RpcError) -> Option<bool> {
 /// An error of the daemon, each problem a line, and what is left to do.
 pub(crate) fn error(error: &RpcError) -> Vec<String> {
     let data = error.data.as_ref().unwrap_or(&Value::Null);
-    let problem = |problem: &Value| Some(format!("error: {}{}", plain(problem["message"].as_str()?), code(problem["code"].as_i64())));
+    let problem = |problem: &Value| {
+        Some(format!("error: {}{}", plain(problem["message"].as_str()?), code(problem["code"].as_i64())))
+    };
     let mut lines: Vec<String> = data["problems"].as_array().into_iter().flatten().filter_map(problem).collect();
     lines.extend(omissions(&data["failed"], "error: not restored:"));
     if lines.is_empty() {
@@ -153,7 +155,10 @@ mod tests {
         assert!(plan(&other).starts_with("several\nlines\nhere\n      ip link add a\n"));
         let nothing = json!({"text": "nothing to do\n", "plan": [], "warnings": []});
         assert_eq!(plan(&nothing), "nothing to do\n");
-        assert_eq!(plan(&json!({"text": "one\n", "plan": [{"interrupts": null}]})), "  one\n1 step, none of them interrupts traffic\n");
+        assert_eq!(
+            plan(&json!({"text": "one\n", "plan": [{"interrupts": null}]})),
+            "  one\n1 step, none of them interrupts traffic\n"
+        );
     }
 
     #[test]
@@ -187,11 +192,19 @@ mod tests {
         assert_eq!(error(&RpcError::new(-32601, "no such method")), ["error: no such method (code -32601)"]);
         assert_eq!(failed(json!({"problems": []})), ["error: it failed (code 29)"]);
         let problems = json!([{"code": 25, "message": "one"}, {"code": 21, "message": "two\nlines\n"}]);
-        assert_eq!(failed(json!({"problems": problems, "rolled_back": null, "leftover": []})), ["error: one (code 25)", "error: two\n    lines (code 21)"]);
-        assert_eq!(failed(json!({"rolled_back": true})), ["error: it failed (code 29)", "The networks are as they were before."]);
+        assert_eq!(
+            failed(json!({"problems": problems, "rolled_back": null, "leftover": []})),
+            ["error: one (code 25)", "error: two\n    lines (code 21)"]
+        );
+        assert_eq!(
+            failed(json!({"rolled_back": true})),
+            ["error: it failed (code 29)", "The networks are as they were before."]
+        );
         let stuck = failed(json!({"rolled_back": false, "leftover": ["ip link del a", "ip link del b"]}));
         assert_eq!(stuck[1..], ["The way back failed, too. Left to do by hand:", "  ip link del a", "  ip link del b"]);
-        let restore = failed(json!({"failed": [{"name": "red", "reason": "no"}], "skipped": [{"name": "blue", "reason": "gone"}]}));
+        let restore = failed(
+            json!({"failed": [{"name": "red", "reason": "no"}], "skipped": [{"name": "blue", "reason": "gone"}]}),
+        );
         assert_eq!(restore, ["error: not restored: red: no", "skipped blue: gone"]);
     }
 

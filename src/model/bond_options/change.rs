@@ -56,7 +56,8 @@ impl BondOptions {
     /// remembers the name, and heeds it when that device is enslaved (a dump is silent about it
     /// until then). The device must exist, though.
     pub fn attributes(&self) -> Vec<Attribute> {
-        let mode = Attribute { name: "mode", number: MODE_ATTRIBUTE, payload: Payload::Bytes(vec![self.mode.number()]) };
+        let mode =
+            Attribute { name: "mode", number: MODE_ATTRIBUTE, payload: Payload::Bytes(vec![self.mode.number()]) };
         let set = BOND_OPTIONS.iter().filter_map(|option| Some(encode(option, self.values.get(option.name)?)));
         // Below one round of miimon a delay is no delay, and without rounds the kernel refuses it.
         let miimon = self.number("miimon");
@@ -113,7 +114,8 @@ impl Road<'_> {
 
         // The kernel keeps the values of options over a change of mode, even of those that mean
         // nothing in the new one: they come back with the next mode that has them.
-        let numbers: Vec<_> = BOND_OPTIONS.iter().filter_map(|option| Some((option, self.bond.get(option.name)?))).collect();
+        let numbers: Vec<_> =
+            BOND_OPTIONS.iter().filter_map(|option| Some((option, self.bond.get(option.name)?))).collect();
         self.bond.mode = new;
         for (option, value) in numbers.into_iter().filter(|(option, _)| option.works_in(new)) {
             self.bond.put(option, value);
@@ -149,7 +151,8 @@ impl Road<'_> {
             }
         }
         if old != new && !(new == 0 && self.to.number("arp_interval") != 0) {
-            let rounds: Vec<u64> = DELAYS.iter().map(|name| u64::from(self.bond.number(name)) / u64::from(old.max(1))).collect();
+            let rounds: Vec<u64> =
+                DELAYS.iter().map(|name| u64::from(self.bond.number(name)) / u64::from(old.max(1))).collect();
             self.reach_named("miimon");
             for (name, rounds) in DELAYS.into_iter().zip(rounds) {
                 match (u32::try_from(rounds * u64::from(new)), find(name)) {
@@ -254,12 +257,12 @@ pub(super) fn decode(
     Some(match option.kind {
         ValueKind::U8 | ValueKind::U16 | ValueKind::U32 => OptionValue::Number(number()?),
         ValueKind::Device => OptionValue::Device(name_of_index(number()?)?),
-        ValueKind::Ips4 => {
-            OptionValue::Ips4(unnest(bytes).filter_map(|item| Some(Ipv4Addr::from(*item.first_chunk::<4>()?))).collect())
-        }
-        ValueKind::Ips6 => {
-            OptionValue::Ips6(unnest(bytes).filter_map(|item| Some(Ipv6Addr::from(*item.first_chunk::<16>()?))).collect())
-        }
+        ValueKind::Ips4 => OptionValue::Ips4(
+            unnest(bytes).filter_map(|item| Some(Ipv4Addr::from(*item.first_chunk::<4>()?))).collect(),
+        ),
+        ValueKind::Ips6 => OptionValue::Ips6(
+            unnest(bytes).filter_map(|item| Some(Ipv6Addr::from(*item.first_chunk::<16>()?))).collect(),
+        ),
         ValueKind::Mac => OptionValue::Mac(*bytes.first_chunk()?),
     })
 }

@@ -32,7 +32,10 @@ fn all_spellings_of_one_wish_have_one_canonical_form() {
         ("custom=a:b,c:d=e mode=1 primary=eth0", "mode=1 primary=eth0 custom=a:b,c:d=e"),
         ("mode=1 num_unsol_na=5", "mode=1 num_grat_arp=5"),
         ("mode=1 miimon=100 miimon=200", "mode=1 miimon=200"),
-        ("mode=1 arp_interval=1000 arp_ip_target=+10.0.0.2,10.0.0.1", "mode=1 arp_interval=1000 arp_ip_target=10.0.0.2,10.0.0.1"),
+        (
+            "mode=1 arp_interval=1000 arp_ip_target=+10.0.0.2,10.0.0.1",
+            "mode=1 arp_interval=1000 arp_ip_target=10.0.0.2,10.0.0.1",
+        ),
         ("mode=1 ns_ip6_target=2001:DB8::1", "mode=1 ns_ip6_target=2001:db8::1"),
         ("mode=4 ad_actor_system=02:00:00:00:00:0A", "mode=4 ad_actor_system=02:00:00:00:00:0a"),
         ("mode=04 miimon=0100", "mode=4"),
@@ -65,7 +68,8 @@ fn every_problem_is_told_at_once() {
             BondOptionProblem::BadValue {
                 name: "xmit_hash_policy",
                 value: "layer9".to_owned(),
-                allowed: "layer2 (0), layer3+4 (1), layer2+3 (2), encap2+3 (3), encap3+4 (4), vlan+srcmac (5)".to_owned(),
+                allowed: "layer2 (0), layer3+4 (1), layer2+3 (2), encap2+3 (3), encap3+4 (4), vlan+srcmac (5)"
+                    .to_owned(),
             },
             BondOptionProblem::DelayWithoutMiimon { name: "updelay", value: 200 },
         ],
@@ -75,8 +79,10 @@ fn every_problem_is_told_at_once() {
 #[test]
 fn a_bad_mode_is_the_only_problem_of_options_that_depend_on_it() {
     let allowed = "balance-rr (0), active-backup (1), balance-xor (2), broadcast (3), 802.3ad (4), balance-tlb (5), balance-alb (6)";
-    let bad_mode = |value: &str| {
-        BondOptionProblem::BadValue { name: "mode", value: value.to_owned(), allowed: allowed.to_owned() }
+    let bad_mode = |value: &str| BondOptionProblem::BadValue {
+        name: "mode",
+        value: value.to_owned(),
+        allowed: allowed.to_owned(),
     };
     rejects("mode=9 lacp_rate=1 updelay=3", &[bad_mode("9")]);
     rejects("mode=", &[bad_mode("")]);
@@ -162,9 +168,17 @@ fn numbers_are_taken_in_the_kernels_range() {
         ("mode=4 ad_user_port_key", &["0", "1023"], &["1024"]),
         ("mode=1 arp_missed_max", &["1", "255"], &["0", "256"]),
         ("mode=4 ad_select", &["count"], &["3"]),
-        ("mode=1 arp_ip_target", &["224.0.0.1", "127.0.0.1"], &["0.0.0.0", "255.255.255.255", "10.0.0.1,10.0.0.1", "10.0.0", "a", "10.0.0.1,"]),
+        (
+            "mode=1 arp_ip_target",
+            &["224.0.0.1", "127.0.0.1"],
+            &["0.0.0.0", "255.255.255.255", "10.0.0.1,10.0.0.1", "10.0.0", "a", "10.0.0.1,"],
+        ),
         ("mode=1 ns_ip6_target", &["fe80::1"], &["::", "::1", "ff02::1", "2001:db8::1,2001:db8::1"]),
-        ("mode=4 ad_actor_system", &["00:00:00:00:00:00"], &["01:00:5e:00:00:01", "02:00:00:00:00", "02:00:00:00:00:0", "02:00:00:00:00:00:00"]),
+        (
+            "mode=4 ad_actor_system",
+            &["00:00:00:00:00:00"],
+            &["01:00:5e:00:00:01", "02:00:00:00:00", "02:00:00:00:00:0", "02:00:00:00:00:00:00"],
+        ),
         ("mode=1 primary", &["a23456789012345", "eth0.7"], &["a234567890123456", "a/b", ".", "a:b"]),
     ];
     for (option, good, bad) in edges {
@@ -174,7 +188,11 @@ fn numbers_are_taken_in_the_kernels_range() {
         }
         for value in bad.iter().map(|value| value.trim()) {
             let option_row = find(name).unwrap();
-            let problem = BondOptionProblem::BadValue { name: option_row.name, value: value.to_owned(), allowed: option_row.allowed() };
+            let problem = BondOptionProblem::BadValue {
+                name: option_row.name,
+                value: value.to_owned(),
+                allowed: option_row.allowed(),
+            };
             rejects(&format!("{option}={value}"), &[problem]);
         }
     }
@@ -203,7 +221,10 @@ fn the_report_is_like_the_sample() {
     let own = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     };
-    assert_eq!(parse("lacp_rate=fast mode=4 miimon=100 custom=x:y").report(), own(&[("mode", "4"), ("lacp_rate", "1")]));
+    assert_eq!(
+        parse("lacp_rate=fast mode=4 miimon=100 custom=x:y").report(),
+        own(&[("mode", "4"), ("lacp_rate", "1")])
+    );
     assert_eq!(BondOptions::default().report(), own(&[("mode", "0")]));
 }
 
@@ -248,7 +269,12 @@ fn changes_come_in_the_order_the_kernel_wants() {
     for (from, to, changes, needs) in [
         ("mode=4", "mode=4 lacp_rate=1", "lacp_rate=1", Needs::Down),
         ("mode=4 lacp_rate=1 xmit_hash_policy=2", "mode=4", "xmit_hash_policy=0 lacp_rate=0", Needs::Down),
-        ("mode=1 miimon=100", "mode=1 miimon=200 updelay=400", "miimon=200 updelay=400 downdelay=0 peer_notif_delay=0", Needs::Nothing),
+        (
+            "mode=1 miimon=100",
+            "mode=1 miimon=200 updelay=400",
+            "miimon=200 updelay=400 downdelay=0 peer_notif_delay=0",
+            Needs::Nothing,
+        ),
         // The delays count rounds of miimon, so they change with it.
         ("mode=1 miimon=100 updelay=200", "mode=1 miimon=50 updelay=100", "miimon=50", Needs::Nothing),
         ("mode=1 miimon=100 updelay=200", "mode=1 miimon=50 updelay=200", "miimon=50 updelay=200", Needs::Nothing),
@@ -287,7 +313,11 @@ fn changes_come_in_the_order_the_kernel_wants() {
 
 /// From a miimon that is on, the delays are known.
 fn fix(from: &str, changes: &str) -> String {
-    if from == "mode=1 miimon=100" { changes.replace(" downdelay=0 peer_notif_delay=0", "") } else { changes.to_owned() }
+    if from == "mode=1 miimon=100" {
+        changes.replace(" downdelay=0 peer_notif_delay=0", "")
+    } else {
+        changes.to_owned()
+    }
 }
 
 /// What the real bonding driver does with an attribute, as measured.
@@ -385,7 +415,9 @@ impl ToyKernel {
                 dump.push((option.attribute, bytes));
             }
         }
-        BondOptions::from_kernel(dump.iter().map(|(number, bytes)| (*number, &**bytes)), |index| Some(format!("eth{index}")))
+        BondOptions::from_kernel(dump.iter().map(|(number, bytes)| (*number, &**bytes)), |index| {
+            Some(format!("eth{index}"))
+        })
     }
 }
 

@@ -66,7 +66,11 @@ fn values_are_taken_in_the_kernels_range() {
         ("vlan_stats_per_port", &["0", "1"], &["2"]),
         ("stp_state", &["0", "1"], &["on", "256"]),
         ("vlan_protocol", &["0x8100", "0x88a8"], &["0x9100", "8100"]),
-        ("group_addr", &["01:80:c2:00:00:00", "01:80:c2:00:00:04"], &["01:80:c2:00:00:01", "01:80:c2:00:00:10", "02:00:00:00:00:00", "0"]),
+        (
+            "group_addr",
+            &["01:80:c2:00:00:00", "01:80:c2:00:00:04"],
+            &["01:80:c2:00:00:01", "01:80:c2:00:00:10", "02:00:00:00:00:00", "0"],
+        ),
     ];
     for (name, good, bad) in edges {
         let row = row(name).unwrap();
@@ -74,7 +78,8 @@ fn values_are_taken_in_the_kernels_range() {
             assert_eq!(BridgeOptions::parse(&format!("{name}={value}")).err(), None, "{name}={value}");
         }
         for value in *bad {
-            let problem = BridgeOptionProblem::BadValue { name: row.name, value: (*value).to_owned(), allowed: row.allowed() };
+            let problem =
+                BridgeOptionProblem::BadValue { name: row.name, value: (*value).to_owned(), allowed: row.allowed() };
             assert_eq!(BridgeOptions::parse(&format!("{name}={value}")), Err(vec![problem]), "{name}={value}");
         }
     }
@@ -126,7 +131,10 @@ fn the_forward_delay_is_set_while_stp_is_off() {
     assert_eq!(road("stp_state=1 forward_delay=200", "stp_state=1 forward_delay=0"), "");
     assert_eq!(road("stp_state=1 forward_delay=200", "forward_delay=0"), "");
     assert_eq!(road("stp_state=0 forward_delay=1500", "forward_delay=0"), "forward_delay=0");
-    assert_eq!(road("stp_state=0 hash_max=4096", "multicast_snooping=0 hash_max=512"), "multicast_snooping=0 hash_max=512");
+    assert_eq!(
+        road("stp_state=0 hash_max=4096", "multicast_snooping=0 hash_max=512"),
+        "multicast_snooping=0 hash_max=512"
+    );
 }
 
 #[test]
@@ -142,7 +150,13 @@ fn the_report_has_the_keys_and_formats_of_the_sample() {
     let id = [0x80, 0, 0xd6, 0xfe, 0x37, 0xcb, 0x25, 0xa4];
     let mut dump: Vec<(u16, Vec<u8>)> = settable().map(|row| (row.attribute, row.kind.encode(row.default))).collect();
     dump.extend(ROWS.iter().filter(|row| row.fixed.is_some()).map(|row| (row.attribute, vec![0; 8])));
-    dump.extend([(10, id.to_vec()), (11, id.to_vec()), (1, vec![0; 4]), (19, 29225u64.to_ne_bytes().to_vec()), (40, vec![])]);
+    dump.extend([
+        (10, id.to_vec()),
+        (11, id.to_vec()),
+        (1, vec![0; 4]),
+        (19, 29225u64.to_ne_bytes().to_vec()),
+        (40, vec![]),
+    ]);
     let report = report(dump.iter().map(|(number, bytes)| (*number, &**bytes)));
     let report: Vec<String> = report.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let sample = "ageing_time=30000 bridge_id=8000.d6fe37cb25a4 default_pvid=1 forward_delay=0 gc_timer=29225 \

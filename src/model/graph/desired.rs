@@ -41,7 +41,15 @@ impl Desired {
         let mut problems = merged.problems.clone();
         problems.extend(sharing::check(&merged, policy));
 
-        let mut builder = Builder { running, merged: &merged, seen, policy, scope: Scope::default(), graph: Graph::default(), going: BTreeSet::new() };
+        let mut builder = Builder {
+            running,
+            merged: &merged,
+            seen,
+            policy,
+            scope: Scope::default(),
+            graph: Graph::default(),
+            going: BTreeSet::new(),
+        };
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
         builder.find_scope();
@@ -50,7 +58,8 @@ impl Desired {
         builder.remove_what_goes(&mut problems);
         builder.put_what_comes();
 
-        let judge = Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
+        let judge =
+            Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
         problems.extend(judge.all());
         Problems::check(problems)?;
         let Builder { scope, graph, .. } = builder;
@@ -98,13 +107,16 @@ impl<'a> Builder<'a> {
             self.scope.add_above(*bond, self.seen);
         }
         // An untouched bridge whose port is in the scope must show that it has it.
-        let masters: Vec<DeviceName> = self.scope.devices().filter_map(|d| self.seen.link(d)?.master).filter(|m| self.is_ours(m)).collect();
+        let masters: Vec<DeviceName> =
+            self.scope.devices().filter_map(|d| self.seen.link(d)?.master).filter(|m| self.is_ours(m)).collect();
         masters.into_iter().for_each(|master| self.scope.add(master));
     }
 
     /// Whether a device belongs to one of our networks or bonds, touched or not.
     fn is_ours(&self, device: &DeviceName) -> bool {
-        self.running.bonds.contains_key(device) || NetworkName::try_from(device.as_str()).is_ok_and(|name| self.running.networks.get(&name).is_some_and(|n| n.bridged))
+        self.running.bonds.contains_key(device)
+            || NetworkName::try_from(device.as_str())
+                .is_ok_and(|name| self.running.networks.get(&name).is_some_and(|n| n.bridged))
     }
 
     /// A VLAN that the host has already may have any name; one to be made is called `BASE.TAG`.
@@ -125,11 +137,24 @@ impl<'a> Builder<'a> {
         for (network, net) in self.wanted() {
             let Some(bridge) = bridge_of(network, net) else { continue };
             if config.bonds.contains_key(&bridge) && self.seen.link(&bridge).is_none() {
-                problems.push(Problem::NameTaken { network: network.clone(), device: bridge, kind: "bond".to_owned(), code: Code::BadBridge });
+                problems.push(Problem::NameTaken {
+                    network: network.clone(),
+                    device: bridge,
+                    kind: "bond".to_owned(),
+                    code: Code::BadBridge,
+                });
             }
             if self.seen.link(&bridge).is_none() {
-                let nets = config.networks.iter().filter(|(_, net)| net.base == Some(Base::Nic(bridge))).map(|(name, _)| Subject::Network(name.to_string()));
-                let bonds = config.bonds.iter().filter(|(_, bond)| bond.nics.contains(&bridge)).map(|(name, _)| Subject::Bond(name.to_string()));
+                let nets = config
+                    .networks
+                    .iter()
+                    .filter(|(_, net)| net.base == Some(Base::Nic(bridge)))
+                    .map(|(name, _)| Subject::Network(name.to_string()));
+                let bonds = config
+                    .bonds
+                    .iter()
+                    .filter(|(_, bond)| bond.nics.contains(&bridge))
+                    .map(|(name, _)| Subject::Bond(name.to_string()));
                 problems.extend(nets.chain(bonds).map(|of| Problem::UnknownNic { of, nic: bridge }));
             }
         }
@@ -145,7 +170,9 @@ impl<'a> Builder<'a> {
             let users = self.strangers_at(*name);
             match (self.graph.device(name), users.is_empty()) {
                 // Whatever else hangs on it would lose its connection (vdsm-facts 2.2).
-                (Some(Device::Bridge(_)), false) => problems.extend(NetworkName::try_from(name.as_str()).map(|network| Problem::BridgeInUse { network, ports: users })),
+                (Some(Device::Bridge(_)), false) => problems.extend(
+                    NetworkName::try_from(name.as_str()).map(|network| Problem::BridgeInUse { network, ports: users }),
+                ),
                 (Some(Device::Bond(_)), false) => problems.push(Problem::BondInUse { bond: *name, users }),
                 _ => {}
             }
@@ -159,8 +186,10 @@ impl<'a> Builder<'a> {
         let ours = |other: &DeviceName| self.scope.contains(other);
         let ports = self.seen.ports_of(device).map(|l| l.name);
         // Those of our networks are told of as such.
-        let networks: BTreeSet<DeviceName> = self.merged.config.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
-        let vlans = self.seen.vlans_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
+        let networks: BTreeSet<DeviceName> =
+            self.merged.config.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
+        let vlans =
+            self.seen.vlans_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
         let master = self.seen.link(&device).and_then(|l| l.master).filter(|_| self.merged.bonds.contains(&device));
         ports.chain(master).filter(|other| !ours(other)).chain(vlans).collect()
     }
@@ -211,7 +240,14 @@ impl<'a> Builder<'a> {
         let touched = self.merged.bonds.contains(&name);
         let Some(config) = self.merged.config.bonds.get(&name) else {
             // Removed: its slaves are free.
-            let slaves: Vec<DeviceName> = self.running.bonds.get(&name).into_iter().flat_map(|b| b.nics.iter().copied()).chain(self.seen.ports_of(name).map(|l| l.name)).collect();
+            let slaves: Vec<DeviceName> = self
+                .running
+                .bonds
+                .get(&name)
+                .into_iter()
+                .flat_map(|b| b.nics.iter().copied())
+                .chain(self.seen.ports_of(name).map(|l| l.name))
+                .collect();
             slaves.into_iter().for_each(|slave| self.release(slave));
             return;
         };
@@ -308,7 +344,12 @@ impl<'a> Builder<'a> {
         let Some(top) = top_of(name, net, self.seen) else { return };
         for ours in default_routes(net) {
             // One default route a family: whoever has another at the same metric gives it up.
-            let rivals: Vec<(DeviceName, IpConfig)> = self.graph.ips().filter(|(device, ip)| **device != top && ip.routes.iter().any(|r| r.rivals(&ours))).map(|(d, ip)| (*d, ip.clone())).collect();
+            let rivals: Vec<(DeviceName, IpConfig)> = self
+                .graph
+                .ips()
+                .filter(|(device, ip)| **device != top && ip.routes.iter().any(|r| r.rivals(&ours)))
+                .map(|(d, ip)| (*d, ip.clone()))
+                .collect();
             for (device, mut ip) in rivals {
                 ip.routes.retain(|r| !r.rivals(&ours));
                 self.graph.set_ip(device, ip);
@@ -320,8 +361,13 @@ impl<'a> Builder<'a> {
     /// VLANs of strangers, which the kernel would lower along with it (vdsm-facts 3.9).
     fn mtu_of_base(&self, base: DeviceName) -> Mtu {
         let ours = self.merged.config.users_of(base).map(|(_, net)| net.mtu);
-        let mine: BTreeSet<DeviceName> = self.wanted().chain(self.former()).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
-        let others = self.seen.vlans_on(base).filter(|l| !mine.contains(&l.name) && !self.going.contains(&l.name)).map(|l| l.mtu);
+        let mine: BTreeSet<DeviceName> =
+            self.wanted().chain(self.former()).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
+        let others = self
+            .seen
+            .vlans_on(base)
+            .filter(|l| !mine.contains(&l.name) && !self.going.contains(&l.name))
+            .map(|l| l.mtu);
         ours.chain(others).max().unwrap_or(Mtu::DEFAULT)
     }
 
@@ -346,12 +392,28 @@ impl<'a> Builder<'a> {
         }
         let mut ip = ip_of(net);
         if policy == BondAddresses::Preserve {
-            let owned = self.running.networks.get(name).filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none()).map(ip_of).unwrap_or_default();
+            let owned = self
+                .running
+                .networks
+                .get(name)
+                .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
+                .map(ip_of)
+                .unwrap_or_default();
             // The stranger's stay first: the network's become the secondary ones.
-            let mut addresses: Vec<Address> = live.addresses.iter().filter(|a| !owned.addresses.contains(a) && !ip.addresses.contains(a)).copied().collect();
+            let mut addresses: Vec<Address> = live
+                .addresses
+                .iter()
+                .filter(|a| !owned.addresses.contains(a) && !ip.addresses.contains(a))
+                .copied()
+                .collect();
             addresses.append(&mut ip.addresses);
             ip.addresses = addresses;
-            let theirs: Vec<Route> = live.routes.iter().filter(|r| !owned.routes.contains(*r) && !ip.routes.iter().any(|ours| r.rivals(ours))).copied().collect();
+            let theirs: Vec<Route> = live
+                .routes
+                .iter()
+                .filter(|r| !owned.routes.contains(*r) && !ip.routes.iter().any(|ours| r.rivals(ours)))
+                .copied()
+                .collect();
             ip.routes.extend(theirs);
         }
         (Some(net.wants_ipv6() || ip.uses_ipv6()), ip)
@@ -370,8 +432,11 @@ impl<'a> Builder<'a> {
     fn leave_masters(&mut self, port: DeviceName) {
         let (merged, seen) = (self.merged, self.seen);
         let Some(master) = seen.link(&port).and_then(|l| l.master) else { return };
-        let untouched = |name: &NetworkName| merged.config.networks.get(name).filter(|_| !merged.networks.contains(name));
-        let stays = NetworkName::try_from(master.as_str()).is_ok_and(|name| untouched(&name).is_some_and(|net| net.bridged && southbound_of(net, seen) == Some(port)));
+        let untouched =
+            |name: &NetworkName| merged.config.networks.get(name).filter(|_| !merged.networks.contains(name));
+        let stays = NetworkName::try_from(master.as_str()).is_ok_and(|name| {
+            untouched(&name).is_some_and(|net| net.bridged && southbound_of(net, seen) == Some(port))
+        });
         if !stays && let Some(ports) = self.graph.device_mut(&master).and_then(Device::ports_mut) {
             ports.remove(&port);
         }
@@ -428,8 +493,17 @@ impl Judge<'_> {
             .flat_map(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen), net.base.map(Base::device)])
             .flatten()
             .collect();
-        let bonds = self.merged.config.bonds.iter().filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
-        let bonds: Vec<DeviceName> = bonds.flat_map(|(name, bond)| std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))).collect();
+        let bonds = self
+            .merged
+            .config
+            .bonds
+            .iter()
+            .filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
+        let bonds: Vec<DeviceName> = bonds
+            .flat_map(|(name, bond)| {
+                std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))
+            })
+            .collect();
         touched.extend(bonds);
         touched
     }
@@ -442,14 +516,28 @@ impl Judge<'_> {
     /// The touched network that needs a device.
     pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
         let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
-        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device))).map(|(name, _)| name.clone()).next()
+        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device)))
+            .map(|(name, _)| name.clone())
+            .next()
     }
 
     /// Who of the request asks for a nic.
     pub fn askers_of(&self, nic: DeviceName) -> Vec<Subject> {
-        let nets = self.merged.config.networks.iter().filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
-        let bonds = self.merged.config.bonds.iter().filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
-        nets.map(|(name, _)| Subject::Network(name.to_string())).chain(bonds.map(|(name, _)| Subject::Bond(name.to_string()))).collect()
+        let nets = self
+            .merged
+            .config
+            .networks
+            .iter()
+            .filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
+        let bonds = self
+            .merged
+            .config
+            .bonds
+            .iter()
+            .filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
+        nets.map(|(name, _)| Subject::Network(name.to_string()))
+            .chain(bonds.map(|(name, _)| Subject::Bond(name.to_string())))
+            .collect()
     }
 
     /// The problem that a device has a master which is not ours to take it from.
@@ -461,7 +549,10 @@ impl Judge<'_> {
                 SeenKind::Bond { .. } => "slave of",
                 _ => "port of",
             });
-            Problem::UsedNic { nic: device, users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()] }
+            Problem::UsedNic {
+                nic: device,
+                users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()],
+            }
         })
     }
 }

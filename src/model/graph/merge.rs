@@ -20,7 +20,12 @@ pub(super) struct Merged {
 }
 
 pub(super) fn merge(running: &NetConfig, request: &Request, seen: &NetInfo) -> Merged {
-    let mut merged = Merged { config: running.clone(), networks: BTreeSet::new(), bonds: BTreeSet::new(), problems: request.problems.clone() };
+    let mut merged = Merged {
+        config: running.clone(),
+        networks: BTreeSet::new(),
+        bonds: BTreeSet::new(),
+        problems: request.problems.clone(),
+    };
     merged.networks(running, request);
     merged.bonds(running, request, seen);
     merged.take_over(seen);
@@ -52,7 +57,8 @@ impl Merged {
             self.bonds.insert(*name);
             let Some(wanted) = wanted else {
                 self.config.bonds.remove(name);
-                let exists = running.bonds.contains_key(name) || seen.link(name).is_some_and(|l| matches!(l.kind, SeenKind::Bond { .. }));
+                let exists = running.bonds.contains_key(name)
+                    || seen.link(name).is_some_and(|l| matches!(l.kind, SeenKind::Bond { .. }));
                 if !exists {
                     self.problems.push(Problem::NoSuchBond { bond: *name });
                 }
@@ -89,8 +95,10 @@ impl Merged {
 
     /// A host has one default route: the owner so far gives it up (vdsm-facts 3.2).
     fn move_default_route(&mut self, request: &Request) {
-        let owners: Vec<NetworkName> = self.config.networks.iter().filter(|(_, n)| n.default_route).map(|(name, _)| name.clone()).collect();
-        let (asked, before): (Vec<_>, Vec<_>) = owners.into_iter().partition(|name| request.networks.contains_key(name));
+        let owners: Vec<NetworkName> =
+            self.config.networks.iter().filter(|(_, n)| n.default_route).map(|(name, _)| name.clone()).collect();
+        let (asked, before): (Vec<_>, Vec<_>) =
+            owners.into_iter().partition(|name| request.networks.contains_key(name));
         if asked.len() > 1 {
             self.problems.push(Problem::ManyDefaultRoutes { networks: asked });
         } else if !asked.is_empty() {

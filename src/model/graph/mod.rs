@@ -107,7 +107,9 @@ impl Graph {
 
     /// The master of every device that has one.
     pub fn masters(&self) -> BTreeMap<DeviceName, DeviceName> {
-        let pairs = |master: &Device| master.ports().into_iter().flatten().map(|port| (*port, master.name())).collect::<Vec<_>>();
+        let pairs = |master: &Device| {
+            master.ports().into_iter().flatten().map(|port| (*port, master.name())).collect::<Vec<_>>()
+        };
         self.devices().flat_map(pairs).collect()
     }
 
@@ -157,10 +159,16 @@ impl Graph {
     /// The graph without nics that the host has lost, and without what cannot be without them;
     /// beside it, what was left out.
     pub fn without_missing(mut self, seen: &NetInfo) -> (Graph, Vec<DeviceName>) {
-        let mut missing: Vec<DeviceName> = self.devices().filter(|d| matches!(d, Device::Nic(_))).map(Device::name).filter(|n| seen.link(n).is_none()).collect();
+        let mut missing: Vec<DeviceName> = self
+            .devices()
+            .filter(|d| matches!(d, Device::Nic(_)))
+            .map(Device::name)
+            .filter(|n| seen.link(n).is_none())
+            .collect();
         let mut at = 0;
         while let Some(gone) = missing.get(at).copied() {
-            missing.extend(self.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
+            missing
+                .extend(self.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == gone)).map(Device::name));
             at += 1;
         }
         self.remove_all(&missing.iter().copied().collect());
@@ -182,9 +190,16 @@ fn seen_device(link: &SeenLink) -> Option<Device> {
         mac: link.mac.filter(|_| !slave),
     };
     Some(match &link.kind {
-        SeenKind::Bond { options, .. } => Device::Bond(Bond { link: object, slaves: Default::default(), options: options.clone() }),
+        SeenKind::Bond { options, .. } => {
+            Device::Bond(Bond { link: object, slaves: Default::default(), options: options.clone() })
+        }
         SeenKind::Vlan { tag, device } => Device::Vlan(Vlan { link: object, tag: *tag, device: (*device)? }),
-        SeenKind::Bridge { options, .. } => Device::Bridge(Bridge { link: object, ports: Default::default(), options: options.clone(), guests: Default::default() }),
+        SeenKind::Bridge { options, .. } => Device::Bridge(Bridge {
+            link: object,
+            ports: Default::default(),
+            options: options.clone(),
+            guests: Default::default(),
+        }),
         SeenKind::Nic => Device::Nic(Nic { link: object }),
         // Whatever vdsm.conf lets in as a nic, a tap for instance.
         _ if link.nic => Device::Nic(Nic { link: object }),

@@ -39,7 +39,13 @@ fn shared_interfaces(merged: &Merged, policy: &Policy, problems: &mut Vec<Proble
         if !users.iter().any(|(name, _)| merged.networks.contains(*name)) {
             continue;
         }
-        let mut report = |networks: Vec<&NetworkName>, rule| problems.push(Problem::SharedInterface { interface, networks: networks.into_iter().cloned().collect(), rule });
+        let mut report = |networks: Vec<&NetworkName>, rule| {
+            problems.push(Problem::SharedInterface {
+                interface,
+                networks: networks.into_iter().cloned().collect(),
+                rule,
+            })
+        };
         let mut by_tag: BTreeMap<_, Vec<&NetworkName>> = BTreeMap::new();
         for (name, net) in &users {
             by_tag.entry(net.vlan).or_default().push(name);
@@ -49,7 +55,10 @@ fn shared_interfaces(merged: &Merged, policy: &Policy, problems: &mut Vec<Proble
         }
         let alone = users.iter().any(|(_, net)| net.bridged && net.vlan.is_none());
         if policy.combination == Combination::Strict && alone && users.iter().any(|(_, net)| net.vlan.is_some()) {
-            report(users.iter().map(|(name, _)| *name).collect(), "a bridged network without VLAN tag must be the only one (network_combination = strict)");
+            report(
+                users.iter().map(|(name, _)| *name).collect(),
+                "a bridged network without VLAN tag must be the only one (network_combination = strict)",
+            );
         }
     }
 }
@@ -69,7 +78,11 @@ fn nics_used_twice(merged: &Merged, problems: &mut Vec<Problem>) {
     // Only a VLAN's name has a dot in it: without such a slave none needs to be spelled.
     let dotted = users.keys().any(|slave| slave.as_str().contains('.'));
     for (name, net) in &merged.config.networks {
-        let vlan = net.base.zip(net.vlan).filter(|_| dotted).and_then(|(b, tag)| DeviceName::of_vlan(&b.device(), tag.get()).ok());
+        let vlan = net
+            .base
+            .zip(net.vlan)
+            .filter(|_| dotted)
+            .and_then(|(b, tag)| DeviceName::of_vlan(&b.device(), tag.get()).ok());
         for device in net.base.map(Base::device).into_iter().chain(vlan) {
             if let Some(slaves) = users.get_mut(&device) {
                 slaves.push(format!("network {name}"));
@@ -85,7 +98,8 @@ fn nics_used_twice(merged: &Merged, problems: &mut Vec<Problem>) {
 
 fn used_bonds(merged: &Merged, problems: &mut Vec<Problem>) {
     for bond in merged.bonds.iter().filter(|b| !merged.config.bonds.contains_key(*b)) {
-        let networks: Vec<NetworkName> = merged.config.networks.iter().filter(|(_, net)| uses(net, *bond)).map(|(name, _)| name.clone()).collect();
+        let networks: Vec<NetworkName> =
+            merged.config.networks.iter().filter(|(_, net)| uses(net, *bond)).map(|(name, _)| name.clone()).collect();
         if !networks.is_empty() {
             problems.push(Problem::UsedBond { bond: *bond, networks });
         }
@@ -97,12 +111,22 @@ fn unsupported(merged: &Merged, policy: &Policy, problems: &mut Vec<Problem>) {
     for (name, net) in touched(merged) {
         for feature in net.features().into_iter().filter(|f| !policy.features.contains(f)) {
             let (key, value) = net.spelled(feature);
-            problems.push(Problem::NotSupported { of: Subject::Network(name.to_string()), key, value, configurator: configurator.clone() });
+            problems.push(Problem::NotSupported {
+                of: Subject::Network(name.to_string()),
+                key,
+                value,
+                configurator: configurator.clone(),
+            });
         }
     }
     for (name, bond) in merged.config.bonds.iter().filter(|(name, _)| merged.bonds.contains(*name)) {
         if bond.switch == crate::config::Switch::Ovs && !policy.features.contains(&crate::config::Feature::OvsSwitch) {
-            problems.push(Problem::NotSupported { of: Subject::Bond(name.to_string()), key: "switch".to_owned(), value: "ovs".to_owned(), configurator: configurator.clone() });
+            problems.push(Problem::NotSupported {
+                of: Subject::Bond(name.to_string()),
+                key: "switch".to_owned(),
+                value: "ovs".to_owned(),
+                configurator: configurator.clone(),
+            });
         }
     }
 }

@@ -56,15 +56,29 @@ impl Step {
             (!gone.is_empty()).then(|| format!("{} leaves", gone.join(", ")))
         };
         match self {
-            Step::Nic(Change::Modify { from, to }) if from.link.up && !to.link.up => Some("the nic goes down".to_owned()),
-            Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => Some("the device goes".to_owned()),
-            Step::Bond(Change::Modify { from, to }) if goes_down(from, to) => Some("the bond goes down for a moment".to_owned()),
+            Step::Nic(Change::Modify { from, to }) if from.link.up && !to.link.up => {
+                Some("the nic goes down".to_owned())
+            }
+            Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => {
+                Some("the device goes".to_owned())
+            }
+            Step::Bond(Change::Modify { from, to }) if goes_down(from, to) => {
+                Some("the bond goes down for a moment".to_owned())
+            }
             // A bond that keeps a slave goes on working.
-            Step::Bond(Change::Modify { from, to }) if to.slaves.is_disjoint(&from.slaves) => lost(&from.slaves, &to.slaves),
+            Step::Bond(Change::Modify { from, to }) if to.slaves.is_disjoint(&from.slaves) => {
+                lost(&from.slaves, &to.slaves)
+            }
             Step::Bridge(Change::Modify { from, to }) => lost(&from.ports, &to.ports),
             Step::Ip { from, to, .. } => {
                 let kept = from.kept(to);
-                let gone: Vec<String> = from.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(ToString::to_string).chain(from.routes.difference(&kept.routes).map(ToString::to_string)).collect();
+                let gone: Vec<String> = from
+                    .addresses
+                    .iter()
+                    .filter(|a| !kept.addresses.contains(a))
+                    .map(ToString::to_string)
+                    .chain(from.routes.difference(&kept.routes).map(ToString::to_string))
+                    .collect();
                 (!gone.is_empty()).then(|| format!("{} goes", gone.join(", ")))
             }
             _ => None,
@@ -120,13 +134,19 @@ impl From<Change<Device>> for Step {
             })
         }
         let step = match &change {
-            Change::Create(Device::Nic(_)) | Change::Remove(Device::Nic(_)) | Change::Modify { to: Device::Nic(_), .. } => {
+            Change::Create(Device::Nic(_))
+            | Change::Remove(Device::Nic(_))
+            | Change::Modify { to: Device::Nic(_), .. } => {
                 map(change, |d| if let Device::Nic(x) = d { Some(x) } else { None }).map(Step::Nic)
             }
-            Change::Create(Device::Bond(_)) | Change::Remove(Device::Bond(_)) | Change::Modify { to: Device::Bond(_), .. } => {
+            Change::Create(Device::Bond(_))
+            | Change::Remove(Device::Bond(_))
+            | Change::Modify { to: Device::Bond(_), .. } => {
                 map(change, |d| if let Device::Bond(x) = d { Some(x) } else { None }).map(Step::Bond)
             }
-            Change::Create(Device::Vlan(_)) | Change::Remove(Device::Vlan(_)) | Change::Modify { to: Device::Vlan(_), .. } => {
+            Change::Create(Device::Vlan(_))
+            | Change::Remove(Device::Vlan(_))
+            | Change::Modify { to: Device::Vlan(_), .. } => {
                 map(change, |d| if let Device::Vlan(x) = d { Some(x) } else { None }).map(Step::Vlan)
             }
             _ => map(change, |d| if let Device::Bridge(x) = d { Some(x) } else { None }).map(Step::Bridge),

@@ -28,7 +28,15 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     if arrived(from, to) {
         return Vec::new();
     }
-    let mut planner = Planner { now: from.clone(), to, going: going(from, to), joining: joining(from, to), fixed: BTreeSet::new(), masters: from.masters(), steps: Vec::new() };
+    let mut planner = Planner {
+        now: from.clone(),
+        to,
+        going: going(from, to),
+        joining: joining(from, to),
+        fixed: BTreeSet::new(),
+        masters: from.masters(),
+        steps: Vec::new(),
+    };
     planner.withdraw();
     planner.release();
     planner.tear_down();
@@ -88,7 +96,9 @@ fn going(from: &Graph, to: &Graph) -> BTreeSet<DeviceName> {
             (Device::Nic(_), _) => false,
             (Device::Bond(_), Some(Device::Bond(_))) | (Device::Bridge(_), Some(Device::Bridge(_))) => false,
             // The kernel takes a VLAN away together with what it stands on.
-            (Device::Vlan(a), Some(Device::Vlan(b))) => a.tag != b.tag || a.device != b.device || going.contains(&a.device),
+            (Device::Vlan(a), Some(Device::Vlan(b))) => {
+                a.tag != b.tag || a.device != b.device || going.contains(&a.device)
+            }
             _ => true,
         };
         if goes {
@@ -144,24 +154,35 @@ impl Planner<'_> {
     }
 
     fn release(&mut self) {
-        let masters: Vec<Device> = self.now.devices().filter(|d| d.ports().is_some() && !self.going.contains(&d.name())).cloned().collect();
+        let masters: Vec<Device> =
+            self.now.devices().filter(|d| d.ports().is_some() && !self.going.contains(&d.name())).cloned().collect();
         for mut master in masters {
-            let (Some(ports), Some(wanted)) = (master.ports().cloned(), self.to.device(&master.name())) else { continue };
+            let (Some(ports), Some(wanted)) = (master.ports().cloned(), self.to.device(&master.name())) else {
+                continue;
+            };
             let all = matches!((&master, wanted), (Device::Bond(from), Device::Bond(to)) if loses_all(from, to));
-            let stays = |port: &DeviceName| self.going.contains(port) || !all && wanted.ports().is_some_and(|w| w.contains(port));
+            let stays = |port: &DeviceName| {
+                self.going.contains(port) || !all && wanted.ports().is_some_and(|w| w.contains(port))
+            };
             let (kept, leaving): (BTreeSet<_>, BTreeSet<_>) = ports.into_iter().partition(stays);
             if leaving.is_empty() {
                 continue;
             }
             let empty = kept.is_empty();
-            master.ports_mut().map(|ports| *ports = kept);
+            if let Some(ports) = master.ports_mut() {
+                *ports = kept;
+            }
             let is_bond = matches!(master, Device::Bond(_));
             let name = master.name();
             self.modify(master);
             if is_bond {
                 leaving.iter().for_each(|slave| self.released(slave));
                 // Without slaves a bond makes up an address (bond_release_one).
-                self.forget(&name, |link| if empty { link.mac = None });
+                self.forget(&name, |link| {
+                    if empty {
+                        link.mac = None
+                    }
+                });
             } else {
                 self.follow_ports(&name);
             }
@@ -208,7 +229,7 @@ impl Planner<'_> {
     }
 
     fn lower_mtus(&mut self) {
-        for name in self.from_the_ground().into_iter().rev() {
+        for name in self.ground_up().into_iter().rev() {
             let (Some(now), Some(to)) = (self.now.device(&name), self.to.device(&name)) else { continue };
             let (Some(is), Some(wanted)) = (now.link().mtu, to.link().mtu) else { continue };
             if wanted >= is {
@@ -231,7 +252,7 @@ impl Planner<'_> {
         }
     }
 
-    fn from_the_ground(&self) -> Vec<DeviceName> {
+    fn ground_up(&self) -> Vec<DeviceName> {
         let floors: BTreeMap<DeviceName, usize> = self.to.floors();
         let mut order: Vec<DeviceName> = self.to.devices().map(Device::name).collect();
         order.sort_by_key(|name| (floors[name], *name));
@@ -239,7 +260,7 @@ impl Planner<'_> {
     }
 
     fn build(&mut self) {
-        for name in self.from_the_ground() {
+        for name in self.ground_up() {
             let Some(to) = self.to.device(&name) else { continue };
             let mut to = to.clone();
             let Some(now) = self.now.device(&name).cloned() else {
@@ -267,7 +288,10 @@ impl Planner<'_> {
 
     /// A device whose MTU rises to 1280 or above gets IPv6 back from the kernel, running.
     fn wake_ipv6(&mut self, now: &Device, to: &Device) {
-        if now.link().mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM) && now.link().mtu.is_some() {
+        if now.link().mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM)
+            && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM)
+            && now.link().mtu.is_some()
+        {
             self.forget(&now.name(), |link| (link.ipv6, link.autoconf) = (Some(true), Some(true)));
         }
     }
@@ -289,7 +313,9 @@ impl Planner<'_> {
         let mut all = vec![bond.link.name];
         let mut at = 0;
         while let Some(base) = all.get(at).copied() {
-            all.extend(self.now.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == base)).map(Device::name));
+            all.extend(
+                self.now.devices().filter(|d| matches!(d, Device::Vlan(v) if v.device == base)).map(Device::name),
+            );
             at += 1;
         }
         for device in &all[1..] {

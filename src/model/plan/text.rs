@@ -31,7 +31,12 @@ impl fmt::Display for Step {
 impl Step {
     /// Verb, object and particulars.
     fn parts(&self) -> (&'static str, String, Vec<String>) {
-        fn of<T: NetDevice>(word: &str, change: &Change<T>, whole: impl Fn(&T) -> Vec<String>, delta: impl Fn(&T, &T) -> Vec<String>) -> (&'static str, String, Vec<String>) {
+        fn of<T: NetDevice>(
+            word: &str,
+            change: &Change<T>,
+            whole: impl Fn(&T) -> Vec<String>,
+            delta: impl Fn(&T, &T) -> Vec<String>,
+        ) -> (&'static str, String, Vec<String>) {
             match change {
                 Change::Create(d) => ("create", format!("{word} {}", d.name()), whole(d)),
                 Change::Remove(d) => ("remove", format!("{word} {}", d.name()), Vec::new()),

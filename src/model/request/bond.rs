@@ -40,7 +40,13 @@ pub(super) fn read(bond: DeviceName, f: &mut Fields<'_>) -> BondRequest {
     let mut nics = BTreeSet::new();
     let listed = f.texts("nics").unwrap_or_default();
     if listed.is_empty() && !f.problems.iter().any(|p| matches!(p, Problem::Value { key, .. } if key == "nics")) {
-        f.problems.push(Problem::Missing { of: f.of.clone(), key: "nics", because: "and a bond needs at least one", code: Code::BadParams, stage: Stage::Link });
+        f.problems.push(Problem::Missing {
+            of: f.of.clone(),
+            key: "nics",
+            because: "and a bond needs at least one",
+            code: Code::BadParams,
+            stage: Stage::Link,
+        });
     }
     for text in listed {
         if let Some(nic) = device(f, "nics", text, Code::BadNic, Stage::Switch)
@@ -49,13 +55,14 @@ pub(super) fn read(bond: DeviceName, f: &mut Fields<'_>) -> BondRequest {
             f.problems.push(Problem::UsedNic { nic, users: vec![bond.to_string(), bond.to_string()] });
         }
     }
-    let options = f.text("options").map(str::trim).filter(|t| !t.is_empty()).map(|text| match BondOptions::parse(text) {
-        Ok(options) => (text.to_owned(), options),
-        Err(wrong) => {
-            f.problems.extend(wrong.into_iter().map(|p| Problem::BondOption { bond, problem: p.to_string() }));
-            (text.to_owned(), BondOptions::default())
-        }
-    });
+    let options =
+        f.text("options").map(str::trim).filter(|t| !t.is_empty()).map(|text| match BondOptions::parse(text) {
+            Ok(options) => (text.to_owned(), options),
+            Err(wrong) => {
+                f.problems.extend(wrong.into_iter().map(|p| Problem::BondOption { bond, problem: p.to_string() }));
+                (text.to_owned(), BondOptions::default())
+            }
+        });
     let hwaddr = f.text("hwaddr").and_then(|text| {
         let mac = text.parse::<Mac>().ok().filter(|m| m.0[0] & 1 == 0 && m.0 != [0; 6]);
         if mac.is_none() {

@@ -31,7 +31,14 @@ impl<'a> Fields<'a> {
 
     /// The same for a part of a value.
     pub(super) fn wrong_value(&mut self, key: &str, value: String, rule: &str, code: Code, stage: Stage) {
-        self.problems.push(Problem::Value { of: self.of.clone(), key: key.to_owned(), value, rule: rule.to_owned(), code, stage });
+        self.problems.push(Problem::Value {
+            of: self.of.clone(),
+            key: key.to_owned(),
+            value,
+            rule: rule.to_owned(),
+            code,
+            stage,
+        });
     }
 
     /// A text.
@@ -68,7 +75,12 @@ impl<'a> Fields<'a> {
             _ => None,
         };
         if truth.is_none() {
-            self.wrong(key, "it must be true or false, as a boolean, a text or a number", Code::BadParams, Stage::Canonical);
+            self.wrong(
+                key,
+                "it must be true or false, as a boolean, a text or a number",
+                Code::BadParams,
+                Stage::Canonical,
+            );
         }
         truth
     }
@@ -97,7 +109,11 @@ impl<'a> Fields<'a> {
     pub(super) fn unknown(&self, known: &[&str], ignored: &[&str]) -> Vec<Problem> {
         let strange = self.map.keys().filter(|k| !known.contains(&k.as_str()) && !ignored.contains(&k.as_str()));
         strange
-            .map(|key| Problem::UnknownKey { of: self.of.clone(), key: key.clone(), nearest: crate::nearest(key, known).map(str::to_owned) })
+            .map(|key| Problem::UnknownKey {
+                of: self.of.clone(),
+                key: key.clone(),
+                nearest: crate::nearest(key, known).map(str::to_owned),
+            })
             .collect()
     }
 }

@@ -81,9 +81,21 @@ impl Request {
     }
 
     /// The entries of a map of maps.
-    fn entries<'a>(&mut self, key: &str, value: &'a Value, subject: fn(String) -> Subject) -> Vec<(String, &'a Map<String, Value>)> {
+    fn entries<'a>(
+        &mut self,
+        key: &str,
+        value: &'a Value,
+        subject: fn(String) -> Subject,
+    ) -> Vec<(String, &'a Map<String, Value>)> {
         let mut wrong = |of, key: &str, value: &Value, rule: &str| {
-            self.problems.push(Problem::Value { of, key: key.to_owned(), value: value.to_string(), rule: rule.to_owned(), code: Code::BadParams, stage: Stage::Canonical });
+            self.problems.push(Problem::Value {
+                of,
+                key: key.to_owned(),
+                value: value.to_string(),
+                rule: rule.to_owned(),
+                code: Code::BadParams,
+                stage: Stage::Canonical,
+            });
         };
         let map = match value {
             Value::Null => return Vec::new(),
@@ -183,7 +195,8 @@ impl Request {
 
     /// The request that turns `from` into `to`: what differs is set, what is more is removed.
     pub fn between(from: &NetConfig, to: &NetConfig) -> Request {
-        let mut request = Request { options: Options { connectivity_check: false, ..Options::default() }, ..Request::default() };
+        let mut request =
+            Request { options: Options { connectivity_check: false, ..Options::default() }, ..Request::default() };
         for name in from.networks.keys().chain(to.networks.keys()) {
             request.networks.insert(name.clone(), to.networks.get(name).cloned());
         }
@@ -196,7 +209,12 @@ impl Request {
 
 impl From<&BondConfig> for BondRequest {
     fn from(bond: &BondConfig) -> BondRequest {
-        BondRequest { nics: bond.nics.clone(), options: Some((bond.options_text.clone(), bond.options.clone())), hwaddr: bond.hwaddr, switch: bond.switch }
+        BondRequest {
+            nics: bond.nics.clone(),
+            options: Some((bond.options_text.clone(), bond.options.clone())),
+            hwaddr: bond.hwaddr,
+            switch: bond.switch,
+        }
     }
 }
 
@@ -238,8 +256,18 @@ impl NetConfig {
         let object = |entries: &Stored| Value::Object(entries.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
         let request = Request::read(&object(nets), &object(bonds), &Value::Null, UnknownKeys::Ignore);
         let broken = &request.broken;
-        let networks = request.networks.into_iter().filter(|(name, _)| !broken.contains(name)).filter_map(|(name, net)| Some((name, net?))).collect();
-        let bonds = request.bonds.into_iter().filter(|(name, _)| !request.broken_bonds.contains(name)).filter_map(|(name, bond)| Some((name, BondConfig::from(bond?)))).collect();
+        let networks = request
+            .networks
+            .into_iter()
+            .filter(|(name, _)| !broken.contains(name))
+            .filter_map(|(name, net)| Some((name, net?)))
+            .collect();
+        let bonds = request
+            .bonds
+            .into_iter()
+            .filter(|(name, _)| !request.broken_bonds.contains(name))
+            .filter_map(|(name, bond)| Some((name, BondConfig::from(bond?))))
+            .collect();
         (NetConfig { networks, bonds }, request.problems)
     }
 
@@ -281,7 +309,9 @@ impl NetworkConfig {
             Ipv6Autoconf => simply("ipv6autoconf", "true"),
             Nameservers => ("nameservers".to_owned(), format!("{:?}", self.nameservers.as_deref().unwrap_or_default())),
             OvsSwitch => simply("switch", "ovs"),
-            EthtoolOptions => ("custom.ethtool_opts".to_owned(), format!("{:?}", self.custom.get("ethtool_opts").map_or("", |t| t))),
+            EthtoolOptions => {
+                ("custom.ethtool_opts".to_owned(), format!("{:?}", self.custom.get("ethtool_opts").map_or("", |t| t)))
+            }
             HostQos => qos("hostQos"),
             QosInbound => qos("qosInbound"),
             QosOutbound => qos("qosOutbound"),

@@ -14,13 +14,49 @@ use crate::problem::{Code, Problem, Stage};
 use crate::units::{Mtu, Prefixed, VlanTag, netmask_of, prefix_of};
 
 pub(super) const KNOWN: &[&str] = &[
-    "nic", "bonding", "vlan", "bridged", "mtu", "stp", "STP", "bootproto", "ipaddr", "netmask", "prefix", "gateway", "defaultRoute", "ipv6addr", "ipv6gateway", "ipv6autoconf", "dhcpv6", "blockingdhcp",
-    "nameservers", "switch", "hostQos", "qosInbound", "qosOutbound", "custom", "remove",
+    "nic",
+    "bonding",
+    "vlan",
+    "bridged",
+    "mtu",
+    "stp",
+    "STP",
+    "bootproto",
+    "ipaddr",
+    "netmask",
+    "prefix",
+    "gateway",
+    "defaultRoute",
+    "ipv6addr",
+    "ipv6gateway",
+    "ipv6autoconf",
+    "dhcpv6",
+    "blockingdhcp",
+    "nameservers",
+    "switch",
+    "hostQos",
+    "qosInbound",
+    "qosOutbound",
+    "custom",
+    "remove",
 ];
 
 /// What the original took and did nothing with (vdsm-facts 1.1.1).
 pub(super) const IGNORED: &[&str] = &[
-    "delay", "forward_delay", "DELAY", "onboot", "ONBOOT", "TYPE", "NAME", "DEVICE", "VLAN", "force", "implicitBonding", "connectivityCheck", "connectivityTimeout", "bondingOptions",
+    "delay",
+    "forward_delay",
+    "DELAY",
+    "onboot",
+    "ONBOOT",
+    "TYPE",
+    "NAME",
+    "DEVICE",
+    "VLAN",
+    "force",
+    "implicitBonding",
+    "connectivityCheck",
+    "connectivityTimeout",
+    "bondingOptions",
 ];
 
 /// Reads a network; the problems found are left in `f`.
@@ -34,7 +70,9 @@ pub(super) fn read(name: &NetworkName, f: &mut Fields<'_>) -> NetworkConfig {
     read_custom(name, f, &mut net);
     read_switch(f, &mut net);
     read_base(f, &mut net);
-    if net.bridged && let Err(error) = name.bridge() {
+    if net.bridged
+        && let Err(error) = name.bridge()
+    {
         f.problems.push(Problem::NetworkName { name: name.to_string(), error });
     }
     read_dynamic(f, &mut net);
@@ -85,7 +123,9 @@ fn read_stp(f: &mut Fields<'_>, net: &mut NetworkConfig) {
     };
     match stp {
         Some(stp) => net.stp = stp && net.bridged,
-        None => f.wrong(key, "a bridge STP value is true, on, yes, false, off or no", Code::BadParams, Stage::Canonical),
+        None => {
+            f.wrong(key, "a bridge STP value is true, on, yes, false, off or no", Code::BadParams, Stage::Canonical)
+        }
     }
 }
 
@@ -95,7 +135,13 @@ fn read_custom(name: &NetworkName, f: &mut Fields<'_>, net: &mut NetworkConfig) 
         match value {
             Value::String(text) => drop(net.custom.insert(key.clone(), text.clone())),
             Value::Null => {}
-            other => f.wrong_value(&format!("custom.{key}"), other.to_string(), "custom properties are texts", Code::BadParams, Stage::Canonical),
+            other => f.wrong_value(
+                &format!("custom.{key}"),
+                other.to_string(),
+                "custom properties are texts",
+                Code::BadParams,
+                Stage::Canonical,
+            ),
         }
     }
     if let Some(text) = net.custom.get_mut("bridge_opts") {
@@ -104,14 +150,22 @@ fn read_custom(name: &NetworkName, f: &mut Fields<'_>, net: &mut NetworkConfig) 
                 *text = options.canonical();
                 net.bridge_options = options;
             }
-            Err(wrong) => f.problems.extend(wrong.into_iter().map(|p| Problem::BridgeOption { network: name.clone(), problem: p.to_string() })),
+            Err(wrong) => f.problems.extend(
+                wrong.into_iter().map(|p| Problem::BridgeOption { network: name.clone(), problem: p.to_string() }),
+            ),
         }
     }
     // Deprecated, and stronger than defaultRoute (vdsm-facts 1.1.1).
     if let Some(text) = net.custom.get("default_route") {
         match truth_of(text) {
             Some(truth) => net.default_route = truth,
-            None => f.wrong_value("custom.default_route", format!("{text:?}"), "it must be true or false", Code::BadParams, Stage::Canonical),
+            None => f.wrong_value(
+                "custom.default_route",
+                format!("{text:?}"),
+                "it must be true or false",
+                Code::BadParams,
+                Stage::Canonical,
+            ),
         }
     }
 }
@@ -146,7 +200,12 @@ fn read_base(f: &mut Fields<'_>, net: &mut NetworkConfig) {
     });
     let given = (f.value("nic").is_some(), f.value("bonding").is_some());
     match given {
-        (true, true) => f.problems.push(Problem::Both { of: f.of.clone(), keys: ("nic", "bonding"), code: Code::BadParams, stage: Stage::Link }),
+        (true, true) => f.problems.push(Problem::Both {
+            of: f.of.clone(),
+            keys: ("nic", "bonding"),
+            code: Code::BadParams,
+            stage: Stage::Link,
+        }),
         (false, false) if f.value("vlan").is_some() => f.problems.push(Problem::Missing {
             of: f.of.clone(),
             key: "nic or bonding",
@@ -182,17 +241,25 @@ fn read_dynamic(f: &mut Fields<'_>, net: &mut NetworkConfig) {
 }
 
 fn read_ipv4(f: &mut Fields<'_>, net: &mut NetworkConfig) {
-    let addr = parsed::<Ipv4Addr>(f, "ipaddr", "it must be an IPv4 address").filter(|a| unicast(f, "ipaddr", a.is_multicast() || a.is_broadcast()));
+    let addr = parsed::<Ipv4Addr>(f, "ipaddr", "it must be an IPv4 address")
+        .filter(|a| unicast(f, "ipaddr", a.is_multicast() || a.is_broadcast()));
     let prefix = read_prefix(f);
     // The original skipped 0.0.0.0 as "no gateway" (vdsm-facts 3.11).
-    net.gateway = parsed::<Ipv4Addr>(f, "gateway", "it must be an IPv4 address").filter(|g| !g.is_unspecified() && unicast(f, "gateway", g.is_multicast() || g.is_broadcast()));
+    net.gateway = parsed::<Ipv4Addr>(f, "gateway", "it must be an IPv4 address")
+        .filter(|g| !g.is_unspecified() && unicast(f, "gateway", g.is_multicast() || g.is_broadcast()));
     let has = |key| f.value(key).is_some();
     let (mask, gateway) = (has("netmask") || has("prefix"), has("gateway"));
-    let missing = |key, because| Problem::Missing { of: f.of.clone(), key, because, code: Code::BadAddr, stage: Stage::Ip };
+    let missing =
+        |key, because| Problem::Missing { of: f.of.clone(), key, because, code: Code::BadAddr, stage: Stage::Ip };
     match (has("ipaddr"), mask || gateway) {
         (false, true) => f.problems.push(missing("ipaddr", "but gateway, netmask or prefix is given")),
         (true, _) if !mask => f.problems.push(missing("netmask", "and so is prefix; an ipaddr needs one of them")),
-        (true, _) if net.dhcpv4 => f.problems.push(Problem::Both { of: f.of.clone(), keys: ("ipaddr", "bootproto=dhcp"), code: Code::BadAddr, stage: Stage::Ip }),
+        (true, _) if net.dhcpv4 => f.problems.push(Problem::Both {
+            of: f.of.clone(),
+            keys: ("ipaddr", "bootproto=dhcp"),
+            code: Code::BadAddr,
+            stage: Stage::Ip,
+        }),
         _ => {}
     }
     net.ipv4 = addr.zip(prefix).map(|(addr, prefix)| Prefixed { addr, prefix });
@@ -201,7 +268,12 @@ fn read_ipv4(f: &mut Fields<'_>, net: &mut NetworkConfig) {
 /// `prefix`, or `netmask` as one.
 fn read_prefix(f: &mut Fields<'_>) -> Option<u8> {
     if f.value("prefix").is_some() && f.value("netmask").is_some() {
-        f.problems.push(Problem::Both { of: f.of.clone(), keys: ("prefix", "netmask"), code: Code::BadParams, stage: Stage::Canonical });
+        f.problems.push(Problem::Both {
+            of: f.of.clone(),
+            keys: ("prefix", "netmask"),
+            code: Code::BadParams,
+            stage: Stage::Canonical,
+        });
     }
     const RULE: &str = "a prefix is a number from 0 to 32";
     let prefix = f.integer("prefix", RULE, Code::BadAddr).and_then(|n| {
@@ -233,7 +305,12 @@ fn read_ipv6(f: &mut Fields<'_>, net: &mut NetworkConfig) {
         }
         for (given, key) in [(net.ipv6_autoconf, "ipv6autoconf"), (net.dhcpv6, "dhcpv6")] {
             if given {
-                f.problems.push(Problem::Both { of: f.of.clone(), keys: ("ipv6addr", key), code: Code::BadAddr, stage: Stage::Ip });
+                f.problems.push(Problem::Both {
+                    of: f.of.clone(),
+                    keys: ("ipv6addr", key),
+                    code: Code::BadAddr,
+                    stage: Stage::Ip,
+                });
             }
         }
         if net.mtu < Mtu::IPV6_MINIMUM {
@@ -241,9 +318,16 @@ fn read_ipv6(f: &mut Fields<'_>, net: &mut NetworkConfig) {
         }
     }
     // The engine sends "::" for "none" (vdsm-facts 15).
-    net.ipv6_gateway = parsed::<Ipv6Addr>(f, "ipv6gateway", "it must be an IPv6 address").filter(|g| !g.is_unspecified() && unicast(f, "ipv6gateway", g.is_multicast()));
+    net.ipv6_gateway = parsed::<Ipv6Addr>(f, "ipv6gateway", "it must be an IPv6 address")
+        .filter(|g| !g.is_unspecified() && unicast(f, "ipv6gateway", g.is_multicast()));
     if net.ipv6_gateway.is_some() && f.value("ipv6addr").is_none() {
-        f.problems.push(Problem::Missing { of: f.of.clone(), key: "ipv6addr", because: "but ipv6gateway is given", code: Code::BadAddr, stage: Stage::Ip });
+        f.problems.push(Problem::Missing {
+            of: f.of.clone(),
+            key: "ipv6addr",
+            because: "but ipv6gateway is given",
+            code: Code::BadAddr,
+            stage: Stage::Ip,
+        });
     }
 }
 
@@ -265,7 +349,12 @@ fn unicast(f: &mut Fields<'_>, key: &str, other: bool) -> bool {
 fn read_nameservers(f: &mut Fields<'_>, net: &mut NetworkConfig) {
     let Some(servers) = f.texts("nameservers") else { return };
     if !servers.is_empty() && !net.default_route {
-        f.wrong("nameservers", "name servers may only be defined on the default route network", Code::BadParams, Stage::Ip);
+        f.wrong(
+            "nameservers",
+            "name servers may only be defined on the default route network",
+            Code::BadParams,
+            Stage::Ip,
+        );
     }
     for server in &servers {
         // A link-local server names its link: fe80::1%eth0.
@@ -276,11 +365,18 @@ fn read_nameservers(f: &mut Fields<'_>, net: &mut NetworkConfig) {
             Err(_) => false,
         };
         if !sound {
-            f.wrong_value("nameservers", format!("{server:?}"), "a name server is an IPv4 or IPv6 address", Code::BadAddr, Stage::Ip);
+            f.wrong_value(
+                "nameservers",
+                format!("{server:?}"),
+                "a name server is an IPv4 or IPv6 address",
+                Code::BadAddr,
+                Stage::Ip,
+            );
         }
     }
     // Elsewhere than on the default route network an empty list is what one has anyway.
-    net.nameservers = (net.default_route || !servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect());
+    net.nameservers =
+        (net.default_route || !servers.is_empty()).then(|| servers.into_iter().map(str::to_owned).collect());
 }
 
 /// The canonical form, as the original's files have it (`samples/*/running.txt`).

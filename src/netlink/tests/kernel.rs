@@ -38,16 +38,11 @@ fn in_namespace(test: impl FnOnce(Wire) + Send) {
 }
 
 fn create(link: LinkMessage) -> Request {
-    Request::new(
-        RouteNetlinkMessage::NewLink(link),
-        NLM_F_CREATE | NLM_F_EXCL,
-    )
+    Request::new(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)
 }
 
 fn bridges(range: std::ops::Range<usize>) -> Vec<Request> {
-    range
-        .map(|i| create(LinkBridge::new(&format!("br{i}")).build()))
-        .collect()
+    range.map(|i| create(LinkBridge::new(&format!("br{i}")).build())).collect()
 }
 
 fn by_name(name: &str) -> RouteNetlinkMessage {
@@ -55,24 +50,18 @@ fn by_name(name: &str) -> RouteNetlinkMessage {
 }
 
 fn name(payload: &[u8]) -> String {
-    attrs::find(Attrs::after(payload, 16), libc::IFLA_IFNAME)
-        .and_then(attrs::text)
-        .unwrap()
-        .to_owned()
+    attrs::find(Attrs::after(payload, 16), libc::IFLA_IFNAME).and_then(attrs::text).unwrap().to_owned()
 }
 
 fn names(wire: &mut Wire) -> Vec<String> {
     let mut seen = Vec::new();
-    wire.dump(
-        RouteNetlinkMessage::GetLink(LinkMessage::default()),
-        &mut |dumped| match dumped {
-            Dumped::Start => seen.clear(),
-            Dumped::Object { kind, payload } => {
-                assert_eq!(kind, libc::RTM_NEWLINK);
-                seen.push(name(payload));
-            }
-        },
-    )
+    wire.dump(RouteNetlinkMessage::GetLink(LinkMessage::default()), &mut |dumped| match dumped {
+        Dumped::Start => seen.clear(),
+        Dumped::Object { kind, payload } => {
+            assert_eq!(kind, libc::RTM_NEWLINK);
+            seen.push(name(payload));
+        }
+    })
     .unwrap();
     seen
 }
@@ -93,14 +82,7 @@ fn a_refused_message_amid_a_batch_is_named() {
     in_namespace(|mut wire| {
         let mut requests = bridges(0..150);
         requests[77] = requests[3].clone();
-        let Err(BatchError::Refused {
-            index,
-            done,
-            source,
-        }) = wire.batch(&requests)
-        else {
-            panic!("was not refused")
-        };
+        let Err(BatchError::Refused { index, done, source }) = wire.batch(&requests) else { panic!("was not refused") };
         assert_eq!((index, source.errno), (77, libc::EEXIST));
         // The kernel goes on to the end of the chunk, and we stop there.
         assert_eq!(done.len(), 128);
@@ -115,11 +97,8 @@ fn try_each_goes_on() {
         let mut requests = bridges(0..130);
         requests[5] = requests[0].clone();
         let results = wire.try_each(&requests).unwrap();
-        let failed: Vec<_> = results
-            .iter()
-            .enumerate()
-            .filter_map(|(i, r)| Some((i, r.as_ref().err()?.errno)))
-            .collect();
+        let failed: Vec<_> =
+            results.iter().enumerate().filter_map(|(i, r)| Some((i, r.as_ref().err()?.errno))).collect();
         assert_eq!(failed, [(5, libc::EEXIST)]);
         assert_eq!(names(&mut wire).len(), 1 + 129);
     });
@@ -134,16 +113,7 @@ fn a_strict_dump_of_a_missing_device_is_an_error() {
         let result = wire.dump(RouteNetlinkMessage::GetAddress(addresses), &mut |dumped| {
             assert_eq!(dumped, Dumped::Start);
         });
-        assert!(
-            matches!(
-                result,
-                Err(WireError::Refused(KernelError {
-                    errno: libc::ENODEV,
-                    ..
-                }))
-            ),
-            "{result:?}"
-        );
+        assert!(matches!(result, Err(WireError::Refused(KernelError { errno: libc::ENODEV, .. }))), "{result:?}");
         assert_eq!(names(&mut wire), ["lo"]);
     });
 }
@@ -154,9 +124,7 @@ fn a_dump_request_the_kernel_does_not_like_carries_its_text() {
         let mut links = LinkMessage::default();
         links.header.index = 1;
         let result = wire.dump(RouteNetlinkMessage::GetLink(links), &mut |_| {});
-        let Err(WireError::Refused(error)) = result else {
-            panic!("was not refused")
-        };
+        let Err(WireError::Refused(error)) = result else { panic!("was not refused") };
         assert_eq!(error.errno, libc::EINVAL);
         assert!(error.text.is_some(), "{error}");
     });
@@ -165,17 +133,11 @@ fn a_dump_request_the_kernel_does_not_like_carries_its_text() {
 #[test]
 fn a_mtu_beyond_the_maximum_carries_the_text_of_the_kernel() {
     in_namespace(|mut wire| {
-        wire.batch(&[create(LinkVeth::new("v0", "v1").build())])
-            .unwrap();
+        wire.batch(&[create(LinkVeth::new("v0", "v1").build())]).unwrap();
         let link = LinkUnspec::new_with_name("v0").mtu(70_000).build();
-        let results = wire
-            .try_each(&[Request::new(RouteNetlinkMessage::SetLink(link), 0)])
-            .unwrap();
+        let results = wire.try_each(&[Request::new(RouteNetlinkMessage::SetLink(link), 0)]).unwrap();
         let error = results[0].as_ref().unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "Invalid argument (EINVAL): mtu greater than device maximum"
-        );
+        assert_eq!(error.to_string(), "Invalid argument (EINVAL): mtu greater than device maximum");
     });
 }
 
@@ -186,9 +148,7 @@ fn the_attribute_at_fault_is_named() {
         let mut link = LinkUnspec::new_with_name("lo").build();
         let short = netlink_packet_core::DefaultNla::new(libc::IFLA_MTU, vec![1, 2]);
         link.attributes.push(LinkAttribute::Other(short));
-        let results = wire
-            .try_each(&[Request::new(RouteNetlinkMessage::SetLink(link), 0)])
-            .unwrap();
+        let results = wire.try_each(&[Request::new(RouteNetlinkMessage::SetLink(link), 0)]).unwrap();
         let error = results[0].as_ref().unwrap_err();
         assert_eq!(error.attribute, Some(libc::IFLA_MTU), "{error:?}");
         assert!(error.text.is_some(), "{error:?}");
@@ -203,12 +163,12 @@ fn a_nested_attribute_at_fault_is_named() {
         let short = netlink_packet_core::DefaultNla::new(IFLA_BR_VLAN_PROTOCOL, vec![1]);
         for attribute in &mut link.attributes {
             if let LinkAttribute::LinkInfo(info) = attribute {
-                info.push(netlink_packet_route::link::LinkInfo::Data(
-                    netlink_packet_route::link::InfoData::Bridge(vec![
+                info.push(netlink_packet_route::link::LinkInfo::Data(netlink_packet_route::link::InfoData::Bridge(
+                    vec![
                         netlink_packet_route::link::InfoBridge::VlanDefaultPvid(1),
                         netlink_packet_route::link::InfoBridge::Other(short.clone()),
-                    ]),
-                ));
+                    ],
+                )));
             }
         }
         let results = wire.try_each(&[create(link)]).unwrap();
@@ -226,9 +186,7 @@ fn each_question_gets_its_own_answer() {
         questions[99] = RouteNetlinkMessage::GetLink(LinkUnspec::new_with_index(1).build());
         let mut answers = vec![None; 100];
         wire.get(&questions, &mut |at, answer| {
-            let answer = answer
-                .map(|(_, payload)| name(payload))
-                .map_err(|error| error.errno);
+            let answer = answer.map(|(_, payload)| name(payload)).map_err(|error| error.errno);
             assert!(answers[at].replace(answer).is_none(), "two answers to {at}");
         })
         .unwrap();
@@ -246,14 +204,9 @@ fn each_question_gets_its_own_answer() {
 #[test]
 fn addresses_go_the_same_way() {
     in_namespace(|mut wire| {
-        let address = AddressMessageBuilder::<Ipv4Addr>::new()
-            .index(1)
-            .address(Ipv4Addr::new(192, 0, 2, 1), 24)
-            .build();
-        let add = Request::new(
-            RouteNetlinkMessage::NewAddress(address),
-            NLM_F_CREATE | NLM_F_EXCL,
-        );
+        let address =
+            AddressMessageBuilder::<Ipv4Addr>::new().index(1).address(Ipv4Addr::new(192, 0, 2, 1), 24).build();
+        let add = Request::new(RouteNetlinkMessage::NewAddress(address), NLM_F_CREATE | NLM_F_EXCL);
         let results = wire.try_each(&[add.clone(), add]).unwrap();
         assert_eq!(results[0], Ok(()));
         assert_eq!(results[1].as_ref().unwrap_err().errno, libc::EEXIST);

@@ -6,21 +6,15 @@ use super::*;
 
 #[test]
 fn a_line_too_long_is_refused_and_the_next_one_served() {
-    let server = Server::start(Limits {
-        max_request_bytes: 1000,
-        ..Limits::default()
-    });
+    let server = Server::start(Limits { max_request_bytes: 1000, ..Limits::default() });
     let mut wire = server.connect();
     for length in [1001, 100_000, 4 << 20] {
         wire.say(&"x".repeat(length));
         wire.hears_error(Value::Null, -32600, "longer than 1000 bytes");
         wire.is_usable();
     }
-    let padding =
-        "x".repeat(1000 - r#"{"jsonrpc":"2.0","id":1,"method":"size","params":[""]}"#.len());
-    wire.say(&format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"size","params":["{padding}"]}}"#
-    ));
+    let padding = "x".repeat(1000 - r#"{"jsonrpc":"2.0","id":1,"method":"size","params":[""]}"#.len());
+    wire.say(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"size","params":["{padding}"]}}"#));
     wire.hears(1, padding.len());
 }
 
@@ -35,12 +29,7 @@ fn what_is_no_request_is_refused_and_the_next_one_served() {
         ("{", Value::Null, -32700, "not JSON"),
         (&*deep, Value::Null, -32700, "recursion limit"),
         (&*wide, Value::Null, -32600, "values"),
-        (
-            doubled,
-            json!(4),
-            -32600,
-            r#"duplicate key "red" in "params""#,
-        ),
+        (doubled, json!(4), -32600, r#"duplicate key "red" in "params""#),
         (r#"{"jsonrpc":"2.0","id":5}"#, json!(5), -32600, "method"),
     ];
     for (line, id, code, text) in cases {
@@ -48,19 +37,12 @@ fn what_is_no_request_is_refused_and_the_next_one_served() {
         wire.hears_error(id, code, text);
         wire.is_usable();
     }
-    assert!(
-        !server
-            .gates
-            .change(|calls| calls.done.iter().any(|method| method != "echo"))
-    );
+    assert!(!server.gates.change(|calls| calls.done.iter().any(|method| method != "echo")));
 }
 
 #[test]
 fn a_batch_too_long_is_refused_whole() {
-    let server = Server::start(Limits {
-        max_pending_per_client: 2,
-        ..Limits::default()
-    });
+    let server = Server::start(Limits { max_pending_per_client: 2, ..Limits::default() });
     let mut wire = server.connect();
     let one = r#"{"jsonrpc":"2.0","method":"fail"}"#;
     wire.say(&format!("[{one},{one},{one}]"));
@@ -72,10 +54,7 @@ fn a_batch_too_long_is_refused_whole() {
 #[test]
 fn a_line_left_unfinished_ends_the_connection() {
     let idle_partial = Duration::from_millis(50);
-    let server = Server::start(Limits {
-        idle_partial,
-        ..Limits::default()
-    });
+    let server = Server::start(Limits { idle_partial, ..Limits::default() });
     let mut wire = server.connect();
     wire.is_usable();
     wire.call(1, "hold");
@@ -89,10 +68,7 @@ fn a_line_left_unfinished_ends_the_connection() {
 
 #[test]
 fn who_asks_for_much_at_once_waits_for_himself() {
-    let server = Server::start(Limits {
-        max_pending_per_client: 3,
-        ..Limits::default()
-    });
+    let server = Server::start(Limits { max_pending_per_client: 3, ..Limits::default() });
     let mut wire = server.connect();
     for id in 0..30 {
         wire.call(id, "hold");
@@ -111,11 +87,7 @@ fn who_asks_for_much_at_once_waits_for_himself() {
 
 #[test]
 fn all_clients_together_run_no_more_calls_than_allowed() {
-    let limits = Limits {
-        max_calls: 5,
-        max_clients: 100,
-        ..Limits::default()
-    };
+    let limits = Limits { max_calls: 5, max_clients: 100, ..Limits::default() };
     let server = Server::start(limits);
     let mut wires: Vec<_> = (0..10).map(|_| server.connect()).collect();
     for wire in &mut wires {
@@ -135,10 +107,7 @@ fn all_clients_together_run_no_more_calls_than_allowed() {
 
 #[test]
 fn one_client_too_many_is_told_so() {
-    let server = Server::start(Limits {
-        max_clients: 2,
-        ..Limits::default()
-    });
+    let server = Server::start(Limits { max_clients: 2, ..Limits::default() });
     let mut wires = [server.connect(), server.connect()];
     wires.iter_mut().for_each(Wire::is_usable);
     let mut third = server.connect();
@@ -165,11 +134,7 @@ fn deaf(server: &Server) -> Wire {
 #[test]
 fn who_does_not_take_his_answers_is_dropped() {
     let write_timeout = Duration::from_millis(50);
-    let limits = Limits {
-        write_timeout,
-        max_clients: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { write_timeout, max_clients: 1, ..Limits::default() };
     let server = Server::start(limits);
     let wire = deaf(&server);
     // His place is free again, though he has not left.
@@ -180,11 +145,7 @@ fn who_does_not_take_his_answers_is_dropped() {
 #[test]
 fn a_shutdown_waits_for_the_calls_of_who_was_dropped() {
     let write_timeout = Duration::from_millis(50);
-    let limits = Limits {
-        write_timeout,
-        max_clients: 1,
-        ..Limits::default()
-    };
+    let limits = Limits { write_timeout, max_clients: 1, ..Limits::default() };
     let mut server = Server::start(limits);
     let mut wire = server.connect();
     wire.call(1, "hold");
@@ -200,11 +161,7 @@ fn a_shutdown_waits_for_the_calls_of_who_was_dropped() {
 
 #[test]
 fn who_does_not_take_his_answers_keeps_nobody_waiting() {
-    let limits = Limits {
-        max_calls: 2,
-        max_pending_per_client: 3,
-        ..Limits::default()
-    };
+    let limits = Limits { max_calls: 2, max_pending_per_client: 3, ..Limits::default() };
     let server = Server::start(limits);
     let mut wires: Vec<_> = (0..10).map(|_| deaf(&server)).collect();
     for wire in &mut wires {
@@ -216,10 +173,7 @@ fn who_does_not_take_his_answers_keeps_nobody_waiting() {
     }
     // They are still let to take them, each eleven.
     for _ in 0..11 {
-        assert_eq!(
-            wires[0].hear().unwrap()["result"].as_str().unwrap().len(),
-            LARGE
-        );
+        assert_eq!(wires[0].hear().unwrap()["result"].as_str().unwrap().len(), LARGE);
     }
     for wire in wires {
         // Those who never will are cut off here, so that the server can end.

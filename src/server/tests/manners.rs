@@ -7,9 +7,7 @@ fn a_call_is_answered_with_its_result_or_its_error() {
     let server = Server::start(Limits::default());
     let mut wire = server.connect();
     let params = r#"{"z":1,"a":[true,null,"ü"],"b":-0.5}"#;
-    wire.say(&format!(
-        r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{params}}}"#
-    ));
+    wire.say(&format!(r#"{{"jsonrpc":"2.0","id":1,"method":"echo","params":{params}}}"#));
     wire.hears(1, serde_json::from_str::<Value>(params).unwrap());
     wire.call("two", "fail");
     let expected = json!({"jsonrpc": "2.0", "id": "two",
@@ -23,23 +21,9 @@ fn a_call_is_answered_with_its_result_or_its_error() {
 fn the_client_for_the_command_line_understands_the_server() {
     let server = Server::start(Limits::default());
     let mut client = server.client();
-    assert_eq!(
-        client
-            .call("echo", json!({"b": 1, "a": 2}))
-            .unwrap()
-            .to_string(),
-        r#"{"b":1,"a":2}"#
-    );
+    assert_eq!(client.call("echo", json!({"b": 1, "a": 2})).unwrap().to_string(), r#"{"b":1,"a":2}"#);
     assert_eq!(client.call("echo", Value::Null).unwrap(), Value::Null);
-    assert_eq!(
-        client
-            .call("large", Value::Null)
-            .unwrap()
-            .as_str()
-            .unwrap()
-            .len(),
-        LARGE
-    );
+    assert_eq!(client.call("large", Value::Null).unwrap().as_str().unwrap().len(), LARGE);
     let error = client.call("fail", Value::Null).unwrap_err();
     assert!(error.to_string().contains("code 25"), "{error}");
 }
@@ -69,12 +53,7 @@ fn a_batch_is_answered_with_an_array() {
     let heard = wire.hear().unwrap();
     let told = |answer: &Value| (answer["id"].clone(), answer["error"]["code"].as_i64());
     let told: Vec<_> = heard.as_array().unwrap().iter().map(told).collect();
-    let expected = [
-        (json!(1), None),
-        (Value::Null, Some(-32600)),
-        (json!(2), Some(-32603)),
-        (json!(3), Some(25)),
-    ];
+    let expected = [(json!(1), None), (Value::Null, Some(-32600)), (json!(2), Some(-32603)), (json!(3), Some(25))];
     assert_eq!(told, expected);
     wire.say(r#"[{"jsonrpc":"2.0","method":"echo"},{"jsonrpc":"2.0","method":"echo"}]"#);
     wire.is_usable();
@@ -89,10 +68,7 @@ fn calls_of_one_connection_run_side_by_side() {
     wire.call(1, "hold");
     // Would never be executed if it waited for the first.
     wire.call(2, "open");
-    let mut ids = [
-        wire.hear().unwrap()["id"].clone(),
-        wire.hear().unwrap()["id"].clone(),
-    ];
+    let mut ids = [wire.hear().unwrap()["id"].clone(), wire.hear().unwrap()["id"].clone()];
     ids.sort_by_key(Value::to_string);
     assert_eq!(ids, [json!(1), json!(2)]);
 }
@@ -130,9 +106,7 @@ fn a_call_is_finished_though_its_client_is_gone() {
     drop(wire);
     server.connect().is_usable();
     server.gates.open();
-    server
-        .gates
-        .wait_for(|calls| calls.done.contains(&"hold".to_owned()));
+    server.gates.wait_for(|calls| calls.done.contains(&"hold".to_owned()));
     server.connect().is_usable();
 }
 

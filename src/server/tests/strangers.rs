@@ -7,11 +7,7 @@ use super::*;
 fn connect_as(server: &Server, uid: u32, gid: u32, groups: &[u32]) -> Option<Wire> {
     if !nix::unistd::geteuid().is_root() {
         // Not `eprintln`, which the test runner keeps to itself.
-        writeln!(
-            io::stderr(),
-            "SKIPPED: only root can connect as another user"
-        )
-        .unwrap();
+        writeln!(io::stderr(), "SKIPPED: only root can connect as another user").unwrap();
         return None;
     }
     let connect = || {
@@ -34,10 +30,7 @@ fn root_may_change() {
     let server = Server::start_for(Some(4242), Limits::default());
     let mut wire = server.connect();
     wire.call(1, "whoami");
-    let (uid, gid) = (
-        nix::unistd::geteuid().as_raw(),
-        nix::unistd::getegid().as_raw(),
-    );
+    let (uid, gid) = (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw());
     wire.hears(1, json!([uid, gid, std::process::id(), "Change"]));
 }
 
@@ -63,11 +56,7 @@ fn the_group_may_change_and_others_may_read() {
 
 #[test]
 fn readers_cannot_shut_out_those_who_change() {
-    let limits = Limits {
-        max_clients: 3,
-        max_calls: 2,
-        ..Limits::default()
-    };
+    let limits = Limits { max_clients: 3, max_calls: 2, ..Limits::default() };
     let server = Server::start(limits);
     let mut readers = Vec::new();
     for _ in 0..3 {
@@ -79,9 +68,7 @@ fn readers_cannot_shut_out_those_who_change() {
         readers.push(wire);
     }
     server.gates.wait_for(|calls| calls.running == 2);
-    connect_as(&server, 1001, 1001, &[])
-        .unwrap()
-        .hears_error(Value::Null, -32000, "too many");
+    connect_as(&server, 1001, 1001, &[]).unwrap().hears_error(Value::Null, -32000, "too many");
     let mut owner = server.connect();
     owner.is_usable();
     owner.call(1, "open");

@@ -21,9 +21,17 @@ fn a_bond_keeps_a_foreign_address_beside_its_bridgeless_networks() {
     for (ours, other) in [("192.0.2.10", "192.0.2.11"), ("198.51.100.10", "198.51.100.11")] {
         let mut world = foreign_bond();
         world.set(bridgeless(ours), json!({}));
-        assert_eq!(world.addresses("bond1"), ["192.0.2.5/24".to_owned(), format!("{ours}/24")], "the network's is the secondary one");
+        assert_eq!(
+            world.addresses("bond1"),
+            ["192.0.2.5/24".to_owned(), format!("{ours}/24")],
+            "the network's is the secondary one"
+        );
         world.set(bridgeless(other), json!({}));
-        assert_eq!(world.addresses("bond1"), ["192.0.2.5/24".to_owned(), format!("{other}/24")], "its own is always replaced");
+        assert_eq!(
+            world.addresses("bond1"),
+            ["192.0.2.5/24".to_owned(), format!("{other}/24")],
+            "its own is always replaced"
+        );
         world.set(removal("n"), json!({}));
         assert_eq!(world.addresses("bond1"), NOTHING, "and with the network all goes");
     }
@@ -50,7 +58,10 @@ fn a_nic_loses_the_address_it_had() {
         let mut world = World::new();
         world.add_address("dummy_0", "203.0.113.2/24");
         world.add_default_route("dummy_0", "203.0.113.1");
-        world.set(json!({ "n": { "nic": "dummy_0", "bridged": bridged, "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
+        world.set(
+            json!({ "n": { "nic": "dummy_0", "bridged": bridged, "ipaddr": "192.0.2.10", "prefix": 24 } }),
+            json!({}),
+        );
         let (top, below) = if bridged { ("n", "dummy_0") } else { ("dummy_0", "n") };
         assert_eq!((world.addresses(top), world.routes(top)), (vec!["192.0.2.10/24".to_owned()], vec![]));
         assert!(!bridged || world.addresses(below).is_empty() && world.routes(below).is_empty());
@@ -76,7 +87,10 @@ fn a_base_of_vlans_alone_keeps_the_address_it_had() {
 
 #[test]
 fn a_nic_loses_its_networks_address_while_vlans_stay_on_it() {
-    let mut world = World::with(json!({ "n": { "nic": "dummy_0", "bridged": false, "ipaddr": "192.0.2.10", "prefix": 24 }, "v": { "nic": "dummy_0", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 } }), json!({}));
+    let mut world = World::with(
+        json!({ "n": { "nic": "dummy_0", "bridged": false, "ipaddr": "192.0.2.10", "prefix": 24 }, "v": { "nic": "dummy_0", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 } }),
+        json!({}),
+    );
     world.set(removal("n"), json!({}));
     assert_eq!((world.addresses("dummy_0"), world.addresses("v")), (vec![], vec!["10.0.0.1/24".to_owned()]));
 }
@@ -86,7 +100,10 @@ fn a_nic_loses_its_networks_address_while_vlans_stay_on_it() {
 #[test]
 fn two_bonds_swap_slaves_in_one_request() {
     let bonds = |one: [&str; 2], two: [&str; 2]| json!({ "bond1": { "nics": one }, "bond2": { "nics": two } });
-    let mut world = World::with(json!({ "a": { "bonding": "bond1", "mtu": 9000 }, "b": { "bonding": "bond2" } }), bonds(["dummy_0", "dummy_1"], ["dummy_2", "dummy_3"]));
+    let mut world = World::with(
+        json!({ "a": { "bonding": "bond1", "mtu": 9000 }, "b": { "bonding": "bond2" } }),
+        bonds(["dummy_0", "dummy_1"], ["dummy_2", "dummy_3"]),
+    );
     let index = |world: &World| ["bond1", "bond2", "a", "b"].map(|name| world.link(name).index);
     let before = index(&world);
     let masters = |world: &World| NICS.map(|nic| world.master(nic).unwrap_or_default());
@@ -97,18 +114,27 @@ fn two_bonds_swap_slaves_in_one_request() {
     world.set(both(), bonds(["dummy_1", "dummy_3"], ["dummy_0", "dummy_2"]));
     assert_eq!(masters(&world), ["bond2", "bond1", "bond2", "bond1"]);
     assert_eq!(world.mtus(NICS), [1500, 9000, 1500, 9000]);
-    assert_eq!((index(&world), world.master("bond1").as_deref(), world.master("bond2").as_deref()), (before, Some("a"), Some("b")));
+    assert_eq!(
+        (index(&world), world.master("bond1").as_deref(), world.master("bond2").as_deref()),
+        (before, Some("a"), Some("b"))
+    );
 }
 
 #[test]
 fn a_bond_gives_its_network_to_one_of_its_slaves() {
-    let mut world = World::with(json!({ "n": { "bonding": "bond1", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
+    let mut world = World::with(
+        json!({ "n": { "bonding": "bond1", "ipaddr": "192.0.2.10", "prefix": 24 } }),
+        json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }),
+    );
     world.sim.plug_tap("vnet0", "n");
     let index = world.link("n").index;
     world.set(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), removal("bond1"));
     assert!(!world.has("bond1"));
     assert_eq!((world.link("n").index, world.addresses("n")), (index, vec!["192.0.2.10/24".to_owned()]));
-    assert_eq!(["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)), [Some("n".to_owned()), None, Some("n".to_owned())]);
+    assert_eq!(
+        ["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)),
+        [Some("n".to_owned()), None, Some("n".to_owned())]
+    );
     // And back.
     world.set(json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
     assert_eq!((world.link("n").index, world.master("bond1")), (index, Some("n".to_owned())));
@@ -119,7 +145,10 @@ fn more_slaves_come_and_go_without_the_bond_going_down() {
     let bond = |nics: Value| json!({ "bond1": { "nics": nics, "options": "mode=4" } });
     let mut world = World::with(json!({ "n": { "bonding": "bond1", "vlan": 5 } }), bond(json!(["dummy_0"])));
     for (nics, says) in [
-        (json!(["dummy_0", "dummy_1"]), "change nic dummy_1: down, ipv6 off  [interrupts: the nic goes down]\nchange bond bond1: slaves join: dummy_1\n"),
+        (
+            json!(["dummy_0", "dummy_1"]),
+            "change nic dummy_1: down, ipv6 off  [interrupts: the nic goes down]\nchange bond bond1: slaves join: dummy_1\n",
+        ),
         (json!(["dummy_0"]), "change bond bond1: slaves leave: dummy_1\nchange nic dummy_1: mtu 1500, up\n"),
     ] {
         let done = world.set(json!({}), bond(nics));
@@ -255,7 +284,10 @@ fn a_nic_that_vanishes_in_the_middle_is_told_and_all_else_is_as_before() {
         let mut world = World::over(sim.clone(), Losing { sim, nic: "dummy_1", left: left.clone() });
         world.set(json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }), json!({}));
         let bereft = {
-            let twin = World::with(json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }), json!({}));
+            let twin = World::with(
+                json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }),
+                json!({}),
+            );
             twin.sim.unplug("dummy_1");
             twin.text()
         };
@@ -272,7 +304,9 @@ fn a_nic_that_vanishes_in_the_middle_is_told_and_all_else_is_as_before() {
             Err(error) => {
                 assert_eq!(error.code(), Code::FailedIfup);
                 assert!(chain(&error).starts_with("the change failed and was rolled back, but dummy_1, dummy_1.5 vanished meanwhile and could not be brought back: "), "{}", chain(&error));
-                let SetupError::RolledBack { cause: Cause::Apply(_) | Cause::Verify { .. }, missing } = error else { panic!("{error:?}") };
+                let SetupError::RolledBack { cause: Cause::Apply(_) | Cause::Verify { .. }, missing } = error else {
+                    panic!("{error:?}")
+                };
                 assert_eq!(missing, [dev("dummy_1"), dev("dummy_1.5")]);
                 assert_eq!(world.text(), bereft, "lost before action {after}");
                 assert_eq!(world.running, running);
@@ -289,9 +323,17 @@ fn a_change_that_cannot_be_stored_is_undone() {
     let before = world.text();
     let wish = request(json!({ "n": { "nic": "dummy_1" } }), json!({ "bond1": { "nics": ["dummy_2"] } }));
     let full = || vdsm_persistence::StoreError::NotAnObject { name: "n".to_owned() };
-    let confirmed = Transaction::plan(&mut world.host, &world.running, &wish, &world.policy).unwrap().apply().unwrap().confirm(None, |_| unreachable!()).unwrap();
+    let confirmed = Transaction::plan(&mut world.host, &world.running, &wish, &world.policy)
+        .unwrap()
+        .apply()
+        .unwrap()
+        .confirm(None, |_| unreachable!())
+        .unwrap();
     let error = confirmed.commit(|_| Err(full())).unwrap_err();
-    assert_eq!(chain(&error), "the change failed and was rolled back: cannot store the configuration: `n` is not a JSON object");
+    assert_eq!(
+        chain(&error),
+        "the change failed and was rolled back: cannot store the configuration: `n` is not a JSON object"
+    );
     assert_eq!(error.code(), Code::Unexpected);
     assert_eq!(world.text(), before);
 }

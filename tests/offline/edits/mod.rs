@@ -22,7 +22,12 @@ const NOTHING: [&str; 0] = [];
 
 /// The steps of a plan that make or remove something, in words.
 fn makings(done: &Done) -> Vec<String> {
-    done.plan.to_string().lines().filter(|l| l.starts_with("create") || l.starts_with("remove")).map(str::to_owned).collect()
+    done.plan
+        .to_string()
+        .lines()
+        .filter(|l| l.starts_with("create") || l.starts_with("remove"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn removal(name: &str) -> Value {
@@ -116,7 +121,14 @@ fn an_untouched_network_stays_as_it_is_even_where_it_drifted() {
         world.set_up(bridge, false);
     }
     world.set_mtu("dummy_1", 4000);
-    let drifted = |world: &World| world.text().lines().filter(|l| ["alone", "beside", "bond1.5 ", "dummy_1"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let drifted = |world: &World| {
+        world
+            .text()
+            .lines()
+            .filter(|l| ["alone", "beside", "bond1.5 ", "dummy_1"].iter().any(|d| l.starts_with(d)))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let before = drifted(&world);
     assert_eq!(before.len(), 4);
 
@@ -126,14 +138,25 @@ fn an_untouched_network_stays_as_it_is_even_where_it_drifted() {
     assert_eq!(drifted(&world), before);
     // Naming it is how one has it put right.
     world.set(json!({ "alone": { "nic": "dummy_1", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
-    assert_eq!((world.mtu("alone"), world.mtu("dummy_1"), world.addresses("alone")), (1500, 1500, vec!["192.0.2.10/24".to_owned()]));
+    assert_eq!(
+        (world.mtu("alone"), world.mtu("dummy_1"), world.addresses("alone")),
+        (1500, 1500, vec!["192.0.2.10/24".to_owned()])
+    );
 }
 
 #[test]
 fn an_edited_bond_keeps_the_networks_nobody_named() {
     let networks = json!({ "a": { "bonding": "bond1", "vlan": 5, "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true, "ipv6addr": "2001:db8::1/64" }, "b": { "bonding": "bond1", "vlan": 6, "bridged": false, "ipv6addr": "2001:db8:1::1/64" } });
-    let mut world = World::with(networks, json!({ "bond1": { "nics": ["dummy_0", "dummy_1"], "options": "mode=1 miimon=100" } }));
-    let above = |world: &World| world.text().lines().filter(|l| ["a ", "bond1.5", "bond1.6"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let mut world =
+        World::with(networks, json!({ "bond1": { "nics": ["dummy_0", "dummy_1"], "options": "mode=1 miimon=100" } }));
+    let above = |world: &World| {
+        world
+            .text()
+            .lines()
+            .filter(|l| ["a ", "bond1.5", "bond1.6"].iter().any(|d| l.starts_with(d)))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let (before, running) = (above(&world), world.running.networks.clone());
     world.set(json!({}), json!({ "bond1": { "nics": ["dummy_2", "dummy_3"], "options": "mode=4" } }));
     assert_eq!((above(&world), &world.running.networks), (before, &running));
@@ -142,7 +165,11 @@ fn an_edited_bond_keeps_the_networks_nobody_named() {
 #[test]
 fn an_edited_bond_stays_in_the_bridge_of_a_network_nobody_named() {
     let mut world = World::with(json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0"] } }));
-    for bond in [json!({ "nics": ["dummy_0", "dummy_1"] }), json!({ "nics": ["dummy_1"] }), json!({ "nics": ["dummy_1"], "options": "mode=4" })] {
+    for bond in [
+        json!({ "nics": ["dummy_0", "dummy_1"] }),
+        json!({ "nics": ["dummy_1"] }),
+        json!({ "nics": ["dummy_1"], "options": "mode=4" }),
+    ] {
         let done = world.set(json!({}), json!({ "bond1": bond }));
         assert_eq!(world.master("bond1").as_deref(), Some("n"), "{bond}: {}", done.plan);
     }
@@ -165,7 +192,14 @@ fn strangers_are_left_alone() {
     world.add_vlan("theirs", "dummy_3", 7);
     world.add_bridge("virbr0", &["theirs"]);
     world.add_address("virbr0", "203.0.113.1/24");
-    let theirs = |world: &World| world.text().lines().filter(|l| ["dummy_2", "dummy_3", "theirs", "virbr0"].iter().any(|d| l.starts_with(d))).map(str::to_owned).collect::<Vec<_>>();
+    let theirs = |world: &World| {
+        world
+            .text()
+            .lines()
+            .filter(|l| ["dummy_2", "dummy_3", "theirs", "virbr0"].iter().any(|d| l.starts_with(d)))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     let before = theirs(&world);
     world.set(json!({ "n": { "nic": "dummy_0", "mtu": 9000 } }), json!({ "bond1": { "nics": ["dummy_1"] } }));
     assert_eq!(theirs(&world), before);
@@ -181,7 +215,13 @@ fn a_bond_that_a_network_names_becomes_ours_as_it_is() {
     world.add_bond("bond1", "mode=1 miimon=150 updelay=300", &["dummy_0", "dummy_1"]);
     let before = world.link("bond1");
     let done = world.set(json!({ "n": { "bonding": "bond1", "vlan": 5 } }), json!({}));
-    assert_eq!(makings(&done), ["create vlan bond1.5: tag 5 on bond1, mtu 1500, up, ipv6 off", "create bridge n: port bond1.5, stp off, mtu 1500, up, ipv6 off"]);
+    assert_eq!(
+        makings(&done),
+        [
+            "create vlan bond1.5: tag 5 on bond1, mtu 1500, up, ipv6 off",
+            "create bridge n: port bond1.5, stp off, mtu 1500, up, ipv6 off"
+        ]
+    );
 
     let owned = &world.running.bonds[&dev("bond1")];
     assert_eq!(owned.nics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dummy_0", "dummy_1"]);
@@ -203,10 +243,16 @@ fn a_bridge_of_the_networks_name_is_taken_over_with_its_ports() {
     let done = world.set(json!({ "ovirtmgmt": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 } }), json!({}));
     assert_eq!(makings(&done), NOTHING);
     assert_eq!(world.link("ovirtmgmt").index, index);
-    assert_eq!(["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)), [(); 3].map(|()| Some("ovirtmgmt".to_owned())));
+    assert_eq!(
+        ["dummy_0", "dummy_1", "vnet0"].map(|port| world.master(port)),
+        [(); 3].map(|()| Some("ovirtmgmt".to_owned()))
+    );
     assert_eq!(world.addresses("ovirtmgmt"), ["192.0.2.10/24"]);
     // It does not go while strangers are on it.
-    assert_eq!(world.problems(removal("ovirtmgmt"), json!({})), [Problem::BridgeInUse { network: net("ovirtmgmt"), ports: vec![dev("dummy_1"), dev("vnet0")] }]);
+    assert_eq!(
+        world.problems(removal("ovirtmgmt"), json!({})),
+        [Problem::BridgeInUse { network: net("ovirtmgmt"), ports: vec![dev("dummy_1"), dev("vnet0")] }]
+    );
 }
 
 #[test]
@@ -216,7 +262,10 @@ fn a_vlan_of_another_name_is_used_as_it_is() {
     let index = world.link("storage").index;
     let done = world.set(json!({ "n": { "nic": "dummy_0", "vlan": 100, "mtu": 1400 } }), json!({}));
     assert_eq!(makings(&done), ["create bridge n: port storage, stp off, mtu 1400, up, ipv6 off"]);
-    assert_eq!((world.link("storage").index, world.master("storage"), world.mtu("storage")), (index, Some("n".to_owned()), 1400));
+    assert_eq!(
+        (world.link("storage").index, world.master("storage"), world.mtu("storage")),
+        (index, Some("n".to_owned()), 1400)
+    );
     assert!(!world.has("dummy_0.100"));
     world.set(removal("n"), json!({}));
     assert!(!world.has("storage"), "it was the network's");
@@ -230,7 +279,10 @@ fn the_default_route_moves_and_its_former_owner_gives_it_up() {
     let mut world = World::with(json!({ "old": via("dummy_0", 1) }), json!({}));
     assert_eq!(world.routes("old"), ["default via 10.1.0.1", "default via fd00:1::1"]);
     world.set(json!({ "new": via("dummy_1", 2) }), json!({}));
-    assert_eq!((world.routes("old"), world.routes("new")), (vec![], vec!["default via 10.2.0.1".to_owned(), "default via fd00:2::1".to_owned()]));
+    assert_eq!(
+        (world.routes("old"), world.routes("new")),
+        (vec![], vec!["default via 10.2.0.1".to_owned(), "default via fd00:2::1".to_owned()])
+    );
     assert_eq!(world.addresses("old"), ["10.1.0.2/24", "fd00:1::2/64"]);
     let old = world.network("old");
     assert!(!old.default_route && old.nameservers.is_none() && old.gateway.is_some());
@@ -256,13 +308,20 @@ fn a_strangers_default_route_gives_way_and_comes_back_with_a_rollback() {
     let before = world.text();
     let ours = json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true } });
 
-    let lost = Transaction::plan(&mut world.host, &world.running, &request(ours.clone(), json!({})), &world.policy).unwrap().apply().unwrap().confirm(Some(Duration::from_millis(7)), |within| {
-        assert_eq!(within, Duration::from_millis(7));
-        false
-    });
+    let lost = Transaction::plan(&mut world.host, &world.running, &request(ours.clone(), json!({})), &world.policy)
+        .unwrap()
+        .apply()
+        .unwrap()
+        .confirm(Some(Duration::from_millis(7)), |within| {
+            assert_eq!(within, Duration::from_millis(7));
+            false
+        });
     let error = lost.map(|_| ()).unwrap_err();
     assert_eq!(error.code(), Code::LostConnection);
-    assert_eq!(chain(&error), "the change failed and was rolled back: connectivity check failed: nobody called within 0.007 s of the change");
+    assert_eq!(
+        chain(&error),
+        "the change failed and was rolled back: connectivity check failed: nobody called within 0.007 s of the change"
+    );
     assert_eq!(world.text(), before);
 
     world.set(ours, json!({}));
@@ -275,7 +334,10 @@ fn a_gateway_alone_makes_no_default_route() {
     let mut world = World::new();
     world.add_address("dummy_3", "203.0.113.2/24");
     world.add_default_route("dummy_3", "203.0.113.1");
-    world.set(json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1" } }), json!({}));
+    world.set(
+        json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1" } }),
+        json!({}),
+    );
     assert_eq!((world.routes("n"), world.routes("dummy_3")), (vec![], vec!["default via 203.0.113.1".to_owned()]));
 }
 
@@ -294,7 +356,11 @@ fn a_base_has_the_highest_mtu_of_its_networks() {
     world.set(json!({}), json!({ "bond1": { "nics": ["dummy_0", "dummy_1", "dummy_2"] } }));
     assert_eq!(world.mtu("dummy_2"), 9000, "a slave that comes later gets it as well");
     let done = world.set(removal("b"), json!({}));
-    assert_eq!((base(&world), world.mtus(["a", "c", "bond1.3"])), ([4000; 3], [1500, 4000, 4000]), "the highest of the rest");
+    assert_eq!(
+        (base(&world), world.mtus(["a", "c", "bond1.3"])),
+        ([4000; 3], [1500, 4000, 4000]),
+        "the highest of the rest"
+    );
     assert!(!done.plan.to_string().contains("down"), "and nothing bounces for it");
     world.set(json!({ "a": vlan(1, 600), "c": vlan(3, 700) }), json!({}));
     assert_eq!((base(&world), world.mtus(["a", "c"])), ([700; 3], [600, 700]));
@@ -335,7 +401,10 @@ fn a_strangers_vlan_keeps_its_mtu() {
 
 #[test]
 fn a_released_nic_is_up_and_has_1500() {
-    let mut world = World::with(json!({ "n": { "nic": "dummy_0", "mtu": 9000 }, "m": { "bonding": "bond1", "mtu": 600 } }), json!({ "bond1": { "nics": ["dummy_1", "dummy_2"] } }));
+    let mut world = World::with(
+        json!({ "n": { "nic": "dummy_0", "mtu": 9000 }, "m": { "bonding": "bond1", "mtu": 600 } }),
+        json!({ "bond1": { "nics": ["dummy_1", "dummy_2"] } }),
+    );
     world.set(json!({}), json!({ "bond1": { "nics": ["dummy_1"] } }));
     assert_eq!((world.mtu("dummy_2"), world.master("dummy_2"), world.link("dummy_2").up), (1500, None, true));
     world.set(json!({ "n": { "remove": true }, "m": { "remove": true } }), removal("bond1"));

@@ -25,7 +25,6 @@ use crate::world::{World, dev, net, request};
 use Code::*;
 use Stage::{Apply, Canonical, Ip, Link, Sharing, Switch};
 
-
 pub(super) fn of_net(name: &str) -> Subject {
     Subject::Network(name.to_owned())
 }
@@ -64,7 +63,8 @@ pub(super) fn rejects(networks: Value, bonds: Value, expected: &[Problem]) {
 pub(super) fn refuses(world: &World, networks: Value, bonds: Value, expected: &[Problem]) {
     let asked = format!("{networks} {bonds}");
     let seen = world.sim.look();
-    let refused = Desired::build(&world.running, &request(networks, bonds), &seen, &world.policy).map(|_| ()).expect_err(&asked);
+    let refused =
+        Desired::build(&world.running, &request(networks, bonds), &seen, &world.policy).map(|_| ()).expect_err(&asked);
     assert_eq!(refused.all(), expected, "{asked}");
     assert_eq!(refused.code(), expected[0].code(), "{asked}");
 }

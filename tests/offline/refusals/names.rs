@@ -33,8 +33,13 @@ fn a_network_without_bridge_is_only_refused_names_that_are_no_files() {
     for name in ["aaaaaaaaaaaaaaaa", "a b", "a.b", "a:b", "-abc", "größer"] {
         accepts(&world, json!({ name: { "nic": "dummy_0", "bridged": false } }), json!({}));
     }
-    for (name, error) in [("../x", NameError::Character { bad: '/' }), ("..", NameError::Dots), ("", NameError::Empty)] {
-        rejects(json!({ name: { "nic": "dummy_0", "bridged": false } }), json!({}), &[Problem::NetworkName { name: name.to_owned(), error }]);
+    for (name, error) in [("../x", NameError::Character { bad: '/' }), ("..", NameError::Dots), ("", NameError::Empty)]
+    {
+        rejects(
+            json!({ name: { "nic": "dummy_0", "bridged": false } }),
+            json!({}),
+            &[Problem::NetworkName { name: name.to_owned(), error }],
+        );
     }
 }
 
@@ -57,7 +62,17 @@ fn a_vlan_device_must_be_able_to_have_its_name() {
     let world = World::over(Sim::with_nics(&["enp0s20f0u1u2"]), Sim::default());
     let long = |tag| json!({ "n": { "nic": "enp0s20f0u1u2", "vlan": tag } });
     accepts(&world, long(5), json!({}));
-    refuses(&world, long(100), json!({}), &[Problem::VlanName { network: net("n"), base: dev("enp0s20f0u1u2"), tag: 100, error: NameError::TooLong { length: 17 } }]);
+    refuses(
+        &world,
+        long(100),
+        json!({}),
+        &[Problem::VlanName {
+            network: net("n"),
+            base: dev("enp0s20f0u1u2"),
+            tag: 100,
+            error: NameError::TooLong { length: 17 },
+        }],
+    );
 }
 
 #[test]
@@ -71,27 +86,61 @@ fn a_vlan_that_is_there_by_a_short_name_needs_no_long_one() {
 #[test]
 fn a_device_of_another_kind_keeps_its_name() {
     let mut world = World::new();
-    let taken = |network: &str, device: &str, kind: &str, code| Problem::NameTaken { network: net(network), device: dev(device), kind: kind.to_owned(), code };
-    refuses(&world, json!({ "dummy_1": { "nic": "dummy_0" } }), json!({}), &[taken("dummy_1", "dummy_1", "nic", BadBridge)]);
-    refuses(&world, json!({ "dummy_0": { "nic": "dummy_0" } }), json!({}), &[taken("dummy_0", "dummy_0", "nic", BadBridge)]);
+    let taken = |network: &str, device: &str, kind: &str, code| Problem::NameTaken {
+        network: net(network),
+        device: dev(device),
+        kind: kind.to_owned(),
+        code,
+    };
+    refuses(
+        &world,
+        json!({ "dummy_1": { "nic": "dummy_0" } }),
+        json!({}),
+        &[taken("dummy_1", "dummy_1", "nic", BadBridge)],
+    );
+    refuses(
+        &world,
+        json!({ "dummy_0": { "nic": "dummy_0" } }),
+        json!({}),
+        &[taken("dummy_0", "dummy_0", "nic", BadBridge)],
+    );
     accepts(&world, json!({ "dummy_0": { "nic": "dummy_0", "bridged": false } }), json!({}));
 
     world.add_bond("bond9", "mode=1", &["dummy_3"]);
-    refuses(&world, json!({ "bond9": { "bonding": "bond9" } }), json!({}), &[taken("bond9", "bond9", "bond", BadBridge)]);
+    refuses(
+        &world,
+        json!({ "bond9": { "bonding": "bond9" } }),
+        json!({}),
+        &[taken("bond9", "bond9", "bond", BadBridge)],
+    );
 
     world.add_vlan("dummy_0.5", "dummy_1", 6);
-    refuses(&world, json!({ "n": { "nic": "dummy_0", "vlan": 5 } }), json!({}), &[taken("n", "dummy_0.5", "vlan with tag 6 on dummy_1", BadVlan)]);
+    refuses(
+        &world,
+        json!({ "n": { "nic": "dummy_0", "vlan": 5 } }),
+        json!({}),
+        &[taken("n", "dummy_0.5", "vlan with tag 6 on dummy_1", BadVlan)],
+    );
     world.add_bridge("dummy_0.7", &[]);
-    refuses(&world, json!({ "n": { "nic": "dummy_0", "vlan": 7 } }), json!({}), &[taken("n", "dummy_0.7", "bridge", BadVlan)]);
+    refuses(
+        &world,
+        json!({ "n": { "nic": "dummy_0", "vlan": 7 } }),
+        json!({}),
+        &[taken("n", "dummy_0.7", "bridge", BadVlan)],
+    );
 
     world.add_bridge("bond5", &[]);
-    let is = |kind: &str| Problem::BondOption { bond: dev("bond5"), problem: format!("a device of that name exists and is a {kind}") };
+    let is = |kind: &str| Problem::BondOption {
+        bond: dev("bond5"),
+        problem: format!("a device of that name exists and is a {kind}"),
+    };
     refuses(&world, json!({}), json!({ "bond5": { "nics": ["dummy_2"] } }), &[is("bridge")]);
 }
 
 #[test]
 fn a_bridge_and_a_bond_of_one_request_cannot_have_one_name() {
-    let expected = [Problem::NameTaken { network: net("bond1"), device: dev("bond1"), kind: "bond".to_owned(), code: BadBridge }];
+    let expected =
+        [Problem::NameTaken { network: net("bond1"), device: dev("bond1"), kind: "bond".to_owned(), code: BadBridge }];
     rejects(json!({ "bond1": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0"] } }), &expected);
     rejects(json!({ "bond1": {} }), json!({ "bond1": { "nics": ["dummy_0"] } }), &expected);
     rejects(json!({ "bond1": { "nic": "dummy_1" } }), json!({ "bond1": { "nics": ["dummy_0"] } }), &expected);
@@ -100,19 +149,37 @@ fn a_bridge_and_a_bond_of_one_request_cannot_have_one_name() {
 #[test]
 fn a_bridge_does_not_stand_in_for_a_missing_nic_of_its_name() {
     rejects(json!({ "dummy_9": { "nic": "dummy_9" } }), json!({}), &[unknown_nic(of_net("dummy_9"), "dummy_9")]);
-    rejects(json!({ "dummy_9": { "nic": "dummy_0" }, "z": { "nic": "dummy_9" } }), json!({}), &[unknown_nic(of_net("z"), "dummy_9")]);
-    rejects(json!({ "dummy_9": { "nic": "dummy_0" } }), json!({ "bond1": { "nics": ["dummy_9"] } }), &[unknown_nic(of_bond("bond1"), "dummy_9")]);
+    rejects(
+        json!({ "dummy_9": { "nic": "dummy_0" }, "z": { "nic": "dummy_9" } }),
+        json!({}),
+        &[unknown_nic(of_net("z"), "dummy_9")],
+    );
+    rejects(
+        json!({ "dummy_9": { "nic": "dummy_0" } }),
+        json!({ "bond1": { "nics": ["dummy_9"] } }),
+        &[unknown_nic(of_bond("bond1"), "dummy_9")],
+    );
 }
 
 // ---- What stands on what.
 
 #[test]
 fn a_network_stands_on_one_device() {
-    let missing = Problem::Missing { of: of_net("n"), key: "nic or bonding", because: "and a vlan device requires a southbound device", code: BadVlan, stage: Link };
+    let missing = Problem::Missing {
+        of: of_net("n"),
+        key: "nic or bonding",
+        because: "and a vlan device requires a southbound device",
+        code: BadVlan,
+        stage: Link,
+    };
     let both = Problem::Both { of: of_net("n"), keys: ("nic", "bonding"), code: BadParams, stage: Link };
     rejects(json!({ "n": { "vlan": 5 } }), json!({}), std::slice::from_ref(&missing));
     rejects(json!({ "n": { "vlan": 5, "bridged": false } }), json!({}), &[missing]);
-    rejects(json!({ "n": { "nic": "dummy_0", "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_1"] } }), &[both]);
+    rejects(
+        json!({ "n": { "nic": "dummy_0", "bonding": "bond1" } }),
+        json!({ "bond1": { "nics": ["dummy_1"] } }),
+        &[both],
+    );
     rejects(json!({ "n": { "bridged": false } }), json!({}), &[Problem::NoDevices { network: net("n") }]);
     accepts(&World::new(), json!({ "n": {} }), json!({}));
 }
@@ -120,8 +187,16 @@ fn a_network_stands_on_one_device() {
 #[test]
 fn a_nic_that_is_not_there_or_hidden_is_refused_with_code_23() {
     rejects(json!({ "n": { "nic": "dummy_9" } }), json!({}), &[unknown_nic(of_net("n"), "dummy_9")]);
-    rejects(json!({ "n": { "nic": "dummy_9", "vlan": 5, "bridged": false } }), json!({}), &[unknown_nic(of_net("n"), "dummy_9")]);
-    rejects(json!({}), json!({ "bond1": { "nics": ["dummy_0", "dummy_9"] } }), &[unknown_nic(of_bond("bond1"), "dummy_9")]);
+    rejects(
+        json!({ "n": { "nic": "dummy_9", "vlan": 5, "bridged": false } }),
+        json!({}),
+        &[unknown_nic(of_net("n"), "dummy_9")],
+    );
+    rejects(
+        json!({}),
+        json!({ "bond1": { "nics": ["dummy_0", "dummy_9"] } }),
+        &[unknown_nic(of_bond("bond1"), "dummy_9")],
+    );
 
     // All who ask are named.
     rejects(
@@ -135,7 +210,10 @@ fn a_nic_that_is_not_there_or_hidden_is_refused_with_code_23() {
     hidden.nic = false;
     let seen = world.sim.look().with([(dev("dummy_0"), Some(hidden))]);
     assert_eq!(world.judge(&request(on_nic(json!({})), json!({})), &seen), [unknown_nic(of_net("n"), "dummy_0")]);
-    assert_eq!(world.judge(&request(json!({}), json!({ "bond1": { "nics": ["dummy_0"] } })), &seen), [unknown_nic(of_bond("bond1"), "dummy_0")]);
+    assert_eq!(
+        world.judge(&request(json!({}), json!({ "bond1": { "nics": ["dummy_0"] } })), &seen),
+        [unknown_nic(of_bond("bond1"), "dummy_0")]
+    );
 }
 
 #[test]
@@ -152,7 +230,8 @@ fn only_a_nic_is_taken_for_a_nic() {
 
 #[test]
 fn a_slave_is_no_networks_nic_whichever_came_first() {
-    let (bond, network) = (json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }), json!({ "n": { "nic": "dummy_0" } }));
+    let (bond, network) =
+        (json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }), json!({ "n": { "nic": "dummy_0" } }));
     let problem = used("dummy_0", &["slave of bond1", "network n"]);
     assert_eq!(problem.code(), UsedNic);
     let problem = [problem];
@@ -162,7 +241,12 @@ fn a_slave_is_no_networks_nic_whichever_came_first() {
 
     // Nor is a VLAN's base a slave, and here the host says so as well.
     let tagged = World::with(json!({ "n": { "nic": "dummy_0", "vlan": 5 } }), json!({}));
-    refuses(&tagged, json!({}), bond, &[problem[0].clone(), used("dummy_0", &["slave of bond1", "the vlan dummy_0.5 upon it"])]);
+    refuses(
+        &tagged,
+        json!({}),
+        bond,
+        &[problem[0].clone(), used("dummy_0", &["slave of bond1", "the vlan dummy_0.5 upon it"])],
+    );
 }
 
 #[test]
@@ -181,7 +265,9 @@ fn what_strangers_hold_is_not_taken_from_them() {
     world.add_bond("bond9", "mode=1", &["dummy_1"]);
     world.add_vlan("theirs", "dummy_2", 7);
     let bond = |nic: &str| json!({ "bond1": { "nics": [nic] } });
-    for (nic, holder) in [("dummy_0", "port of virbr0, which is not ours"), ("dummy_1", "slave of bond9, which is not ours")] {
+    for (nic, holder) in
+        [("dummy_0", "port of virbr0, which is not ours"), ("dummy_1", "slave of bond9, which is not ours")]
+    {
         let problem = [used(nic, &[holder, "the request"])];
         refuses(&world, json!({ "n": { "nic": nic } }), json!({}), &problem);
         refuses(&world, json!({}), bond(nic), &problem);
@@ -193,15 +279,29 @@ fn what_strangers_hold_is_not_taken_from_them() {
     let mut world = World::new();
     world.add_vlan("dummy_0.5", "dummy_0", 5);
     world.add_bond("bond9", "mode=1", &["dummy_0.5"]);
-    refuses(&world, json!({ "n": { "nic": "dummy_0", "vlan": 5 } }), json!({}), &[used("dummy_0.5", &["slave of bond9, which is not ours", "the request"])]);
+    refuses(
+        &world,
+        json!({ "n": { "nic": "dummy_0", "vlan": 5 } }),
+        json!({}),
+        &[used("dummy_0.5", &["slave of bond9, which is not ours", "the request"])],
+    );
     world.add_bond("bond8", "mode=1", &["dummy_1"]);
     world.add_bridge("virbr0", &["bond8"]);
-    refuses(&world, json!({ "n": { "bonding": "bond8" } }), json!({}), &[used("bond8", &["port of virbr0, which is not ours", "the request"])]);
+    refuses(
+        &world,
+        json!({ "n": { "bonding": "bond8" } }),
+        json!({}),
+        &[used("bond8", &["port of virbr0, which is not ours", "the request"])],
+    );
 }
 
 #[test]
 fn a_bond_must_be_there_to_carry_a_network_or_to_be_removed() {
-    rejects(json!({ "n": { "bonding": "bond7" } }), json!({}), &[Problem::UnknownBond { network: net("n"), bond: dev("bond7") }]);
+    rejects(
+        json!({ "n": { "bonding": "bond7" } }),
+        json!({}),
+        &[Problem::UnknownBond { network: net("n"), bond: dev("bond7") }],
+    );
     rejects(json!({}), json!({ "bond7": { "remove": true } }), &[Problem::NoSuchBond { bond: dev("bond7") }]);
     let mut world = World::new();
     world.add_bond("bond7", "mode=1", &["dummy_0"]);
@@ -214,10 +314,18 @@ fn a_bond_that_carries_networks_is_not_removed() {
     let networks = json!({ "a": { "bonding": "bond1", "vlan": 5 }, "b": { "bonding": "bond1", "vlan": 6 } });
     let world = World::with(networks, json!({ "bond1": { "nics": ["dummy_0"] } }));
     let gone = || json!({ "bond1": { "remove": true } });
-    let used_by = |networks: &[&str]| Problem::UsedBond { bond: dev("bond1"), networks: networks.iter().map(|n| net(n)).collect() };
+    let used_by = |networks: &[&str]| Problem::UsedBond {
+        bond: dev("bond1"),
+        networks: networks.iter().map(|n| net(n)).collect(),
+    };
     refuses(&world, json!({}), gone(), &[used_by(&["a", "b"])]);
     refuses(&world, json!({ "a": { "remove": true } }), gone(), &[used_by(&["b"])]);
-    refuses(&world, json!({ "a": { "bonding": "bond1", "vlan": 5, "mtu": 9000 }, "b": { "nic": "dummy_1" } }), gone(), &[used_by(&["a"])]);
+    refuses(
+        &world,
+        json!({ "a": { "bonding": "bond1", "vlan": 5, "mtu": 9000 }, "b": { "nic": "dummy_1" } }),
+        gone(),
+        &[used_by(&["a"])],
+    );
     accepts(&world, json!({ "a": { "remove": true }, "b": { "nic": "dummy_1" } }), gone());
     assert_eq!(used_by(&["a"]).code(), UsedBond);
 }
@@ -238,19 +346,49 @@ fn a_bond_that_strangers_use_is_not_removed() {
 #[test]
 fn a_bond_has_slaves_and_a_unicast_address() {
     let bond = |attributes: Value| json!({ "bond1": attributes });
-    let missing = Problem::Missing { of: of_bond("bond1"), key: "nics", because: "and a bond needs at least one", code: BadParams, stage: Link };
-    for attributes in [json!({}), json!({ "nics": [] }), json!({ "nics": null }), json!({ "remove": false, "options": "mode=1" })] {
+    let missing = Problem::Missing {
+        of: of_bond("bond1"),
+        key: "nics",
+        because: "and a bond needs at least one",
+        code: BadParams,
+        stage: Link,
+    };
+    for attributes in
+        [json!({}), json!({ "nics": [] }), json!({ "nics": null }), json!({ "remove": false, "options": "mode=1" })]
+    {
         rejects(json!({}), bond(attributes), std::slice::from_ref(&missing));
     }
     for (nics, given) in [(json!("dummy_0"), "\"dummy_0\""), (json!([1]), "[1]")] {
-        rejects(json!({}), bond(json!({ "nics": nics })), &[value(of_bond("bond1"), "nics", given, "it must be a list of texts", BadParams, Canonical)]);
+        rejects(
+            json!({}),
+            bond(json!({ "nics": nics })),
+            &[value(of_bond("bond1"), "nics", given, "it must be a list of texts", BadParams, Canonical)],
+        );
     }
-    rejects(json!({}), bond(json!({ "nics": ["a b"] })), &[value(of_bond("bond1"), "nics", "\"a b\"", "it must be the name of a device: it contains ' '", BadNic, Switch)]);
+    rejects(
+        json!({}),
+        bond(json!({ "nics": ["a b"] })),
+        &[value(
+            of_bond("bond1"),
+            "nics",
+            "\"a b\"",
+            "it must be the name of a device: it contains ' '",
+            BadNic,
+            Switch,
+        )],
+    );
     for mac in ["x", "01:00:5e:00:00:01", "00:00:00:00:00:00", "02:00:00:00:00"] {
         rejects(
             json!({}),
             bond(json!({ "nics": ["dummy_0"], "hwaddr": mac })),
-            &[value(of_bond("bond1"), "hwaddr", &format!("{mac:?}"), "it must be a unicast MAC address", BadBonding, Switch)],
+            &[value(
+                of_bond("bond1"),
+                "hwaddr",
+                &format!("{mac:?}"),
+                "it must be a unicast MAC address",
+                BadBonding,
+                Switch,
+            )],
         );
     }
 }
@@ -263,16 +401,37 @@ fn what_is_not_there_is_not_removed() {
     // A bridge that is nobody's network is none of ours.
     let mut world = World::new();
     world.add_bridge("virbr0", &[]);
-    refuses(&world, json!({ "virbr0": { "remove": true } }), json!({}), &[Problem::NoSuchNetwork { network: net("virbr0") }]);
+    refuses(
+        &world,
+        json!({ "virbr0": { "remove": true } }),
+        json!({}),
+        &[Problem::NoSuchNetwork { network: net("virbr0") }],
+    );
 }
 
 #[test]
 fn a_removal_takes_no_attribute_but_custom() {
     let world = World::with(on_nic(json!({})), json!({ "bond1": { "nics": ["dummy_1"] } }));
-    let with = |of, keys: &[&str]| Problem::RemovalWithAttributes { of, keys: keys.iter().map(ToString::to_string).collect() };
-    refuses(&world, json!({ "n": { "remove": true, "nic": "dummy_0", "mtu": 1500 } }), json!({}), &[with(of_net("n"), &["nic", "mtu"])]);
-    refuses(&world, json!({}), json!({ "bond1": { "remove": "true", "nics": ["dummy_1"] } }), &[with(of_bond("bond1"), &["nics"])]);
-    refuses(&world, json!({}), json!({ "bond1": { "remove": true, "custom": {} } }), &[unknown(of_bond("bond1"), "custom", None), with(of_bond("bond1"), &["custom"])]);
+    let with =
+        |of, keys: &[&str]| Problem::RemovalWithAttributes { of, keys: keys.iter().map(ToString::to_string).collect() };
+    refuses(
+        &world,
+        json!({ "n": { "remove": true, "nic": "dummy_0", "mtu": 1500 } }),
+        json!({}),
+        &[with(of_net("n"), &["nic", "mtu"])],
+    );
+    refuses(
+        &world,
+        json!({}),
+        json!({ "bond1": { "remove": "true", "nics": ["dummy_1"] } }),
+        &[with(of_bond("bond1"), &["nics"])],
+    );
+    refuses(
+        &world,
+        json!({}),
+        json!({ "bond1": { "remove": true, "custom": {} } }),
+        &[unknown(of_bond("bond1"), "custom", None), with(of_bond("bond1"), &["custom"])],
+    );
     accepts(&world, json!({ "n": { "remove": true, "custom": { "a": "b" } } }), json!({}));
 }
 

@@ -7,7 +7,8 @@ use super::*;
 #[test]
 fn one_default_route_is_asked_for_at_a_time() {
     let world = World::with(json!({ "old": { "nic": "dummy_3", "defaultRoute": true } }), json!({}));
-    let two = json!({ "b": { "nic": "dummy_0", "defaultRoute": true }, "a": { "nic": "dummy_1", "defaultRoute": true } });
+    let two =
+        json!({ "b": { "nic": "dummy_0", "defaultRoute": true }, "a": { "nic": "dummy_1", "defaultRoute": true } });
     let many = Problem::ManyDefaultRoutes { networks: vec![net("a"), net("b")] };
     assert_eq!((many.code(), many.stage()), (BadParams, Canonical));
     refuses(&world, two, json!({}), &[many]);
@@ -67,7 +68,11 @@ fn the_rule_counts_for_bonds_and_ends_with_the_interface() {
     accepts(&world, json!({ "b": { "nic": "dummy_1", "vlan": 5 }, "c": { "nic": "dummy_2" } }), json!({}));
     // It counts what will be, not what was.
     accepts(&world, json!({ "a": { "remove": true }, "b": { "bonding": "bond1" } }), json!({}));
-    accepts(&world, json!({ "a": { "bonding": "bond1", "vlan": 6 }, "b": { "bonding": "bond1", "vlan": 5 } }), json!({}));
+    accepts(
+        &world,
+        json!({ "a": { "bonding": "bond1", "vlan": 6 }, "b": { "bonding": "bond1", "vlan": 5 } }),
+        json!({}),
+    );
 }
 
 #[test]
@@ -84,7 +89,10 @@ fn who_is_too_many_on_an_interface_is_named_by_rule() {
 #[test]
 fn a_bond_option_is_judged_by_its_mode() {
     for (options, sentence) in [
-        ("mode=9", "bonding option mode cannot be '9'; allowed: balance-rr (0), active-backup (1), balance-xor (2), broadcast (3), 802.3ad (4), balance-tlb (5), balance-alb (6)"),
+        (
+            "mode=9",
+            "bonding option mode cannot be '9'; allowed: balance-rr (0), active-backup (1), balance-xor (2), broadcast (3), 802.3ad (4), balance-tlb (5), balance-alb (6)",
+        ),
         ("miimon=100 fast", "Error parsing bonding options: 'fast' is not of the form name=value"),
         ("mode=4 speed=1", "'speed' is not a valid bonding option"),
         ("mode=4 lacp_rat=1", "'lacp_rat' is not a valid bonding option; did you mean 'lacp_rate'?"),
@@ -94,13 +102,18 @@ fn a_bond_option_is_judged_by_its_mode() {
         ("mode=4 arp_interval=100", "'arp_interval' is not a valid bonding option in mode 802.3ad (4)"),
         ("mode=0 primary=dummy_0", "'primary' is not a valid bonding option in mode balance-rr (0)"),
         ("mode=1 updelay=100", "bonding option updelay=100 needs MII monitoring: miimon is 0"),
-        ("mode=1 miimon=100 arp_interval=100", "bonding options miimon=100 and arp_interval=100 exclude each other: a bond is monitored either by MII or by ARP"),
+        (
+            "mode=1 miimon=100 arp_interval=100",
+            "bonding options miimon=100 and arp_interval=100 exclude each other: a bond is monitored either by MII or by ARP",
+        ),
     ] {
         let problem = Problem::BondOption { bond: dev("bond1"), problem: sentence.to_owned() };
         assert_eq!(problem.code(), BadBonding);
         rejects(json!({}), json!({ "bond1": { "nics": ["dummy_0"], "options": options } }), &[problem]);
     }
-    for options in ["mode=4 lacp_rate=fast", "miimon=100 mode=802.3ad custom=a:b,c:d", "mode=6 primary=dummy_0", "", "  "] {
+    for options in
+        ["mode=4 lacp_rate=fast", "miimon=100 mode=802.3ad custom=a:b,c:d", "mode=6 primary=dummy_0", "", "  "]
+    {
         accepts(&World::new(), json!({}), json!({ "bond1": { "nics": ["dummy_0"], "options": options } }));
     }
     let told = ["'a' is not a valid bonding option", "bonding option miimon cannot be 'x'; allowed: 0 to 2147483647"];
@@ -126,13 +139,22 @@ fn a_bridge_option_must_be_one() {
 
 #[test]
 fn what_no_configurator_can_do_yet_is_refused_by_name() {
-    let refused = |of, key: &str, value: &str| Problem::NotSupported { of, key: key.to_owned(), value: value.to_owned(), configurator: "iproute2".to_owned() };
+    let refused = |of, key: &str, value: &str| Problem::NotSupported {
+        of,
+        key: key.to_owned(),
+        value: value.to_owned(),
+        configurator: "iproute2".to_owned(),
+    };
     let qos = json!({ "out": { "ls": { "m2": 5000000 } } });
     for (attributes, key, given) in [
         (json!({ "bootproto": "dhcp" }), "bootproto", "dhcp"),
         (json!({ "dhcpv6": true }), "dhcpv6", "true"),
         (json!({ "ipv6autoconf": "1" }), "ipv6autoconf", "true"),
-        (json!({ "defaultRoute": true, "nameservers": ["192.0.2.53", "fe80::1%eth0"] }), "nameservers", r#"["192.0.2.53", "fe80::1%eth0"]"#),
+        (
+            json!({ "defaultRoute": true, "nameservers": ["192.0.2.53", "fe80::1%eth0"] }),
+            "nameservers",
+            r#"["192.0.2.53", "fe80::1%eth0"]"#,
+        ),
         (json!({ "switch": "ovs" }), "switch", "ovs"),
         (json!({ "custom": { "ovs": "true" } }), "switch", "ovs"),
         (json!({ "custom": { "ethtool_opts": "-K * gro off" } }), "custom.ethtool_opts", "\"-K * gro off\""),
@@ -144,14 +166,25 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
         assert_eq!((problem.code(), problem.stage()), (BadParams, Stage::Support));
         rejects_network(attributes, &[problem]);
     }
-    rejects(json!({}), json!({ "bond1": { "nics": ["dummy_0"], "switch": "ovs" } }), &[refused(of_bond("bond1"), "switch", "ovs")]);
+    rejects(
+        json!({}),
+        json!({ "bond1": { "nics": ["dummy_0"], "switch": "ovs" } }),
+        &[refused(of_bond("bond1"), "switch", "ovs")],
+    );
     rejects(
         on_nic(json!({ "bootproto": "dhcp", "dhcpv6": true, "switch": "ovs" })),
         json!({}),
-        &[refused(of_net("n"), "bootproto", "dhcp"), refused(of_net("n"), "dhcpv6", "true"), refused(of_net("n"), "switch", "ovs")],
+        &[
+            refused(of_net("n"), "bootproto", "dhcp"),
+            refused(of_net("n"), "dhcpv6", "true"),
+            refused(of_net("n"), "switch", "ovs"),
+        ],
     );
     // Nothing is asked for here.
-    for attributes in [json!({ "dhcpv6": false, "hostQos": {} }), json!({ "bootproto": "none", "qosInbound": "", "custom": { "fcoe": "yes" } })] {
+    for attributes in [
+        json!({ "dhcpv6": false, "hostQos": {} }),
+        json!({ "bootproto": "none", "qosInbound": "", "custom": { "fcoe": "yes" } }),
+    ] {
         accepts(&World::new(), on_nic(attributes), json!({}));
     }
 }
@@ -169,10 +202,20 @@ fn an_unbuilt_key_of_an_untouched_network_is_in_nobodys_way() {
 
 #[test]
 fn an_unknown_key_is_told_with_the_nearest_one() {
-    for (key, nearest) in [("brigded", Some("bridged")), ("Mtu", Some("mtu")), ("ip_addr", Some("ipaddr")), ("IPADDR", None), ("xyzzy", None)] {
+    for (key, nearest) in [
+        ("brigded", Some("bridged")),
+        ("Mtu", Some("mtu")),
+        ("ip_addr", Some("ipaddr")),
+        ("IPADDR", None),
+        ("xyzzy", None),
+    ] {
         rejects_network(json!({ key: "x" }), &[unknown(of_net("n"), key, nearest)]);
     }
-    rejects(json!({}), json!({ "bond1": { "nics": ["dummy_0"], "option": "mode=1" } }), &[unknown(of_bond("bond1"), "option", Some("options"))]);
+    rejects(
+        json!({}),
+        json!({ "bond1": { "nics": ["dummy_0"], "option": "mode=1" } }),
+        &[unknown(of_bond("bond1"), "option", Some("options"))],
+    );
     let options = json!({ "connectivityTimeOut": 5, "connectivityCheck": false });
     let request = Request::read(&json!({}), &json!({}), &options, UnknownKeys::Refuse);
     assert_eq!(request.problems, [unknown(Subject::Options, "connectivityTimeOut", Some("connectivityTimeout"))]);
@@ -183,12 +226,33 @@ fn an_unknown_key_is_a_warning_where_vdsm_conf_says_so() {
     let networks = json!({ "n": { "nic": "dummy_0", "brigded": false }, "m": { "nic": "dummy_1", "xyzzy": 1 } });
     let request = Request::read(&networks, &json!({}), &json!({ "connectivityCheck": false }), UnknownKeys::Warn);
     let wished = Desired::build(&NetConfig::default(), &request, &World::new().sim.look(), &policy()).unwrap();
-    assert_eq!(wished.warnings, ["network 'n': the key 'brigded' is unknown; the nearest known key is 'bridged'", "network 'm': the key 'xyzzy' is unknown"]);
+    assert_eq!(
+        wished.warnings,
+        [
+            "network 'n': the key 'brigded' is unknown; the nearest known key is 'bridged'",
+            "network 'm': the key 'xyzzy' is unknown"
+        ]
+    );
 }
 
 #[test]
 fn what_the_original_took_and_ignored_is_taken_and_ignored() {
-    let ignored = ["delay", "forward_delay", "DELAY", "onboot", "ONBOOT", "TYPE", "NAME", "DEVICE", "VLAN", "force", "implicitBonding", "connectivityCheck", "connectivityTimeout", "bondingOptions"];
+    let ignored = [
+        "delay",
+        "forward_delay",
+        "DELAY",
+        "onboot",
+        "ONBOOT",
+        "TYPE",
+        "NAME",
+        "DEVICE",
+        "VLAN",
+        "force",
+        "implicitBonding",
+        "connectivityCheck",
+        "connectivityTimeout",
+        "bondingOptions",
+    ];
     let attributes: BTreeMap<_, _> = ignored.map(|key| (key, "whatever")).into();
     accepts(&World::new(), on_nic(json!(attributes)), json!({}));
 }

@@ -33,16 +33,37 @@ fn a_value_that_breaks_its_rule_is_refused_with_the_originals_code() {
         (json!({ "remove": "maybe" }), "remove", "\"maybe\"", TRUTH, BadParams, Canonical),
         (json!({ "stp": "maybe" }), "stp", "\"maybe\"", STP, BadParams, Canonical),
         (json!({ "STP": [] }), "STP", "[]", STP, BadParams, Canonical),
-        (json!({ "bootproto": "bootp" }), "bootproto", "\"bootp\"", "it must be dhcp, none or static", BadParams, Canonical),
+        (
+            json!({ "bootproto": "bootp" }),
+            "bootproto",
+            "\"bootp\"",
+            "it must be dhcp, none or static",
+            BadParams,
+            Canonical,
+        ),
         (json!({ "bootproto": 1 }), "bootproto", "1", TEXT, BadParams, Canonical),
         (json!({ "switch": "cisco" }), "switch", "\"cisco\"", "it must be legacy or ovs", BadParams, Sharing),
         (json!({ "nic": ["dummy_0"] }), "nic", "[\"dummy_0\"]", TEXT, BadParams, Canonical),
         (json!({ "nic": "a b" }), "nic", "\"a b\"", "it must be the name of a device: it contains ' '", BadNic, Switch),
         (json!({ "custom": "x" }), "custom", "\"x\"", MAP, BadParams, Canonical),
         (json!({ "custom": { "a": 5 } }), "custom.a", "5", "custom properties are texts", BadParams, Canonical),
-        (json!({ "custom": { "default_route": "maybe" } }), "custom.default_route", "\"maybe\"", "it must be true or false", BadParams, Canonical),
+        (
+            json!({ "custom": { "default_route": "maybe" } }),
+            "custom.default_route",
+            "\"maybe\"",
+            "it must be true or false",
+            BadParams,
+            Canonical,
+        ),
         (json!({ "hostQos": 5 }), "hostQos", "5", MAP, BadParams, Canonical),
-        (json!({ "nameservers": "192.0.2.53" }), "nameservers", "\"192.0.2.53\"", "it must be a list of texts", BadParams, Canonical),
+        (
+            json!({ "nameservers": "192.0.2.53" }),
+            "nameservers",
+            "\"192.0.2.53\"",
+            "it must be a list of texts",
+            BadParams,
+            Canonical,
+        ),
     ];
     for (attributes, key, given, rule, code, stage) in cases {
         rejects_network(attributes, &[value(of_net("n"), key, given, rule, code, stage)]);
@@ -86,9 +107,21 @@ fn an_address_that_is_none_is_refused_with_code_22() {
         (six("2001:db8::1/129"), "ipv6addr", "\"2001:db8::1/129\"", V6, Ip),
         (six("2001:db8::1/x"), "ipv6addr", "\"2001:db8::1/x\"", V6, Ip),
         (six("ff02::1/64"), "ipv6addr", "\"ff02::1/64\"", V6, Ip),
-        (json!({ "ipv6addr": "2001:db8::1/64", "ipv6gateway": "192.0.2.1" }), "ipv6gateway", "\"192.0.2.1\"", "it must be an IPv6 address", Ip),
+        (
+            json!({ "ipv6addr": "2001:db8::1/64", "ipv6gateway": "192.0.2.1" }),
+            "ipv6gateway",
+            "\"192.0.2.1\"",
+            "it must be an IPv6 address",
+            Ip,
+        ),
         (json!({ "ipv6addr": "2001:db8::1/64", "ipv6gateway": "ff02::2" }), "ipv6gateway", "\"ff02::2\"", UNICAST, Ip),
-        (json!({ "ipv6addr": "2001:db8::1/64", "mtu": 1279 }), "mtu", "1279", "an ipv6addr needs at least 1280 bytes (RFC 8200)", Ip),
+        (
+            json!({ "ipv6addr": "2001:db8::1/64", "mtu": 1279 }),
+            "mtu",
+            "1279",
+            "an ipv6addr needs at least 1280 bytes (RFC 8200)",
+            Ip,
+        ),
         (server("x"), "nameservers", "\"x\"", SERVER, Ip),
         (server("192.0.2.53%eth0"), "nameservers", "\"192.0.2.53%eth0\"", SERVER, Ip),
         (server("fe80::1%"), "nameservers", "\"fe80::1%\"", SERVER, Ip),
@@ -122,7 +155,10 @@ fn addresses_netmasks_and_prefixes_at_their_limits_are_taken() {
 #[test]
 fn name_servers_belong_to_the_default_route_network() {
     let rule = "name servers may only be defined on the default route network";
-    rejects_network(json!({ "nameservers": ["192.0.2.53"] }), &[value(of_net("n"), "nameservers", "[\"192.0.2.53\"]", rule, BadParams, Ip)]);
+    rejects_network(
+        json!({ "nameservers": ["192.0.2.53"] }),
+        &[value(of_net("n"), "nameservers", "[\"192.0.2.53\"]", rule, BadParams, Ip)],
+    );
     accepts(&World::new(), on_nic(json!({ "nameservers": [] })), json!({}));
 }
 
@@ -142,8 +178,14 @@ fn what_an_address_needs_is_missed_and_what_it_excludes_is_told() {
         (json!({ "prefix": 24 }), no_address()),
         (json!({ "bootproto": "dhcp", "gateway": "192.0.2.1" }), no_address()),
         (json!({ "ipv6gateway": "2001:db8::1" }), missing("ipv6addr", "but ipv6gateway is given")),
-        (json!({ "ipaddr": "192.0.2.10", "prefix": 24, "netmask": "255.255.255.0" }), both("prefix", "netmask", BadParams, Canonical)),
-        (json!({ "ipaddr": "192.0.2.10", "prefix": 24, "bootproto": "dhcp" }), both("ipaddr", "bootproto=dhcp", BadAddr, Ip)),
+        (
+            json!({ "ipaddr": "192.0.2.10", "prefix": 24, "netmask": "255.255.255.0" }),
+            both("prefix", "netmask", BadParams, Canonical),
+        ),
+        (
+            json!({ "ipaddr": "192.0.2.10", "prefix": 24, "bootproto": "dhcp" }),
+            both("ipaddr", "bootproto=dhcp", BadAddr, Ip),
+        ),
         (json!({ "ipv6addr": "2001:db8::1/64", "ipv6autoconf": true }), both("ipv6addr", "ipv6autoconf", BadAddr, Ip)),
         (json!({ "ipv6addr": "2001:db8::1/64", "dhcpv6": true }), both("ipv6addr", "dhcpv6", BadAddr, Ip)),
     ];
@@ -169,13 +211,25 @@ fn a_request_of_the_wrong_shape_is_refused() {
     assert_eq!(read(json!([]), json!({}), json!({})), wrong(Subject::Request, "networks", "[]", MAPS));
     assert_eq!(read(json!({}), json!("x"), json!({})), wrong(Subject::Request, "bondings", "\"x\"", MAPS));
     assert_eq!(read(json!({}), json!({}), json!(5)), wrong(Subject::Request, "options", "5", "they must be a map"));
-    assert_eq!(read(json!({ "n": 5 }), json!({}), json!({})), wrong(of_net("n"), "attributes", "5", "they must be a map"));
-    assert_eq!(read(json!({}), json!({ "bond1": null }), json!({})), wrong(of_bond("bond1"), "attributes", "null", "they must be a map"));
+    assert_eq!(
+        read(json!({ "n": 5 }), json!({}), json!({})),
+        wrong(of_net("n"), "attributes", "5", "they must be a map")
+    );
+    assert_eq!(
+        read(json!({}), json!({ "bond1": null }), json!({})),
+        wrong(of_bond("bond1"), "attributes", "null", "they must be a map")
+    );
     for given in [json!("soon"), json!(-1), json!(86401), json!(true)] {
-        assert_eq!(read(json!({}), json!({}), json!({ "connectivityTimeout": given })), wrong(Subject::Options, "connectivityTimeout", &given.to_string(), SECONDS));
+        assert_eq!(
+            read(json!({}), json!({}), json!({ "connectivityTimeout": given })),
+            wrong(Subject::Options, "connectivityTimeout", &given.to_string(), SECONDS)
+        );
     }
     for key in ["connectivityCheck", "commitOnSuccess"] {
-        assert_eq!(read(json!({}), json!({}), json!({ key: "perhaps" })), wrong(Subject::Options, key, "\"perhaps\"", TRUTH));
+        assert_eq!(
+            read(json!({}), json!({}), json!({ key: "perhaps" })),
+            wrong(Subject::Options, key, "\"perhaps\"", TRUTH)
+        );
     }
     assert_eq!(read(Value::Null, Value::Null, Value::Null), []);
 }

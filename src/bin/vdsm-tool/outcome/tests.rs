@@ -98,7 +98,10 @@ fn errors_have_one_form_whoever_found_them() {
     assert_eq!(said.errors[0], "error: options: the key 'x\n    y' is unknown");
 
     let (text, said) = told(Err(unreachable()), true);
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), json!({ "code": null, "message": "cannot reach the daemon at /s: connection refused" }));
+    assert_eq!(
+        serde_json::from_str::<Value>(&text).unwrap(),
+        json!({ "code": null, "message": "cannot reach the daemon at /s: connection refused" })
+    );
     assert_eq!(said.errors, ["error: cannot reach the daemon at /s: connection refused"]);
 }
 
