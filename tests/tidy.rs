@@ -1,6 +1,8 @@
 //! House rules that a compiler does not know: every file says what it is for, fits in one sitting,
 //! and nothing points upwards.
 
+#![allow(clippy::unwrap_used)] // in a test a panic is the report
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
