@@ -28,6 +28,13 @@ impl Api {
     }
 }
 
+impl Api {
+    /// The daemon is to end: a change that waits for a sign of life is undone at once.
+    pub fn give_up_waiting(&self) {
+        self.engine.connectivity.give_up();
+    }
+}
+
 type Answer = Result<Value, RpcError>;
 
 impl Service for Api {

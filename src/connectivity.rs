@@ -3,6 +3,7 @@
 //!
 //! Who calls is not asked here; the server knows who may.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,21 @@ use std::time::{Duration, Instant};
 pub struct Connectivity {
     calls: Mutex<u64>,
     called: Condvar,
+    given_up: AtomicBool,
 }
 
 impl Connectivity {
     /// A client is there.
     pub fn confirm(&self) {
         *self.calls.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.called.notify_all();
+    }
+
+    /// Nobody will be able to call any more: whoever waits has lost, now and later. For a daemon
+    /// that is to end; a change under way is then undone, not left behind.
+    pub fn give_up(&self) {
+        let _calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
+        self.given_up.store(true, Ordering::SeqCst);
         self.called.notify_all();
     }
 
@@ -27,7 +37,7 @@ impl Connectivity {
         let before = *calls;
         while *calls == before {
             let left = end.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if left.is_zero() || self.given_up.load(Ordering::SeqCst) {
                 return false;
             }
             calls = self.called.wait_timeout(calls, left).unwrap_or_else(PoisonError::into_inner).0;
@@ -40,6 +50,15 @@ impl Connectivity {
 mod tests {
     use super::*;
     use std::sync::Arc;
+
+    #[test]
+    fn who_waits_has_lost_when_nobody_can_call_any_more() {
+        let connectivity = Arc::new(Connectivity::default());
+        let other = Arc::clone(&connectivity);
+        let thread = std::thread::spawn(move || other.wait(Duration::from_secs(3600)));
+        connectivity.give_up();
+        assert!(!thread.join().unwrap());
+    }
 
     #[test]
     fn only_a_call_after_the_change_counts() {

@@ -44,6 +44,8 @@ struct Stores {
     persistent: PersistentConfig,
     /// Says that the networks were restored since boot.
     marker: PathBuf,
+    /// Says that the configuration was made safe since boot.
+    safe: PathBuf,
 }
 
 /// Why a verb was not done.
@@ -52,8 +54,8 @@ pub enum EngineError {
     /// Another change is under way.
     #[error("another change of the network is under way")]
     Busy,
-    /// Making an empty running configuration safe would lose the persistent one.
-    #[error("the networks were not restored since boot: nothing runs that could be made safe")]
+    /// Making the running configuration safe would lose what was safe before.
+    #[error("the persistent configuration was not restored since boot, and would be lost: restore the networks first")]
     NotRestored,
     /// The change failed.
     #[error(transparent)]
@@ -139,6 +141,7 @@ impl Engine {
             running: RunningConfig::new(settings.run_dir.clone()),
             persistent: PersistentConfig::new(settings.lib_dir.join("persistence")),
             marker: settings.run_dir.join("nets_restored"),
+            safe: settings.run_dir.join("nets_made_safe"),
         };
         let running = typed(store.running.load(), "running").0?;
         let policy = Policy {
@@ -202,6 +205,9 @@ impl Engine {
     pub fn setup(&self, request: &Request) -> Result<Done, EngineError> {
         self.alone(|host| {
             self.dirty.store(true, Ordering::SeqCst);
+            if request.options.commit_on_success {
+                self.check_restored(&self.running())?;
+            }
             self.transact(host, request, |_| {})
         })
     }
@@ -217,6 +223,8 @@ impl Engine {
         let options = &request.options;
         let check = options.connectivity_check.then_some(options.connectivity_timeout);
         let planned = Transaction::plan(host, &before, request, &self.policy)?;
+        // What changes nothing cuts nobody off.
+        let check = check.filter(|_| !planned.plan().is_empty());
         let applied = planned.apply()?;
         let confirmed = applied.confirm(check, |within: Duration| self.connectivity.wait(within))?;
         let mut stored = NetConfig::default();
@@ -236,14 +244,13 @@ impl Engine {
     fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
         self.save_running(before, now)?;
         if safe {
-            if let Err(error) = make_safe(&self.store.running, &self.store.persistent) {
+            if let Err(error) = self.make_safe() {
                 // The change is rolled back: so is what is stored of it.
                 if let Err(second) = self.save_running(now, before) {
                     tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
                 }
                 return Err(error);
             }
-            self.dirty.store(false, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -278,17 +285,29 @@ impl Engine {
     /// Makes the running configuration the one that is restored at boot.
     pub fn set_safe(&self) -> Result<(), EngineError> {
         self.alone(|_| {
-            // Before the networks are restored nothing runs that could be worth keeping.
-            if self.running().is_empty()
-                && !self.store.marker.exists()
-                && !typed(self.store.persistent.load(), "persistent").0?.is_empty()
-            {
-                return Err(EngineError::NotRestored);
-            }
-            make_safe(&self.store.running, &self.store.persistent)?;
-            self.dirty.store(false, Ordering::SeqCst);
-            Ok(())
+            self.check_restored(&self.running())?;
+            Ok(self.make_safe()?)
         })
+    }
+
+    fn make_safe(&self) -> Result<(), StoreError> {
+        make_safe(&self.store.running, &self.store.persistent)?;
+        self.dirty.store(false, Ordering::SeqCst);
+        if let Err(error) = mark(&self.store.safe) {
+            tracing::warn!("cannot write {}: {error}", self.store.safe.display());
+        }
+        Ok(())
+    }
+
+    /// What was safe before the last boot and was not brought back since would be lost for good.
+    fn check_restored(&self, running: &NetConfig) -> Result<(), EngineError> {
+        if self.store.marker.exists() || self.store.safe.exists() {
+            return Ok(());
+        }
+        let persistent = typed(self.store.persistent.load(), "persistent").0?;
+        let kept = persistent.networks.keys().all(|name| running.networks.contains_key(name))
+            && persistent.bonds.keys().all(|name| running.bonds.contains_key(name));
+        if kept { Ok(()) } else { Err(EngineError::NotRestored) }
     }
 
     /// Brings the persistent configuration back; once since boot unless forced.

@@ -69,7 +69,7 @@ pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Transl
         };
         if let Some(vlan) = params.get("vlan").filter(|v| !is_nothing(v)) {
             let tag = vlan.as_i64().or_else(|| vlan.as_str().and_then(|s| s.parse().ok()));
-            if tag != net.vlan.map(|t| i64::from(t.get())) {
+            if tag.is_none() || tag != net.vlan.map(|t| i64::from(t.get())) {
                 return Err(wrong(26, "vlan", vlan));
             }
         }

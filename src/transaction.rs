@@ -44,7 +44,7 @@ pub enum SetupError {
         missing: Vec<DeviceName>,
     },
     /// It failed, and so did the rollback.
-    #[error("the change failed and the rollback did not succeed ({rollback}), {} commands are left to do by hand", .leftover.len())]
+    #[error("the change failed, and its rollback too ({rollback}; {} commands are left to do by hand)", .leftover.len())]
     Stuck {
         /// Why it failed.
         #[source]

@@ -80,9 +80,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let limits = Limits {
         max_request_bytes: settings.max_request_bytes,
         max_clients: settings.max_clients,
+        // A call may hold thousands of networks in memory, and one core is not faster for more.
+        max_calls: 8,
         ..Limits::default()
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let ending = Arc::clone(&api);
     let served = runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
@@ -90,6 +93,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
             tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
             // Running calls are finished first: a change is never left in the middle.
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+            ending.give_up_waiting();
         };
         tracing::info!("listening on {}", settings.socket.display());
         // Without systemd there is nobody to notify, and that is fine.

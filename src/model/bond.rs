@@ -1,6 +1,7 @@
 //! A bond's own rules: its slaves must be nics or VLANs, and carry nothing else. What its options
 //! may be is judged in `bond_options.rs`.
 
+use crate::bond_options::OptionValue;
 use crate::device::{Bond, Device, Link, NetDevice};
 use crate::graph::Judge;
 use crate::name::DeviceName;
@@ -31,6 +32,7 @@ impl NetDevice for Bond {
                 problem: format!("a device of that name exists and is a {}", found.kind.word()),
             });
         }
+        problems.extend(self.check_options());
         for slave in &self.slaves {
             problems.extend(self.check_slave(*slave, judge));
         }
@@ -39,6 +41,24 @@ impl NetDevice for Bond {
 }
 
 impl Bond {
+    /// What its options say of its slaves and its address.
+    fn check_options(&self) -> Vec<Problem> {
+        let wrong = |problem: String| Problem::BondOption { bond: self.link.name, problem };
+        let mut problems = Vec::new();
+        if let Some(OptionValue::Device(primary)) = self.options.get("primary")
+            && !primary.is_empty()
+            && !self.slaves.iter().any(|slave| slave.as_str() == primary)
+        {
+            problems.push(wrong(format!("primary is {primary}, but that is none of its slaves")));
+        }
+        // bond_set_mac_address: with fail_over_mac the address is that of the active slave.
+        if self.link.mac.is_some() && !matches!(self.options.get("fail_over_mac"), None | Some(OptionValue::Number(0)))
+        {
+            problems.push(wrong("fail_over_mac and hwaddr exclude each other".to_owned()));
+        }
+        problems
+    }
+
     fn check_slave(&self, slave: DeviceName, judge: &Judge<'_>) -> Vec<Problem> {
         // A nic answers for itself; whatever else is no nic to the original.
         if !matches!(judge.graph.device(&slave), Some(Device::Nic(_) | Device::Vlan(_))) {

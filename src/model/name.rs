@@ -105,6 +105,10 @@ impl NetworkName {
         if self.0.starts_with('-') {
             return Err(NameError::LeadingDash);
         }
+        // Their sysctl directories are everybody's (net/ipv4/devinet.c).
+        if self.0 == "all" || self.0 == "default" {
+            return Err(NameError::Reserved);
+        }
         if self.0.contains('.') {
             return Err(NameError::Character { bad: '.' });
         }
@@ -159,6 +163,9 @@ pub enum NameError {
     /// `.` and `..` are directories.
     #[error("it is a directory")]
     Dots,
+    /// The kernel has another use for it.
+    #[error("the kernel keeps it for itself")]
+    Reserved,
     /// A bridge's name would be read as an option.
     #[error("it begins with '-'")]
     LeadingDash,

@@ -9,12 +9,13 @@
 ///
 /// Bounded work: a word much longer than all known ones is not even looked at.
 pub fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+    let word = &word.to_lowercase();
     let length = word.chars().count();
     let most = (length / 3).max(1);
     known
         .iter()
         .filter(|candidate| candidate.chars().count().abs_diff(length) <= most)
-        .map(|candidate| (distance(word, candidate), *candidate))
+        .map(|candidate| (distance(word, &candidate.to_lowercase()), *candidate))
         .filter(|(distance, _)| *distance <= most)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)

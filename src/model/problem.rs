@@ -2,6 +2,7 @@
 //!
 //! Nothing is judged here. A problem says what is wrong, not where in the code it was found.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use crate::name::{DeviceName, NameError, NetworkName};
@@ -41,8 +42,8 @@ pub enum Subject {
 impl fmt::Display for Subject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Subject::Network(name) => write!(f, "network '{name}'"),
-            Subject::Bond(name) => write!(f, "bond '{name}'"),
+            Subject::Network(name) => write!(f, "network '{}'", Quoted(name)),
+            Subject::Bond(name) => write!(f, "bond '{}'", Quoted(name)),
             Subject::Options => f.write_str("options"),
             Subject::Request => f.write_str("request"),
         }
@@ -187,9 +188,27 @@ impl Problem {
     }
 }
 
+/// The longest piece of a request that is quoted back.
+const QUOTED: usize = 200;
+
+/// A text from a request, not too long to be read.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.char_indices().nth(QUOTED) {
+            Some((end, _)) => write!(f, "{}... ({} bytes)", &self.0[..end], self.0.len()),
+            None => f.write_str(self.0),
+        }
+    }
+}
+
 /// "a", "a and b", "a, b and c".
 fn list<T: fmt::Display>(items: &[T]) -> String {
-    let texts: Vec<String> = items.iter().map(|i| format!("'{i}'")).collect();
+    let mut texts: Vec<String> = items.iter().take(20).map(|i| format!("'{}'", Quoted(&i.to_string()))).collect();
+    if items.len() > texts.len() {
+        texts.push(format!("{} more", items.len() - texts.len()));
+    }
     match texts.split_last() {
         None => "nothing".to_owned(),
         Some((last, [])) => last.clone(),
@@ -200,9 +219,11 @@ fn list<T: fmt::Display>(items: &[T]) -> String {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Problem::Value { of, key, value, rule, .. } => write!(f, "{of}: {key} is {value}, but {rule}"),
+            Problem::Value { of, key, value, rule, .. } => {
+                write!(f, "{of}: {} is {}, but {rule}", Quoted(key), Quoted(value))
+            }
             Problem::UnknownKey { of, key, nearest } => {
-                write!(f, "{of}: the key '{key}' is unknown")?;
+                write!(f, "{of}: the key '{}' is unknown", Quoted(key))?;
                 nearest.as_ref().map_or(Ok(()), |n| write!(f, "; the nearest known key is '{n}'"))
             }
             Problem::Missing { of, key, because, .. } => write!(f, "{of}: {key} is missing, {because}"),
@@ -214,9 +235,11 @@ impl fmt::Display for Problem {
                 "defaultRoute is true on {}, but only a single default route network is allowed",
                 list(networks)
             ),
-            Problem::NetworkName { name, error } => write!(f, "network '{name}': this is no name for it: {error}"),
+            Problem::NetworkName { name, error } => {
+                write!(f, "network '{}': this is no name for it: {error}", Quoted(name))
+            }
             Problem::BondName { name } => {
-                write!(f, "bond '{name}': this is no name for a bond, which is 'bond' and a number")
+                write!(f, "bond '{}': this is no name for a bond, which is 'bond' and a number", Quoted(name))
             }
             Problem::RemovalWithAttributes { of, keys } => {
                 write!(f, "{of}: a removal takes no attribute but custom, and has {}", list(keys))
@@ -274,7 +297,9 @@ impl Problems {
     pub fn check(mut all: Vec<Problem>) -> Result<(), Problems> {
         // Stable: within a stage the order in which they were found stays.
         all.sort_by_key(Problem::stage);
-        all.dedup();
+        // Two rules may find the same thing wrong.
+        let mut told = HashSet::new();
+        all.retain(|problem| told.insert(format!("{problem:?}")));
         if all.is_empty() { Ok(()) } else { Err(Problems(all)) }
     }
 

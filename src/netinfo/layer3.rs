@@ -24,22 +24,28 @@ const INET6: u8 = libc::AF_INET6 as u8;
 // Of linux/rtnetlink.h; the libc crate has the others.
 const RTPROT_RA: u8 = 9;
 const RTPROT_DHCP: u8 = 16;
+/// Of linux/if_addr.h: who made an address, and that it comes from a secret (RFC 7217).
+const IFA_PROTO: u16 = 11;
+const IFA_F_STABLE_PRIVACY: u32 = 0x800;
 
 /// The address of an `RTM_NEWADDR` message, with its interface index.
 pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
     let [family, prefix, ..] = *payload.first_chunk::<IFADDRMSG>()?;
     let index = attrs::u32(&payload[4..])?;
     let (mut local, mut remote, mut broadcast) = (None, None, None);
+    let mut generated = false;
     for (kind, value) in Attrs::after(payload, IFADDRMSG) {
         match kind {
             libc::IFA_LOCAL => local = ip(family, value),
             libc::IFA_ADDRESS => remote = ip(family, value),
             libc::IFA_BROADCAST => broadcast = ip(family, value),
+            libc::IFA_FLAGS => generated |= attrs::u32(value)? & IFA_F_STABLE_PRIVACY != 0,
+            IFA_PROTO => generated |= attrs::u8(value)? != 0,
             _ => {}
         }
     }
     // IFA_ADDRESS is the other end's on a point-to-point link, and our own elsewhere.
-    let addr = local.or(remote).filter(|addr| !is_link_local(addr))?;
+    let addr = local.or(remote).filter(|addr| !is_link_local(addr, generated))?;
     let broadcast = match broadcast {
         Some(IpAddr::V4(broadcast)) => Some(broadcast),
         _ => None,
@@ -113,8 +119,11 @@ fn via(value: &[u8]) -> Option<IpAddr> {
     ip(family, value.get(2..)?)
 }
 
-fn is_link_local(addr: &IpAddr) -> bool {
-    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
+/// A link-local address that the kernel made by itself. Since Linux 5.18 it says so; before, one
+/// made of the hardware address (RFC 4291 appendix A) is taken for such.
+fn is_link_local(addr: &IpAddr, generated: bool) -> bool {
+    let of_hardware = |addr: &std::net::Ipv6Addr| addr.octets()[11..13] == [0xff, 0xfe];
+    matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local() && (generated || of_hardware(addr)))
 }
 
 fn prefixed(addr: IpAddr, prefix: u8) -> Option<Prefixed<IpAddr>> {

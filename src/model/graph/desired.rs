@@ -6,15 +6,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
+use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
 use super::{Graph, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
-use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::device::{Bond, Bridge, Device, Link, Nic, Vlan};
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::{NetInfo, SeenKind};
+use crate::netinfo::NetInfo;
 use crate::problem::{Code, Problem, Problems, Subject};
 use crate::request::Request;
 use crate::units::Mtu;
@@ -49,9 +50,12 @@ impl Desired {
             scope: Scope::default(),
             graph: Graph::default(),
             going: BTreeSet::new(),
+            warnings: request.warnings.clone(),
         };
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
+        builder.check_bases(&mut problems);
+        builder.check_broken(request, &mut problems);
         builder.find_scope();
         let prior = Graph::seen(seen, &builder.scope);
         builder.graph = prior.clone();
@@ -62,8 +66,8 @@ impl Desired {
             Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
         problems.extend(judge.all());
         Problems::check(problems)?;
-        let Builder { scope, graph, .. } = builder;
-        Ok(Desired { graph, prior, scope, warnings: request.warnings.clone(), config: merged.config })
+        let Builder { scope, graph, warnings, .. } = builder;
+        Ok(Desired { graph, prior, scope, warnings, config: merged.config })
     }
 }
 
@@ -76,6 +80,8 @@ struct Builder<'a> {
     graph: Graph,
     /// Devices of the touched networks as they were that the wish has no more.
     going: BTreeSet<DeviceName>,
+    /// What happens to others, in sentences.
+    warnings: Vec<String>,
 }
 
 impl<'a> Builder<'a> {
@@ -130,8 +136,23 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// A bridge must not take the place of a nic or bond that the configuration needs by its name:
-    /// the graph knows each name once.
+    /// The graph knows each name once: a bridge or VLAN that the request makes must not take the
+    /// place of a nic or bond that it needs by that name. So these are looked for on the host.
+    fn check_bases(&self, problems: &mut Vec<Problem>) {
+        let is_nic = |name: &DeviceName| self.seen.link(name).is_some_and(|l| l.nic);
+        for (network, net) in self.wanted() {
+            if let Some(Base::Nic(nic)) = net.base
+                && !is_nic(&nic)
+            {
+                problems.push(Problem::UnknownNic { of: Subject::Network(network.to_string()), nic });
+            }
+        }
+        for (name, bond) in self.merged.config.bonds.iter().filter(|(name, _)| self.merged.bonds.contains(*name)) {
+            let missing = bond.nics.iter().filter(|nic| self.seen.link(nic).is_none());
+            problems.extend(missing.map(|nic| Problem::UnknownNic { of: Subject::Bond(name.to_string()), nic: *nic }));
+        }
+    }
+
     fn check_bridge_names(&self, problems: &mut Vec<Problem>) {
         let config = &self.merged.config;
         for (network, net) in self.wanted() {
@@ -144,19 +165,19 @@ impl<'a> Builder<'a> {
                     code: Code::BadBridge,
                 });
             }
-            if self.seen.link(&bridge).is_none() {
-                let nets = config
-                    .networks
-                    .iter()
-                    .filter(|(_, net)| net.base == Some(Base::Nic(bridge)))
-                    .map(|(name, _)| Subject::Network(name.to_string()));
-                let bonds = config
-                    .bonds
-                    .iter()
-                    .filter(|(_, bond)| bond.nics.contains(&bridge))
-                    .map(|(name, _)| Subject::Bond(name.to_string()));
-                problems.extend(nets.chain(bonds).map(|of| Problem::UnknownNic { of, nic: bridge }));
+        }
+    }
+
+    /// What can be said of networks that could not be read whole: it does not depend on the rest.
+    fn check_broken(&self, request: &Request, problems: &mut Vec<Problem>) {
+        for name in &request.broken {
+            let Some(Some(net)) = request.networks.get(name) else { continue };
+            if let Some(Base::Nic(nic)) = net.base
+                && !self.seen.link(&nic).is_some_and(|l| l.nic)
+            {
+                problems.push(Problem::UnknownNic { of: Subject::Network(name.to_string()), nic });
             }
+            problems.extend(sharing::unsupported_of(name, net, self.policy));
         }
     }
 
@@ -225,7 +246,8 @@ impl<'a> Builder<'a> {
 
     /// A nic that touched networks stand on, or stood on.
     fn put_nic(&mut self, nic: DeviceName) {
-        if self.slave_of(nic).is_some() || self.seen.link(&nic).is_none() && !self.is_used(nic) {
+        // One that is gone is no hindrance to those who leave it; who wants it has been told.
+        if self.slave_of(nic).is_some() || self.seen.link(&nic).is_none() {
             return;
         }
         let (ipv6, ip) = self.layer_three(nic, BondAddresses::Replace);
@@ -351,6 +373,9 @@ impl<'a> Builder<'a> {
                 .map(|(d, ip)| (*d, ip.clone()))
                 .collect();
             for (device, mut ip) in rivals {
+                if !self.running.networks.iter().any(|(name, net)| top_of(name, net, self.seen) == Some(device)) {
+                    self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way"));
+                }
                 ip.routes.retain(|r| !r.rivals(&ours));
                 self.graph.set_ip(device, ip);
             }
@@ -466,93 +491,4 @@ fn ip_of(net: &NetworkConfig) -> IpConfig {
 fn default_routes(net: &NetworkConfig) -> Vec<Route> {
     let gateways = net.gateway.map(Into::into).into_iter().chain(net.ipv6_gateway.map(Into::into));
     gateways.filter(|_| net.default_route).map(Route::default_via).collect()
-}
-
-/// What an object may ask about its surroundings when it judges itself.
-#[derive(Clone, Copy)]
-pub struct Judge<'a> {
-    /// The graph wished for.
-    pub graph: &'a Graph,
-    /// The host.
-    pub seen: &'a NetInfo,
-    scope: &'a Scope,
-    going: &'a BTreeSet<DeviceName>,
-    merged: &'a Merged,
-}
-
-impl Judge<'_> {
-    /// The problems of every device that the request touches.
-    fn all(&self) -> Vec<Problem> {
-        let touched: BTreeSet<DeviceName> = self.touched();
-        self.graph.devices().filter(|d| touched.contains(&d.name())).flat_map(|d| d.check(self)).collect()
-    }
-
-    fn touched(&self) -> BTreeSet<DeviceName> {
-        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
-        let mut touched: BTreeSet<DeviceName> = nets
-            .flat_map(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen), net.base.map(Base::device)])
-            .flatten()
-            .collect();
-        let bonds = self
-            .merged
-            .config
-            .bonds
-            .iter()
-            .filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
-        let bonds: Vec<DeviceName> = bonds
-            .flat_map(|(name, bond)| {
-                std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))
-            })
-            .collect();
-        touched.extend(bonds);
-        touched
-    }
-
-    /// Whether a device is to go, so that its name and its place are free.
-    pub fn goes(&self, device: DeviceName) -> bool {
-        self.going.contains(&device)
-    }
-
-    /// The touched network that needs a device.
-    pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
-        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
-        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device)))
-            .map(|(name, _)| name.clone())
-            .next()
-    }
-
-    /// Who of the request asks for a nic.
-    pub fn askers_of(&self, nic: DeviceName) -> Vec<Subject> {
-        let nets = self
-            .merged
-            .config
-            .networks
-            .iter()
-            .filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
-        let bonds = self
-            .merged
-            .config
-            .bonds
-            .iter()
-            .filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
-        nets.map(|(name, _)| Subject::Network(name.to_string()))
-            .chain(bonds.map(|(name, _)| Subject::Bond(name.to_string())))
-            .collect()
-    }
-
-    /// The problem that a device has a master which is not ours to take it from.
-    pub fn held_by_a_stranger(&self, device: DeviceName) -> Option<Problem> {
-        let holder = self.seen.link(&device)?.master?;
-        let ours = self.scope.contains(&holder) || self.graph.master_of(&device) == Some(holder);
-        (!ours).then(|| {
-            let kind = self.seen.link(&holder).map_or("device", |l| match l.kind {
-                SeenKind::Bond { .. } => "slave of",
-                _ => "port of",
-            });
-            Problem::UsedNic {
-                nic: device,
-                users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()],
-            }
-        })
-    }
 }

@@ -95,10 +95,12 @@ impl Merged {
 
     /// A host has one default route: the owner so far gives it up (vdsm-facts 3.2).
     fn move_default_route(&mut self, request: &Request) {
-        let owners: Vec<NetworkName> =
-            self.config.networks.iter().filter(|(_, n)| n.default_route).map(|(name, _)| name.clone()).collect();
-        let (asked, before): (Vec<_>, Vec<_>) =
-            owners.into_iter().partition(|name| request.networks.contains_key(name));
+        // Those that could not be read whole count as well.
+        let wants = |net: &Option<NetworkConfig>| net.as_ref().is_some_and(|net| net.default_route);
+        let asked: Vec<NetworkName> =
+            request.networks.iter().filter(|(_, net)| wants(net)).map(|(name, _)| name.clone()).collect();
+        let owners = self.config.networks.iter().filter(|(_, net)| net.default_route).map(|(name, _)| name.clone());
+        let before: Vec<NetworkName> = owners.filter(|name| !request.networks.contains_key(name)).collect();
         if asked.len() > 1 {
             self.problems.push(Problem::ManyDefaultRoutes { networks: asked });
         } else if !asked.is_empty() {

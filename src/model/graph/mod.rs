@@ -4,6 +4,7 @@
 //! other is `plan.rs`'s business.
 
 mod desired;
+mod judge;
 mod merge;
 mod scope;
 mod sharing;
@@ -11,7 +12,8 @@ mod sharing;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-pub use desired::{Desired, Judge};
+pub use desired::Desired;
+pub use judge::Judge;
 pub use scope::Scope;
 
 use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
@@ -187,7 +189,7 @@ fn seen_device(link: &SeenLink) -> Option<Device> {
         ipv6: Some(link.ipv6_disabled == Some(false)),
         autoconf: link.ipv6_autoconf,
         // A slave wears its bond's address; its own comes back with its release.
-        mac: link.mac.filter(|_| !slave),
+        mac: link.mac.filter(|mac| !slave && mac.0 != [0; 6]),
     };
     Some(match &link.kind {
         SeenKind::Bond { options, .. } => {

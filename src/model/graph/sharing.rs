@@ -106,19 +106,20 @@ fn used_bonds(merged: &Merged, problems: &mut Vec<Problem>) {
     }
 }
 
+/// The parts of a network that this configurator does not have.
+pub(super) fn unsupported_of(name: &NetworkName, net: &NetworkConfig, policy: &Policy) -> Vec<Problem> {
+    let missing = net.features().into_iter().filter(|f| !policy.features.contains(f));
+    let problem = |feature| {
+        let (key, value) = net.spelled(feature);
+        let configurator = policy.configurator.clone();
+        Problem::NotSupported { of: Subject::Network(name.to_string()), key, value, configurator }
+    };
+    missing.map(problem).collect()
+}
+
 fn unsupported(merged: &Merged, policy: &Policy, problems: &mut Vec<Problem>) {
     let configurator = &policy.configurator;
-    for (name, net) in touched(merged) {
-        for feature in net.features().into_iter().filter(|f| !policy.features.contains(f)) {
-            let (key, value) = net.spelled(feature);
-            problems.push(Problem::NotSupported {
-                of: Subject::Network(name.to_string()),
-                key,
-                value,
-                configurator: configurator.clone(),
-            });
-        }
-    }
+    problems.extend(touched(merged).flat_map(|(name, net)| unsupported_of(name, net, policy)));
     for (name, bond) in merged.config.bonds.iter().filter(|(name, _)| merged.bonds.contains(*name)) {
         if bond.switch == crate::config::Switch::Ovs && !policy.features.contains(&crate::config::Feature::OvsSwitch) {
             problems.push(Problem::NotSupported {

@@ -6,6 +6,7 @@
 mod bond;
 mod fields;
 mod network;
+mod qos;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -66,6 +67,9 @@ pub enum UnknownKeys {
     Ignore,
 }
 
+/// The most networks, or bonds, of one request: more than a host can have VLANs on two bonds.
+const MOST: usize = 10_000;
+
 impl Request {
     /// Reads a request. Never fails: what is wrong is in `problems`, all of it.
     pub fn read(networks: &Value, bondings: &Value, options: &Value, unknown: UnknownKeys) -> Request {
@@ -105,6 +109,10 @@ impl Request {
                 return Vec::new();
             }
         };
+        if map.len() > MOST {
+            wrong(Subject::Request, key, &Value::from(map.len()), "there must be no more than 10000 entries");
+            return Vec::new();
+        }
         let mut entries = Vec::new();
         for (name, attributes) in map {
             match attributes {

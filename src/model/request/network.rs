@@ -81,6 +81,7 @@ pub(super) fn read(name: &NetworkName, f: &mut Fields<'_>) -> NetworkConfig {
     read_nameservers(f, &mut net);
     for key in ["hostQos", "qosInbound", "qosOutbound"] {
         if let Some(qos) = f.map(key).filter(|m| !m.is_empty()) {
+            super::qos::check(key, qos, f);
             net.qos.insert(key.to_owned(), Value::Object(qos.clone()));
         }
     }
@@ -242,7 +243,7 @@ fn read_dynamic(f: &mut Fields<'_>, net: &mut NetworkConfig) {
 
 fn read_ipv4(f: &mut Fields<'_>, net: &mut NetworkConfig) {
     let addr = parsed::<Ipv4Addr>(f, "ipaddr", "it must be an IPv4 address")
-        .filter(|a| unicast(f, "ipaddr", a.is_multicast() || a.is_broadcast()));
+        .filter(|a| unicast(f, "ipaddr", a.is_multicast() || a.is_broadcast() || a.is_unspecified()));
     let prefix = read_prefix(f);
     // The original skipped 0.0.0.0 as "no gateway" (vdsm-facts 3.11).
     net.gateway = parsed::<Ipv4Addr>(f, "gateway", "it must be an IPv4 address")

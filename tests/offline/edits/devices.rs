@@ -337,3 +337,15 @@ fn a_change_that_cannot_be_stored_is_undone() {
     assert_eq!(error.code(), Code::Unexpected);
     assert_eq!(world.text(), before);
 }
+
+#[test]
+fn networks_on_a_nic_that_is_gone_can_be_removed_one_by_one() {
+    let mut world = World::new();
+    let nets = json!({ "l1": { "nic": "dummy_3", "vlan": 5 }, "l2": { "nic": "dummy_3", "bridged": false }, "z": { "nic": "dummy_0" } });
+    world.setup(nets, json!({})).unwrap();
+    world.sim.unplug("dummy_3");
+    world.setup(removal("l2"), json!({})).unwrap();
+    world.setup(json!({ "l1": { "nic": "dummy_1" } }), json!({})).unwrap();
+    world.setup(removal("l1"), json!({})).unwrap();
+    assert_eq!(world.running.networks.len(), 1);
+}

@@ -36,6 +36,7 @@ fn a_change_that_cannot_be_stored_is_undone() {
 #[test]
 fn a_change_that_cannot_be_made_safe_is_undone_on_disk_as_well() {
     let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    machine.engine.set_safe().unwrap();
     let (text, running, stored) = (machine.text(), machine.engine.running(), files(&machine.running()));
     spoil(&machine.disk.path().join("lib"));
     let safe = json!({ "connectivityCheck": false, "commitOnSuccess": true });

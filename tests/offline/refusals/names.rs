@@ -460,3 +460,37 @@ fn a_bridge_with_a_vm_on_it_does_not_go() {
     }
     accepts(&world, json!({ "n": { "bonding": "bond1" } }), json!({ "bond1": { "nics": ["dummy_0"] } }));
 }
+
+/// What stands in the graph by one name must not hide that another device by it is missing.
+#[test]
+fn a_nic_that_the_request_itself_would_make_is_no_nic() {
+    let mut world = World::new();
+    world.setup(json!({ "a": { "nic": "dummy_0" } }), json!({})).unwrap();
+    refuses(&world, json!({ "b": { "nic": "a", "bridged": false } }), json!({}), &[unknown_nic(of_net("b"), "a")]);
+    let both = json!({ "v": { "nic": "dummy_3", "vlan": 7 }, "w": { "nic": "dummy_3.7", "bridged": false } });
+    refuses(&world, both, json!({}), &[unknown_nic(of_net("w"), "dummy_3.7")]);
+}
+
+#[test]
+fn a_bond_prefers_one_of_its_own_slaves_and_has_one_master_of_its_address() {
+    let wrong = |problem: &str| Problem::BondOption { bond: dev("bond1"), problem: problem.to_owned() };
+    rejects(
+        json!({}),
+        json!({ "bond1": { "nics": ["dummy_0"], "options": "mode=1 primary=dummy_1" } }),
+        &[wrong("primary is dummy_1, but that is none of its slaves")],
+    );
+    rejects(
+        json!({}),
+        json!({ "bond1": { "nics": ["dummy_0"], "options": "mode=1 fail_over_mac=1", "hwaddr": "02:00:00:00:00:77" } }),
+        &[wrong("fail_over_mac and hwaddr exclude each other")],
+    );
+}
+
+#[test]
+fn names_that_the_kernel_keeps_are_no_bridges() {
+    for name in ["all", "default"] {
+        let problem = Problem::NetworkName { name: name.to_owned(), error: NameError::Reserved };
+        rejects(json!({ name: { "nic": "dummy_0" } }), json!({}), &[problem]);
+        accepts(&World::new(), json!({ name: { "nic": "dummy_0", "bridged": false } }), json!({}));
+    }
+}

@@ -206,7 +206,7 @@ fn an_unknown_key_is_told_with_the_nearest_one() {
         ("brigded", Some("bridged")),
         ("Mtu", Some("mtu")),
         ("ip_addr", Some("ipaddr")),
-        ("IPADDR", None),
+        ("IPADDR", Some("ipaddr")),
         ("xyzzy", None),
     ] {
         rejects_network(json!({ key: "x" }), &[unknown(of_net("n"), key, nearest)]);

@@ -45,8 +45,9 @@ fn all_problems_are_told_at_once_and_the_originals_first_decides() {
         value(of_net("b"), "vlan", "4095", "a VLAN tag is a number from 0 to 4094", BadVlan, Switch),
         Problem::BondOption { bond: dev("bond1"), problem: modes.to_owned() },
         Problem::UnknownBond { network: net("d"), bond: dev("bond7") },
-        used("dummy_1", &["port of virbr0, which is not ours", "the request"]),
         unknown_nic(of_net("c"), "dummy_9"),
+        unknown_nic(of_net("b"), "dummy_9"),
+        used("dummy_1", &["port of virbr0, which is not ours", "the request"]),
         Problem::NoSuchNetwork { network: net("gone") },
         Problem::BridgeInUse { network: net("old"), ports: vec![dev("vnet0")] },
         Problem::NotSupported {

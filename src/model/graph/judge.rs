@@ -1,0 +1,101 @@
+//! What an object may ask about its surroundings when it judges itself.
+
+use std::collections::BTreeSet;
+
+use super::Graph;
+use super::merge::{Merged, uses};
+use super::scope::{Scope, bridge_of, vlan_of};
+use crate::config::Base;
+use crate::device::NetDevice;
+use crate::name::{DeviceName, NetworkName};
+use crate::netinfo::{NetInfo, SeenKind};
+use crate::problem::{Problem, Subject};
+
+/// What an object may ask about its surroundings when it judges itself.
+#[derive(Clone, Copy)]
+pub struct Judge<'a> {
+    /// The graph wished for.
+    pub graph: &'a Graph,
+    /// The host.
+    pub seen: &'a NetInfo,
+    pub(super) scope: &'a Scope,
+    pub(super) going: &'a BTreeSet<DeviceName>,
+    pub(super) merged: &'a Merged,
+}
+
+impl Judge<'_> {
+    /// The problems of every device that the request touches.
+    pub(super) fn all(&self) -> Vec<Problem> {
+        let touched: BTreeSet<DeviceName> = self.touched();
+        self.graph.devices().filter(|d| touched.contains(&d.name())).flat_map(|d| d.check(self)).collect()
+    }
+
+    fn touched(&self) -> BTreeSet<DeviceName> {
+        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
+        let mut touched: BTreeSet<DeviceName> = nets
+            .flat_map(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen), net.base.map(Base::device)])
+            .flatten()
+            .collect();
+        let bonds = self
+            .merged
+            .config
+            .bonds
+            .iter()
+            .filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
+        let bonds: Vec<DeviceName> = bonds
+            .flat_map(|(name, bond)| {
+                std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))
+            })
+            .collect();
+        touched.extend(bonds);
+        touched
+    }
+
+    /// Whether a device is to go, so that its name and its place are free.
+    pub fn goes(&self, device: DeviceName) -> bool {
+        self.going.contains(&device)
+    }
+
+    /// The touched network that needs a device.
+    pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
+        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
+        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device)))
+            .map(|(name, _)| name.clone())
+            .next()
+    }
+
+    /// Who of the request asks for a nic.
+    pub fn askers_of(&self, nic: DeviceName) -> Vec<Subject> {
+        let nets = self
+            .merged
+            .config
+            .networks
+            .iter()
+            .filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
+        let bonds = self
+            .merged
+            .config
+            .bonds
+            .iter()
+            .filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
+        nets.map(|(name, _)| Subject::Network(name.to_string()))
+            .chain(bonds.map(|(name, _)| Subject::Bond(name.to_string())))
+            .collect()
+    }
+
+    /// The problem that a device has a master which is not ours to take it from.
+    pub fn held_by_a_stranger(&self, device: DeviceName) -> Option<Problem> {
+        let holder = self.seen.link(&device)?.master?;
+        let ours = self.scope.contains(&holder) || self.graph.master_of(&device) == Some(holder);
+        (!ours).then(|| {
+            let kind = self.seen.link(&holder).map_or("device", |l| match l.kind {
+                SeenKind::Bond { .. } => "slave of",
+                _ => "port of",
+            });
+            Problem::UsedNic {
+                nic: device,
+                users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()],
+            }
+        })
+    }
+}
