@@ -3,7 +3,7 @@
 //! A change holds the host alone, and a second one is turned away at once. Those who only look use
 //! eyes of their own and never wait for a change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
@@ -208,7 +208,7 @@ impl Engine {
             if request.options.commit_on_success {
                 self.check_restored(&self.running())?;
             }
-            self.transact(host, request, |_| {})
+            self.transact(host, request, &self.policy, |_| {})
         })
     }
 
@@ -217,12 +217,13 @@ impl Engine {
         &self,
         host: &mut Host,
         request: &Request,
+        policy: &Policy,
         adjust: impl FnOnce(&mut NetConfig),
     ) -> Result<Done, EngineError> {
         let before = self.running();
         let options = &request.options;
         let check = options.connectivity_check.then_some(options.connectivity_timeout);
-        let planned = Transaction::plan(host, &before, request, &self.policy)?;
+        let planned = Transaction::plan(host, &before, request, policy)?;
         // What changes nothing cuts nobody off.
         let check = check.filter(|_| !planned.plan().is_empty());
         let applied = planned.apply()?;
@@ -316,9 +317,16 @@ impl Engine {
             if self.store.marker.exists() && !force {
                 return Ok(Restored::default());
             }
-            let (stored, mut skipped) = typed(self.store.persistent.load(), "persistent");
-            let stored = stored?;
-            let possible = restore::possible(&stored, &host.eyes.look()?);
+            let loaded = self.store.persistent.load();
+            if let Err(error @ StoreError::Dangling { .. }) = loaded {
+                // What cannot be read was not unwished.
+                return Err(error.into());
+            }
+            let names = names_in(&loaded);
+            let (stored, mut skipped) = typed(loaded, "persistent");
+            let mut stored = stored?;
+            keep_unreadable(&mut stored, &names, &self.running());
+            let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
             skipped.extend(possible.skipped);
             let failed = self.restore_parts(host, &stored, &possible.config);
             for Omission { name, reason } in skipped.iter().chain(&failed) {
@@ -337,13 +345,15 @@ impl Engine {
     /// not: a nic that comes back tomorrow finds its network there.
     fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
         let all = restore::at_once(&self.running(), wanted);
-        match self.transact(host, &all, |config| complete(config, stored)) {
+        // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
+        let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
+        match self.transact(host, &all, &policy, |config| complete(config, stored)) {
             Ok(_) => return Vec::new(),
             Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
         }
         let mut failed = Vec::new();
         for (name, request) in restore::one_by_one(&self.running(), wanted) {
-            if let Err(error) = self.transact(host, &request, |_| {}) {
+            if let Err(error) = self.transact(host, &request, &policy, |_| {}) {
                 failed.push(Omission { name, reason: chain(&error) });
             }
         }
@@ -365,10 +375,33 @@ fn mark(marker: &Path) -> std::io::Result<()> {
     std::fs::write(marker, "")
 }
 
-/// Puts what is stored and missing into a configuration.
+/// The names of everything a store holds, readable or not.
+fn names_in(loaded: &Result<Tree, StoreError>) -> BTreeSet<String> {
+    let of = |tree: &Tree| tree.nets.keys().chain(tree.bonds.keys()).cloned().collect::<BTreeSet<String>>();
+    match loaded {
+        Ok(tree) => of(tree),
+        Err(StoreError::Broken { files, rest }) => {
+            let broken = files.iter().filter_map(|f| Some(f.path.file_name()?.to_str()?.to_owned()));
+            of(rest).into_iter().chain(broken).collect()
+        }
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+/// What is stored and cannot be used stays as it runs: it was not unwished.
+fn keep_unreadable(stored: &mut NetConfig, names: &BTreeSet<String>, running: &NetConfig) {
+    for (name, net) in running.networks.iter().filter(|(name, _)| names.contains(name.as_str())) {
+        stored.networks.entry(name.clone()).or_insert_with(|| net.clone());
+    }
+    for (name, bond) in running.bonds.iter().filter(|(name, _)| names.contains(name.as_str())) {
+        stored.bonds.entry(*name).or_insert_with(|| bond.clone());
+    }
+}
+
+/// Puts what is stored into a configuration, had or not, and with what could not be had of it.
 fn complete(config: &mut NetConfig, stored: &NetConfig) {
     for (name, net) in &stored.networks {
-        config.networks.entry(name.clone()).or_insert_with(|| net.clone());
+        config.networks.insert(name.clone(), net.clone());
     }
     for (name, bond) in &stored.bonds {
         // With the slaves that are missing now, too.

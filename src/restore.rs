@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use vdsm_model::config::{Base, NetConfig};
+use vdsm_model::config::{Base, NetConfig, Policy};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::request::Request;
@@ -28,8 +28,9 @@ pub struct Possible {
     pub skipped: Vec<Omission>,
 }
 
-/// Leaves out slaves that are missing, bonds without any left, and networks on what is missing.
-pub fn possible(stored: &NetConfig, seen: &NetInfo) -> Possible {
+/// Leaves out slaves that are missing, bonds without any left, networks on what is missing, and
+/// the parts of networks that this configurator lacks and a host can be reached without.
+pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible {
     let mut config = stored.clone();
     let mut skipped = Vec::new();
     let is_there = |nic: &DeviceName| seen.link(nic).is_some();
@@ -44,6 +45,20 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo) -> Possible {
         }
         was_empty || !bond.nics.is_empty()
     });
+    for (name, net) in &mut config.networks {
+        let lacking = net.features().into_iter().filter(|f| !policy.features.contains(f));
+        for feature in lacking.filter(|f| f.is_accessory()) {
+            let (key, value) = net.spelled(feature);
+            skipped.push(Omission {
+                name: name.to_string(),
+                reason: format!(
+                    "restored without {key} = {value}, which this configurator ({}) does not have yet",
+                    policy.configurator
+                ),
+            });
+            net.drop_feature(feature);
+        }
+    }
     let bonds = config.bonds.clone();
     config.networks.retain(|name, net| {
         let missing = match net.base {

@@ -249,8 +249,11 @@ impl Lowered {
         for address in from.addresses.iter().rev().filter(|a| !kept.addresses.contains(a)) {
             self.push(Action::DelAddress { device, address: *address });
         }
-        for address in to.addresses.iter().filter(|a| !kept.addresses.contains(a)) {
-            self.push(Action::AddAddress { device, address: *address });
+        // The kernel lists IPv6 addresses newest first: added backwards they are listed as before.
+        let missing = to.addresses.iter().filter(|a| !kept.addresses.contains(a));
+        let (v4, v6): (Vec<_>, Vec<_>) = missing.copied().partition(|a| a.ip.addr.is_ipv4());
+        for address in v4.into_iter().chain(v6.into_iter().rev()) {
+            self.push(Action::AddAddress { device, address });
         }
         // Those of the link itself first: a gateway may be reached through them.
         let (direct, via): (Vec<_>, Vec<_>) =

@@ -192,6 +192,9 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
         Some(gateway) => builder = builder.gateway(gateway).map_err(impossible)?,
         None => {}
     }
+    if route.onlink {
+        builder = builder.onlink();
+    }
     if let Some(source) = route.source {
         builder = builder.pref_source(source).map_err(impossible)?;
     }

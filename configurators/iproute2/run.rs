@@ -3,7 +3,7 @@
 //! Links that go together go as a group: the kernel then waits for its readers once instead of
 //! once for each (peers-performance 6.1).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::{BatchError, KernelError, Request, Wire, WireError};
 
 use super::Kernel;
-use super::action::Action;
+use super::action::{Action, NewLink};
 use super::message::{self, Indexes};
 use crate::RunError;
 
@@ -78,14 +78,30 @@ type Outcome = Result<(), (usize, RunError)>;
 impl Rtnetlink {
     fn strict(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
         let mut requests = Vec::with_capacity(actions.len());
+        let mut sent = 0;
+        let mut fresh = HashSet::new();
         for (at, (_, action)) in actions.iter().enumerate() {
+            // Nothing may use an index of our choice before the kernel has given it to our device:
+            // somebody else's may have it.
+            if used(action).iter().flatten().any(|name| fresh.contains(name)) {
+                self.send(&requests).map_err(|(failed, source)| (sent + failed, source))?;
+                sent = at;
+                requests.clear();
+                fresh.clear();
+            }
             match message::request(action, names) {
                 Ok(request) => requests.extend(request),
                 // What can be said is said, so that the error is the first in order.
-                Err(source) => return self.send(&requests).and(Err((at, source))),
+                Err(source) => {
+                    let before = self.send(&requests).map_err(|(failed, source)| (sent + failed, source));
+                    return before.and(Err((at, source)));
+                }
+            }
+            if let Action::AddLink { name, .. } = action {
+                fresh.insert(*name);
             }
         }
-        self.send(&requests)
+        self.send(&requests).map_err(|(failed, source)| (sent + failed, source))
     }
 
     fn send(&mut self, requests: &[Request]) -> Outcome {
@@ -153,6 +169,17 @@ impl Rtnetlink {
     }
 }
 
+/// The devices an action refers to by index.
+fn used(action: &Action) -> [Option<DeviceName>; 2] {
+    match action {
+        Action::AddLink { kind: NewLink::Vlan { device, .. }, .. } => [Some(*device), None],
+        Action::SetLink { name, change } => [Some(*name), change.master.flatten()],
+        Action::SetBond { name, .. } | Action::SetBridge { name, .. } => [Some(*name), None],
+        Action::AddAddress { device, .. } | Action::AddRoute { device, .. } => [Some(*device), None],
+        _ => [None, None],
+    }
+}
+
 /// No such device, process (route) or address.
 fn is_gone(error: &KernelError) -> bool {
     [libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL].contains(&error.errno)
@@ -160,17 +187,18 @@ fn is_gone(error: &KernelError) -> bool {
 
 fn sysctls(actions: &[(usize, Action)]) -> Outcome {
     for (at, (_, action)) in actions.iter().enumerate() {
-        let (name, keys, value, off): (_, &[&str], _, _) = match action {
-            Action::Ipv6 { name, on } => (name, &["disable_ipv6"], if *on { "0" } else { "1" }, !on),
-            Action::Autoconf { name, on } => (name, &["accept_ra", "autoconf"], if *on { "1" } else { "0" }, !on),
+        let (name, keys, value): (_, &[&str], _) = match action {
+            Action::Ipv6 { name, on } => (name, &["disable_ipv6"], if *on { "0" } else { "1" }),
+            Action::Autoconf { name, on } => (name, &["accept_ra", "autoconf"], if *on { "1" } else { "0" }),
             _ => continue,
         };
         for key in keys {
             let path = format!("/proc/sys/net/ipv6/conf/{name}/{key}");
             match fs::write(&path, value) {
                 Ok(()) => {}
-                // Without the file IPv6 does not run on the device: MTU below 1280, or none at all.
-                Err(error) if error.kind() == ErrorKind::NotFound && off => {}
+                // Without the file IPv6 does not run on the device: MTU below 1280, none at all, or not
+                // yet, on a slave just released. Verification says whether that is as wished.
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(source) => return Err((at, RunError::Sysctl { path, source })),
             }
         }

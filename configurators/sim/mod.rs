@@ -143,6 +143,10 @@ impl Host {
             mac: Some(link.mac),
             permanent_mac: link.own.map(|(mac, _)| mac).filter(|_| enslaved),
             master: link.master,
+            base: match link.kind {
+                Kind::Vlan { device, .. } => Some(device),
+                _ => None,
+            },
             group: 0,
             ipv6_disabled: link.ipv6.map(|on| !on),
             ipv6_autoconf: link.ipv6.map(|_| link.autoconf),

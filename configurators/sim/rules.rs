@@ -425,7 +425,7 @@ impl Host {
         if !link.up {
             return Err("Device for nexthop is not up".into());
         }
-        if let Some(gateway) = route.gateway {
+        if let Some(gateway) = route.gateway.filter(|_| !route.onlink) {
             let near = link.addresses.iter().any(|a| {
                 a.ip.network() == vdsm_model::units::Prefixed { addr: gateway, prefix: a.ip.prefix }.network()
             });

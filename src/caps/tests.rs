@@ -40,6 +40,7 @@ fn link(text: &str, kind: SeenKind) -> SeenLink {
         ipv6_autoconf: None,
         addresses: Vec::new(),
         routes: Vec::new(),
+        base: None,
         aggregator: None,
     }
 }

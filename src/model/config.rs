@@ -202,6 +202,14 @@ pub enum Feature {
     QosOutbound,
 }
 
+impl Feature {
+    /// Whether a network without it still connects the host.
+    pub fn is_accessory(self) -> bool {
+        use Feature::*;
+        matches!(self, Nameservers | EthtoolOptions | HostQos | QosInbound | QosOutbound)
+    }
+}
+
 /// One bond, as the engine wants it (vdsm-facts 1.1.2).
 #[derive(Clone, Debug, PartialEq)]
 pub struct BondConfig {

@@ -46,6 +46,10 @@ impl IpConfig {
     /// not change, and the routes both have.
     pub fn kept(&self, to: &IpConfig) -> IpConfig {
         let stays = |a: &Address| {
+            // IPv6 knows no primary address, and the kernel lists the newest first.
+            if a.ip.addr.is_ipv6() {
+                return to.addresses.contains(a);
+            }
             let (old, new) = (self.subnet(a), to.subnet(a));
             let place = old.iter().position(|o| o == a);
             // Everything before it must stay as well: it may be the primary one.
@@ -120,6 +124,8 @@ pub struct Route {
     pub scope: u8,
     /// The preferred source address.
     pub source: Option<IpAddr>,
+    /// The gateway counts as a neighbour although no address of the device says so.
+    pub onlink: bool,
 }
 
 impl Route {
@@ -137,6 +143,7 @@ impl Route {
             protocol: STATIC,
             scope: 0,
             source: None,
+            onlink: false,
         }
     }
 
@@ -167,6 +174,9 @@ impl fmt::Display for Route {
         if let Some(source) = self.source {
             write!(f, " src {source}")?;
         }
+        if self.onlink {
+            f.write_str(" onlink")?;
+        }
         Ok(())
     }
 }
@@ -190,6 +200,13 @@ mod tests {
         let to = config(&["10.0.0.2/24", "10.1.0.1/24"]);
         assert_eq!(from.kept(&to), config(&["10.1.0.1/24"]));
         assert_eq!(from.kept(&config(&["10.0.0.1/24"])), config(&["10.0.0.1/24"]));
+    }
+
+    #[test]
+    fn the_order_of_ipv6_addresses_means_nothing() {
+        let (one, other) = (config(&["fd01::1/64", "fd01::2/64"]), config(&["fd01::2/64", "fd01::1/64"]));
+        assert!(one.same(&other));
+        assert_eq!(one.kept(&config(&["fd01::2/64"])), config(&["fd01::2/64"]));
     }
 
     #[test]

@@ -25,6 +25,7 @@ struct Index {
     names: HashMap<u32, DeviceName>,
     ports: HashMap<DeviceName, Vec<DeviceName>>,
     vlans: HashMap<DeviceName, Vec<DeviceName>>,
+    uppers: HashMap<DeviceName, Vec<DeviceName>>,
     tags: HashMap<(DeviceName, VlanTag), DeviceName>,
 }
 
@@ -35,6 +36,9 @@ impl Index {
             index.names.insert(link.index, link.name);
             if let Some(master) = link.master {
                 index.ports.entry(master).or_default().push(link.name);
+            }
+            if let Some(base) = link.base {
+                index.uppers.entry(base).or_default().push(link.name);
             }
             if let SeenKind::Vlan { tag, device: Some(base) } = link.kind {
                 index.vlans.entry(base).or_default().push(link.name);
@@ -75,6 +79,11 @@ impl NetInfo {
     /// The VLAN devices that stand on this link, by name.
     pub fn vlans_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
         self.named(self.index.vlans.get(&base))
+    }
+
+    /// Everything that stands on this link, VLANs among it, by name.
+    pub fn standing_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
+        self.named(self.index.uppers.get(&base))
     }
 
     fn named<'a>(&'a self, names: Option<&'a Vec<DeviceName>>) -> impl Iterator<Item = &'a SeenLink> {
@@ -121,6 +130,8 @@ pub struct SeenLink {
     pub permanent_mac: Option<Mac>,
     /// The bridge or bond it belongs to.
     pub master: Option<DeviceName>,
+    /// The link it stands on, whatever it is: a VLAN, a macvlan, a vxlan (`IFLA_LINK` in this namespace).
+    pub base: Option<DeviceName>,
     /// The group it is in (`IFLA_GROUP`); 0 mostly.
     pub group: u32,
     /// The sysctl `disable_ipv6`; none where IPv6 does not exist on the device (MTU below 1280).

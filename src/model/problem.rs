@@ -119,6 +119,8 @@ pub enum Problem {
     UsedBond { bond: DeviceName, networks: Vec<NetworkName> },
     /// A removal of a bond that something of a stranger's stands on.
     BondInUse { bond: DeviceName, users: Vec<DeviceName> },
+    /// A VLAN that would go while something of a stranger's stands on it.
+    VlanInUse { vlan: DeviceName, users: Vec<DeviceName> },
     /// A removal of a network that does not exist.
     NoSuchNetwork { network: NetworkName },
     /// Networks that cannot share their interface.
@@ -156,7 +158,7 @@ impl Problem {
             | Problem::NoSuchBond { .. } => Code::BadBonding,
             Problem::VlanName { .. } => Code::BadVlan,
             Problem::NetworkName { .. } | Problem::NoSuchNetwork { .. } => Code::BadBridge,
-            Problem::BridgeInUse { .. } => Code::UsedBridge,
+            Problem::BridgeInUse { .. } | Problem::VlanInUse { .. } => Code::UsedBridge,
             Problem::UsedBond { .. } | Problem::BondInUse { .. } => Code::UsedBond,
         }
     }
@@ -182,6 +184,7 @@ impl Problem {
             Problem::NetworkName { .. }
             | Problem::NoSuchNetwork { .. }
             | Problem::BridgeInUse { .. }
+            | Problem::VlanInUse { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -261,6 +264,9 @@ impl fmt::Display for Problem {
             }
             Problem::BondInUse { bond, users } => {
                 write!(f, "bond '{bond}': it cannot be removed, for {}, not ours, would lose it", list(users))
+            }
+            Problem::VlanInUse { vlan, users } => {
+                write!(f, "vlan '{vlan}': it would go, but {}, not ours, would be lost with it", list(users))
             }
             Problem::NoSuchNetwork { network } => {
                 write!(f, "network '{network}': it cannot be removed, for it does not exist")

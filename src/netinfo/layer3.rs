@@ -24,6 +24,8 @@ const INET6: u8 = libc::AF_INET6 as u8;
 // Of linux/rtnetlink.h; the libc crate has the others.
 const RTPROT_RA: u8 = 9;
 const RTPROT_DHCP: u8 = 16;
+/// `RTNH_F_ONLINK` of linux/rtnetlink.h, in the flags of a route with one next hop.
+const RTNH_F_ONLINK: u32 = 4;
 /// Of linux/if_addr.h: who made an address, and that it comes from a secret (RFC 7217).
 const IFA_PROTO: u16 = 11;
 const IFA_F_STABLE_PRIVACY: u32 = 0x800;
@@ -75,6 +77,7 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
         protocol,
         scope,
         source: None,
+        onlink: flags & RTNH_F_ONLINK != 0,
     };
     let mut index = None;
     for (kind, value) in Attrs::after(payload, RTMSG) {

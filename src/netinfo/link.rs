@@ -40,6 +40,7 @@ const DEVCONF_AUTOCONF: usize = 5;
 pub(super) struct Half {
     pub(super) link: SeenLink,
     master: Option<u32>,
+    base: Option<u32>,
     loose: Loose,
 }
 
@@ -114,6 +115,7 @@ impl Half {
             // Of a slave it must be there; one with another kind of address (InfiniBand) has none of ours.
             permanent_mac: slave.map(|own| own.mac.or(mac).unwrap_or(Mac([0; 6]))),
             master: None,
+            base: None,
             group,
             ipv6_disabled: ipv6.map(|(disabled, _)| disabled),
             ipv6_autoconf: ipv6.map(|(_, autoconf)| autoconf),
@@ -121,13 +123,16 @@ impl Half {
             routes: Vec::new(),
             aggregator: slave.and_then(|own| own.aggregator),
         };
-        Some(Half { link, master, loose })
+        // A veth's other end is not below it.
+        let base = base.filter(|_| info.kind != Some("veth"));
+        Some(Half { link, master, base, loose })
     }
 
     /// Fills in the names.
     pub(super) fn resolve(self, name_of: &dyn Fn(u32) -> Option<DeviceName>) -> SeenLink {
         let mut link = self.link;
         link.master = self.master.and_then(name_of);
+        link.base = self.base.and_then(name_of);
         match (self.loose, &mut link.kind) {
             (Loose::Base(index), SeenKind::Vlan { device, .. }) => *device = name_of(index),
             (Loose::Bond(data), kind) => *kind = bond(&data, name_of),

@@ -195,6 +195,7 @@ impl<'a> Builder<'a> {
                     NetworkName::try_from(name.as_str()).map(|network| Problem::BridgeInUse { network, ports: users }),
                 ),
                 (Some(Device::Bond(_)), false) => problems.push(Problem::BondInUse { bond: *name, users }),
+                (Some(Device::Vlan(_)), false) => problems.push(Problem::VlanInUse { vlan: *name, users }),
                 _ => {}
             }
         }
@@ -210,7 +211,7 @@ impl<'a> Builder<'a> {
         let networks: BTreeSet<DeviceName> =
             self.merged.config.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
         let vlans =
-            self.seen.vlans_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
+            self.seen.standing_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
         let master = self.seen.link(&device).and_then(|l| l.master).filter(|_| self.merged.bonds.contains(&device));
         ports.chain(master).filter(|other| !ours(other)).chain(vlans).collect()
     }
@@ -390,7 +391,7 @@ impl<'a> Builder<'a> {
             self.wanted().chain(self.former()).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
         let others = self
             .seen
-            .vlans_on(base)
+            .standing_on(base)
             .filter(|l| !mine.contains(&l.name) && !self.going.contains(&l.name))
             .map(|l| l.mtu);
         ours.chain(others).max().unwrap_or(Mtu::DEFAULT)

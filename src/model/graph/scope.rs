@@ -56,7 +56,12 @@ impl Scope {
     /// Everything that stands on a device: a bond that has to go down takes its VLANs with it, and
     /// what they lose by that must be given back to them.
     pub(super) fn add_above(&mut self, device: DeviceName, seen: &NetInfo) {
-        self.0.extend(seen.vlans_on(device).map(|l| l.name));
+        let mut above: Vec<DeviceName> = seen.vlans_on(device).map(|l| l.name).collect();
+        while let Some(vlan) = above.pop() {
+            // A VLAN may carry VLANs.
+            above.extend(seen.vlans_on(vlan).map(|l| l.name));
+            self.add(vlan);
+        }
     }
 
     /// The devices whose default route would stand in the way of ours.

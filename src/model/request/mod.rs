@@ -306,6 +306,19 @@ impl From<BondRequest> for BondConfig {
 }
 
 impl NetworkConfig {
+    /// The network without an accessory part.
+    pub fn drop_feature(&mut self, feature: crate::config::Feature) {
+        use crate::config::Feature::*;
+        match feature {
+            Nameservers => self.nameservers = None,
+            EthtoolOptions => drop(self.custom.remove("ethtool_opts")),
+            HostQos => drop(self.qos.shift_remove("hostQos")),
+            QosInbound => drop(self.qos.shift_remove("qosInbound")),
+            QosOutbound => drop(self.qos.shift_remove("qosOutbound")),
+            Dhcpv4 | Dhcpv6 | Ipv6Autoconf | OvsSwitch => {}
+        }
+    }
+
     /// The engine's keys and values of the parts in `features`, for sentences.
     pub fn spelled(&self, feature: crate::config::Feature) -> (String, String) {
         use crate::config::Feature::*;

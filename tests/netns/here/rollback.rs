@@ -127,7 +127,9 @@ fn a_client_that_keeps_confirming_makes_the_change_stay() {
 fn a_change_that_cannot_be_stored_is_taken_back() {
     story(Veth, 1, |lab| {
         lab.nets(json!({ "red": full_network(1) }));
+        lab.call("Host.setSafeNetworkConfig", json!({})).unwrap();
         // A persistent configuration that cannot be written: a file is where its folder should be.
+        std::fs::remove_dir_all(lab.path("lib")).unwrap();
         std::fs::write(lab.path("lib"), "").unwrap();
         let error = fails(
             lab,
@@ -167,5 +169,19 @@ fn planning_changes_nothing_and_says_what_would_be_done() {
             lab.call("Host.planNetworks", json!({ "networks": { "x": { "remove": true } } })).unwrap_err().code,
             27
         );
+    });
+}
+
+/// An ordinary host: two IPv6 addresses of one subnet, which the kernel lists newest first, and
+/// the default route of a cloud.
+#[test]
+fn a_strangers_addresses_and_onlink_route_come_back() {
+    story(Veth, 2, |lab| {
+        lab.ip("addr add fd01::1/64 dev veth_0\naddr add fd01::2/64 dev veth_0\n\
+             addr add 192.168.1.7/32 dev veth_0\nroute add default via 192.168.9.9 dev veth_0 onlink\n");
+        let bad = json!({ "networks": { "red": {
+            "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24, "gateway": "10.9.9.9", "defaultRoute": true
+        } }, "options": { "connectivityCheck": false } });
+        fails(lab, 29, bad);
     });
 }

@@ -349,3 +349,15 @@ fn networks_on_a_nic_that_is_gone_can_be_removed_one_by_one() {
     world.setup(removal("l1"), json!({})).unwrap();
     assert_eq!(world.running.networks.len(), 1);
 }
+
+#[test]
+fn a_vlan_with_a_strangers_vlan_upon_it_does_not_go() {
+    let mut world = World::new();
+    world.set(json!({ "n": { "nic": "dummy_0", "vlan": 5 } }), json!({}));
+    world.add_vlan("dummy_0.5.9", "dummy_0.5", 9);
+    let problems = world.problems(removal("n"), json!({}));
+    assert_eq!(problems, [Problem::VlanInUse { vlan: dev("dummy_0.5"), users: vec![dev("dummy_0.5.9")] }]);
+    assert_eq!(problems[0].code(), Code::UsedBridge);
+    let sentence = "vlan 'dummy_0.5': it would go, but 'dummy_0.5.9', not ours, would be lost with it";
+    assert_eq!(problems[0].to_string(), sentence);
+}

@@ -178,3 +178,53 @@ fn explaining_changes_nothing() {
     let EngineError::Setup(SetupError::Refused(problems)) = refused else { panic!("{refused:?}") };
     assert_eq!(problems.code(), Code::BadNic);
 }
+
+// ---- What is stored and cannot be used.
+
+#[test]
+fn what_cannot_be_read_is_not_taken_down() {
+    let nets = json!({ "n": { "nic": "dummy_0" }, "m": { "nic": "dummy_1" } });
+    let machine = Machine::with(nets, json!({}));
+    machine.engine.set_safe().unwrap();
+    let store = machine.disk.path().join("lib/persistence/netconf");
+    fs::write(store.join("nets/n"), "{").unwrap();
+    let (text, running) = (machine.text(), machine.engine.running());
+    let restored = machine.engine.restore(true).unwrap();
+    assert!(restored.skipped.iter().any(|o| o.name.ends_with("nets/n")), "{restored:?}");
+    assert_eq!((machine.text(), machine.engine.running()), (text.clone(), running.clone()));
+
+    fs::remove_file(&store).unwrap();
+    std::os::unix::fs::symlink("/nowhere", &store).unwrap();
+    assert!(matches!(machine.engine.restore(true), Err(EngineError::Store(_))));
+    assert_eq!((machine.text(), machine.engine.running()), (text, running));
+}
+
+#[test]
+fn a_network_is_restored_without_what_no_configurator_has_yet() {
+    let attributes =
+        json!({ "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": true });
+    let machine = Machine::with(json!({ "n": attributes }), json!({}));
+    machine.engine.set_safe().unwrap();
+    let path = machine.disk.path().join("lib/persistence/netconf/nets/n");
+    let mut stored: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+    stored["nameservers"] = json!(["192.0.2.53"]);
+    stored["hostQos"] = json!({ "out": { "ls": { "m2": 5_000_000 } } });
+    fs::write(&path, stored.to_string()).unwrap();
+    let restored = machine.engine.restore(true).unwrap();
+    assert_eq!(restored.failed, []);
+    let told: Vec<&str> = restored.skipped.iter().map(|o| o.name.as_str()).collect();
+    assert_eq!(told, ["n", "n"], "nameservers and hostQos");
+    let kept = &machine.engine.running().networks[&net("n")];
+    assert!(kept.nameservers.is_some() && kept.qos.contains_key("hostQos"), "they stay in the configuration");
+}
+
+#[test]
+fn what_was_allowed_once_is_restored_under_a_stricter_rule() {
+    let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    machine.engine.set_safe().unwrap();
+    let store = machine.disk.path().join("lib/persistence/netconf/nets/v");
+    fs::write(store, json!({ "nic": "dummy_0", "vlan": 7 }).to_string()).unwrap();
+    let restored = machine.engine.restore(true).unwrap();
+    assert_eq!((restored.failed, restored.skipped), (vec![], vec![]));
+    assert!(machine.text().contains("dummy_0.7 vlan 7"));
+}
