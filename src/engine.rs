@@ -244,14 +244,12 @@ impl Engine {
     /// Stores a configuration as the running one, and makes it safe where that is wanted.
     fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
         self.save_running(before, now)?;
-        if safe {
-            if let Err(error) = self.make_safe() {
-                // The change is rolled back: so is what is stored of it.
-                if let Err(second) = self.save_running(now, before) {
-                    tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
-                }
-                return Err(error);
+        if safe && let Err(error) = self.make_safe() {
+            // The change is rolled back: so is what is stored of it.
+            if let Err(second) = self.save_running(now, before) {
+                tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
             }
+            return Err(error);
         }
         Ok(())
     }

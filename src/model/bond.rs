@@ -2,7 +2,7 @@
 //! may be is judged in `bond_options.rs`.
 
 use crate::bond_options::OptionValue;
-use crate::device::{Bond, Device, Link, NetDevice};
+use crate::device::{Bond, Device, Link, NetDevice, follows_its_slave};
 use crate::graph::Judge;
 use crate::name::DeviceName;
 use crate::netinfo::SeenKind;
@@ -52,8 +52,7 @@ impl Bond {
             problems.push(wrong(format!("primary is {primary}, but that is none of its slaves")));
         }
         // bond_set_mac_address: with fail_over_mac the address is that of the active slave.
-        if self.link.mac.is_some() && !matches!(self.options.get("fail_over_mac"), None | Some(OptionValue::Number(0)))
-        {
+        if self.link.mac.is_some() && follows_its_slave(&self.options) {
             problems.push(wrong("fail_over_mac and hwaddr exclude each other".to_owned()));
         }
         problems

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::bond_options::BondOptions;
+use crate::bond_options::{BondOptions, OptionValue};
 use crate::bridge_options::BridgeOptions;
 use crate::graph::Judge;
 use crate::name::DeviceName;
@@ -64,6 +64,11 @@ pub struct Bond {
     pub slaves: BTreeSet<DeviceName>,
     /// Mode and the rest.
     pub options: BondOptions,
+}
+
+/// Whether a bond's address is that of its active slave, and cannot be pinned (`fail_over_mac`).
+pub fn follows_its_slave(options: &BondOptions) -> bool {
+    !matches!(options.get("fail_over_mac"), None | Some(OptionValue::Number(0)))
 }
 
 /// An 802.1Q VLAN.

@@ -23,13 +23,19 @@ fn an_address_is_our_own_and_not_the_other_ends() {
 }
 
 #[test]
-fn link_local_addresses_and_broken_ones_are_left_out() {
+fn link_local_addresses_of_the_kernels_and_broken_ones_are_left_out() {
     let six = |text: &str| {
         let addr: Ipv6Addr = text.parse().unwrap();
         let addr = attribute(libc::IFA_ADDRESS, &addr.octets());
         seen(INET6, 64, &[addr]).map(|a| a.to_string())
     };
-    assert_eq!((six("fe80::1"), six("febf::1")), (None, None));
+    assert_eq!(six("fe80::5054:ff:fe12:3456"), None, "made of a hardware address");
+    assert_eq!(six("fe80::5").as_deref(), Some("fe80::5/64"), "somebody's");
+    let addr = attribute(libc::IFA_ADDRESS, &"fe80::5".parse::<Ipv6Addr>().unwrap().octets());
+    let kernels = attribute(IFA_PROTO, &[3]);
+    assert_eq!(seen(INET6, 64, &[addr.clone(), kernels]), None, "it says so");
+    let secret = attribute(libc::IFA_FLAGS, &(IFA_F_STABLE_PRIVACY | 0x80).to_ne_bytes());
+    assert_eq!(seen(INET6, 64, &[addr, secret]), None, "made of a secret");
     assert_eq!(six("fec0::1").as_deref(), Some("fec0::1/64"));
     assert_eq!(six("2001:db8::1").as_deref(), Some("2001:db8::1/64"));
     let short = attribute(libc::IFA_ADDRESS, &[10, 0, 0]);

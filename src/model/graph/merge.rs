@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::{Base, BondConfig, NetConfig, NetworkConfig, Switch};
+use crate::device::follows_its_slave;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
 use crate::problem::Problem;
@@ -123,7 +124,7 @@ fn renewed(wanted: &BondRequest, kept: Option<BondConfig>) -> BondConfig {
         (None, None) => Default::default(),
     };
     // An address once pinned stays so (vdsm-facts 1.1.2).
-    let hwaddr = wanted.hwaddr.or(kept.and_then(|k| k.hwaddr));
+    let hwaddr = wanted.hwaddr.or(kept.and_then(|k| k.hwaddr).filter(|_| !follows_its_slave(&options)));
     BondConfig { nics: wanted.nics.clone(), options, options_text, hwaddr, switch: wanted.switch }
 }
 
@@ -136,7 +137,7 @@ fn live_bond(name: DeviceName, seen: &NetInfo) -> Option<BondConfig> {
         nics: seen.ports_of(name).map(|l| l.name).collect(),
         options: options.clone(),
         options_text: options.canonical(),
-        hwaddr: link.mac,
+        hwaddr: link.mac.filter(|_| !follows_its_slave(options)),
         switch: Switch::Legacy,
     })
 }
