@@ -42,6 +42,7 @@ impl Desired {
         let mut problems = merged.problems.clone();
         problems.extend(sharing::check(&merged, policy));
 
+        let touched = |config| touched(config, &merged.networks);
         let mut builder = Builder {
             running,
             merged: &merged,
@@ -51,6 +52,8 @@ impl Desired {
             graph: Graph::default(),
             going: BTreeSet::new(),
             warnings: request.warnings.clone(),
+            wanted: touched(&merged.config),
+            former: touched(running),
         };
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
@@ -82,19 +85,26 @@ struct Builder<'a> {
     going: BTreeSet<DeviceName>,
     /// What happens to others, in sentences.
     warnings: Vec<String>,
+    wanted: Networks<'a>,
+    former: Networks<'a>,
+}
+
+type Networks<'a> = Vec<(&'a NetworkName, &'a NetworkConfig)>;
+
+/// The networks of a configuration that the request touches.
+fn touched<'a>(config: &'a NetConfig, names: &BTreeSet<NetworkName>) -> Networks<'a> {
+    config.networks.iter().filter(|(name, _)| names.contains(*name)).collect()
 }
 
 impl<'a> Builder<'a> {
     /// The touched networks as they are to be.
     fn wanted(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
-        let merged = self.merged;
-        merged.config.networks.iter().filter(|(name, _)| merged.networks.contains(*name))
+        self.wanted.clone().into_iter()
     }
 
     /// The touched networks as they were.
     fn former(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
-        let merged = self.merged;
-        self.running.networks.iter().filter(|(name, _)| merged.networks.contains(*name))
+        self.former.clone().into_iter()
     }
 
     fn find_scope(&mut self) {
