@@ -186,7 +186,7 @@ pub fn bridges() {
 
 /// Everything: bonds, VLANs and bridges over dummies.
 pub fn everything(part: u64) {
-    walk(part * 1000..part * 1000 + 12, 5, 4, "dummy", Kinds { bonds: true, vlans: true });
+    walk(part * 1000..part * 1000 + 20, 5, 4, "dummy", Kinds { bonds: true, vlans: true });
 }
 
 /// Failing at every single action.
