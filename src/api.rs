@@ -63,15 +63,15 @@ impl Service for Api {
             }
             "Host.addNetwork" => {
                 expect(&params, &["bridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::add(&params, &self.engine.running())?)
+                self.setup(&older::add(&params, &self.engine.running()).map_err(told)?)
             }
             "Host.editNetwork" => {
                 expect(&params, &["oldBridge", "newBridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::edit(&params, &self.engine.running())?)
+                self.setup(&older::edit(&params, &self.engine.running()).map_err(told)?)
             }
             "Host.delNetwork" => {
                 expect(&params, &["bridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::delete(&params, &self.engine.running())?)
+                self.setup(&older::delete(&params, &self.engine.running()).map_err(told)?)
             }
             "Host.setSafeNetworkConfig" => {
                 expect(&params, &[])?;
@@ -224,4 +224,11 @@ fn all(problems: &Problems) -> RpcError {
         message: problems.to_string(),
         data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
     }
+}
+
+/// A refusal of an older verb in the form of all refusals.
+fn told(error: RpcError) -> RpcError {
+    let problems = json!([{ "code": error.code, "message": error.message }]);
+    let data = json!({ "problems": problems, "rolled_back": null, "leftover": [] });
+    RpcError { data: Some(data), ..error }
 }

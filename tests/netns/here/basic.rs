@@ -159,6 +159,7 @@ fn the_older_verbs_do_what_their_names_say() {
             (vec![NIC], vec!["10.0.0.1/24".to_owned()])
         );
         let again = lab.call("Host.addNetwork", json!({ "bridge": "red", "nics": [NIC] })).unwrap_err();
+        assert_eq!(again.data.as_ref().unwrap()["problems"][0]["code"], 28);
         assert_eq!(again.code, 28, "{again:?}");
         done(lab, "Host.editNetwork", json!({ "oldBridge": "red", "newBridge": "blue", "nics": ["veth_1"] }));
         let now = Look::now();
