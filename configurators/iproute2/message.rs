@@ -162,15 +162,35 @@ fn bond_data(attribute: &Attribute, indexes: &impl Indexes) -> Result<InfoBond, 
 
 fn address(index: u32, address: &Address) -> AddressMessage {
     let ip = address.ip.addr;
+    let more = &address.more;
     let mut message = AddressMessage::default();
     message.header.family = if ip.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     message.header.prefix_len = address.ip.prefix;
     message.header.index = index;
+    message.header.scope = more.scope.into();
     message.attributes.push(AddressAttribute::Local(ip));
-    message.attributes.push(AddressAttribute::Address(ip));
+    message.attributes.push(AddressAttribute::Address(more.peer.unwrap_or(ip)));
     message.attributes.extend(address.broadcast.map(AddressAttribute::Broadcast));
+    let other = |kind: u16, bytes: Vec<u8>| AddressAttribute::Other(DefaultNla::new(kind, bytes));
+    if let Some(label) = more.label {
+        message.attributes.push(other(libc::IFA_LABEL, label.to_vec()));
+    }
+    if let Some((preferred, valid)) = more.lifetime {
+        // ifa_cacheinfo; its two time stamps are the kernel's.
+        let bytes = [preferred, valid, 0, 0].iter().flat_map(|n| n.to_ne_bytes()).collect();
+        message.attributes.push(other(libc::IFA_CACHEINFO, bytes));
+    }
+    if more.flags != 0 {
+        message.attributes.push(other(libc::IFA_FLAGS, more.flags.to_ne_bytes().to_vec()));
+    }
+    if more.metric != 0 {
+        message.attributes.push(other(IFA_RT_PRIORITY, more.metric.to_ne_bytes().to_vec()));
+    }
     message
 }
+
+/// Of linux/if_addr.h.
+const IFA_RT_PRIORITY: u16 = 9;
 
 fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     let impossible = |_| RunError::Simulated(format!("{route} mixes address families"));
@@ -197,6 +217,20 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     }
     if let Some(source) = route.source {
         builder = builder.pref_source(source).map_err(impossible)?;
+    }
+    let metrics: Vec<u8> = (0u16..)
+        .zip(route.metrics)
+        .filter(|(_, number)| *number != 0)
+        .flat_map(|(kind, number)| {
+            [8u16.to_ne_bytes(), kind.to_ne_bytes()]
+                .concat()
+                .into_iter()
+                .chain(number.to_ne_bytes())
+                .collect::<Vec<u8>>()
+        })
+        .collect();
+    if !metrics.is_empty() {
+        builder.get_mut().attributes.push(RouteAttribute::Other(DefaultNla::new(libc::RTA_METRICS, metrics)));
     }
     Ok(builder.build())
 }

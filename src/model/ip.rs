@@ -13,6 +13,8 @@ use crate::units::Prefixed;
 pub const MAIN_TABLE: u32 = 254;
 /// The metric the kernel gives an IPv6 route that names none (`IP6_RT_PRIO_USER`).
 pub const IPV6_METRIC: u32 = 1024;
+/// The `RTAX_*` numbers end before this (linux/rtnetlink.h).
+pub const ROUTE_METRICS: usize = 18;
 /// Who made a route: `static`, an administrator's doing (`RTPROT_STATIC`, rtnetlink(7)).
 pub const STATIC: u8 = 4;
 
@@ -78,6 +80,25 @@ pub struct Address {
     pub ip: Prefixed<IpAddr>,
     /// IPv4 only; none on prefixes longer than 30 (RFC 3021).
     pub broadcast: Option<Ipv4Addr>,
+    /// What a stranger gave it besides, to be given back; ours have nothing of it.
+    pub more: More,
+}
+
+/// The rest of an address, as the kernel spells it (linux/if_addr.h).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct More {
+    /// The other end of a point-to-point link (`IFA_ADDRESS` beside `IFA_LOCAL`).
+    pub peer: Option<IpAddr>,
+    /// IPv4's label (`IFA_LABEL`), ending with zeros; none where it is the device's name.
+    pub label: Option<[u8; 16]>,
+    /// `ifa_scope`: 0 universe, 253 link, 254 host.
+    pub scope: u8,
+    /// Those flags that are a wish: `noprefixroute`, `home`, `mngtmpaddr`, `nodad`.
+    pub flags: u32,
+    /// Seconds preferred and valid; none: forever.
+    pub lifetime: Option<(u32, u32)>,
+    /// The metric of its prefix route (`IFA_RT_PRIORITY`); 0: the usual one.
+    pub metric: u32,
 }
 
 impl Address {
@@ -89,7 +110,7 @@ impl Address {
             }
             _ => None,
         };
-        Address { ip: Prefixed { addr, prefix }, broadcast }
+        Address { ip: Prefixed { addr, prefix }, broadcast, more: More::default() }
     }
 }
 
@@ -126,6 +147,8 @@ pub struct Route {
     pub source: Option<IpAddr>,
     /// The gateway counts as a neighbour although no address of the device says so.
     pub onlink: bool,
+    /// `mtu`, `advmss`, `initcwnd` and so on, by their `RTAX_*` number; 0: not given.
+    pub metrics: [u32; ROUTE_METRICS],
 }
 
 impl Route {
@@ -144,6 +167,7 @@ impl Route {
             scope: 0,
             source: None,
             onlink: false,
+            metrics: [0; ROUTE_METRICS],
         }
     }
 

@@ -10,7 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, More, ROUTE_METRICS, Route};
 use vdsm_model::units::Prefixed;
 use vdsm_netlink::attrs::{self, Attrs};
 
@@ -28,20 +28,32 @@ const RTPROT_DHCP: u8 = 16;
 const RTNH_F_ONLINK: u32 = 4;
 /// Of linux/if_addr.h: who made an address, and that it comes from a secret (RFC 7217).
 const IFA_PROTO: u16 = 11;
+const IFA_RT_PRIORITY: u16 = 9;
+/// `nodad`, `home`, `mngtmpaddr` and `noprefixroute`.
+const IFA_WISHES: u32 = 0x02 | 0x10 | 0x100 | 0x200;
+const RTAX_CC_ALGO: u16 = 16;
 const IFA_F_STABLE_PRIVACY: u32 = 0x800;
 
 /// The address of an `RTM_NEWADDR` message, with its interface index.
 pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
-    let [family, prefix, ..] = *payload.first_chunk::<IFADDRMSG>()?;
+    let [family, prefix, _, scope, ..] = *payload.first_chunk::<IFADDRMSG>()?;
     let index = attrs::u32(&payload[4..])?;
     let (mut local, mut remote, mut broadcast) = (None, None, None);
     let mut generated = false;
+    let mut more = More { scope, ..More::default() };
     for (kind, value) in Attrs::after(payload, IFADDRMSG) {
         match kind {
             libc::IFA_LOCAL => local = ip(family, value),
             libc::IFA_ADDRESS => remote = ip(family, value),
             libc::IFA_BROADCAST => broadcast = ip(family, value),
-            libc::IFA_FLAGS => generated |= attrs::u32(value)? & IFA_F_STABLE_PRIVACY != 0,
+            libc::IFA_FLAGS => {
+                let flags = attrs::u32(value)?;
+                generated |= flags & IFA_F_STABLE_PRIVACY != 0;
+                more.flags = flags & IFA_WISHES;
+            }
+            libc::IFA_LABEL => more.label = label(value),
+            libc::IFA_CACHEINFO => more.lifetime = lifetime(value),
+            IFA_RT_PRIORITY => more.metric = attrs::u32(value)?,
             IFA_PROTO => generated |= attrs::u8(value)? != 0,
             _ => {}
         }
@@ -52,8 +64,22 @@ pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
         Some(IpAddr::V4(broadcast)) => Some(broadcast),
         _ => None,
     };
+    more.peer = remote.filter(|remote| *remote != addr);
     let ip = prefixed(addr, prefix)?;
-    Some((index, Address { ip, broadcast }))
+    Some((index, Address { ip, broadcast, more }))
+}
+
+fn label(value: &[u8]) -> Option<[u8; 16]> {
+    let mut label = [0; 16];
+    let text = attrs::text_bytes(value);
+    label.get_mut(..text.len())?.copy_from_slice(text);
+    Some(label)
+}
+
+/// `ifa_cacheinfo`: seconds preferred and valid; all ones are forever.
+fn lifetime(value: &[u8]) -> Option<(u32, u32)> {
+    let lifetime = (attrs::u32(value.get(..4)?)?, attrs::u32(value.get(4..8)?)?);
+    (lifetime != (u32::MAX, u32::MAX)).then_some(lifetime)
 }
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
@@ -78,6 +104,7 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
         scope,
         source: None,
         onlink: flags & RTNH_F_ONLINK != 0,
+        metrics: [0; ROUTE_METRICS],
     };
     let mut index = None;
     for (kind, value) in Attrs::after(payload, RTMSG) {
@@ -89,6 +116,7 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
             libc::RTA_TABLE => route.table = attrs::u32(value)?,
             libc::RTA_PRIORITY => route.metric = attrs::u32(value)?,
             libc::RTA_PREFSRC => route.source = Some(ip(family, value)?),
+            libc::RTA_METRICS => metrics(value, &mut route.metrics),
             libc::RTA_MULTIPATH => return None,
             _ => {}
         }
@@ -97,6 +125,17 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
         return None;
     }
     Some((index?, route))
+}
+
+/// The congestion algorithm (`RTAX_CC_ALGO`) is a text and is passed over.
+fn metrics(value: &[u8], into: &mut [u32; ROUTE_METRICS]) {
+    for (kind, value) in Attrs::new(value) {
+        if let (Some(place), Some(number), true) =
+            (into.get_mut(usize::from(kind)), attrs::u32(value), kind != RTAX_CC_ALGO)
+        {
+            *place = number;
+        }
+    }
 }
 
 /// Whether such a route may concern us, see the head of this file.

@@ -178,7 +178,10 @@ fn planning_changes_nothing_and_says_what_would_be_done() {
 fn a_strangers_addresses_and_onlink_route_come_back() {
     story(Veth, 2, |lab| {
         lab.ip("addr add fd01::1/64 dev veth_0\naddr add fd01::2/64 dev veth_0\n\
-             addr add 192.168.1.7/32 dev veth_0\nroute add default via 192.168.9.9 dev veth_0 onlink\n");
+             addr add 192.168.1.7/32 dev veth_0\nroute add default via 192.168.9.9 dev veth_0 onlink mtu 1400 advmss 1360\n\
+             addr add 10.2.0.1 peer 10.2.0.2/32 dev veth_0\naddr add 10.3.0.1/24 label veth_0:x dev veth_0\n\
+             addr add 10.4.0.1/24 dev veth_0 noprefixroute metric 77\naddr add 10.5.0.1/24 scope link dev veth_0\n\
+             route add fd99::/64 via fd01::9 dev veth_0 mtu 1300\n");
         let bad = json!({ "networks": { "red": {
             "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24, "gateway": "10.9.9.9", "defaultRoute": true
         } }, "options": { "connectivityCheck": false } });
