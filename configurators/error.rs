@@ -41,6 +41,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// Something that no message can say.
+    #[error("{0}")]
+    Unspeakable(String),
     /// The simulated host said no, as the kernel would.
     #[error("{0}")]
     Simulated(String),

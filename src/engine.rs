@@ -342,7 +342,7 @@ impl Engine {
     /// All at once, or else one by one. What is stored stays in the running configuration, had or
     /// not: a nic that comes back tomorrow finds its network there.
     fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
-        let all = restore::at_once(&self.running(), wanted);
+        let all = Request::between(&self.running(), wanted);
         // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
         let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
         match self.transact(host, &all, &policy, |config| complete(config, stored)) {

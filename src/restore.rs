@@ -79,12 +79,7 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
     Possible { config, skipped }
 }
 
-/// The request for everything at once: what is more than `wanted` goes.
-pub fn at_once(running: &NetConfig, wanted: &NetConfig) -> Request {
-    Request::between(running, wanted)
-}
-
-/// The same one by one, each sound by itself: removals of networks, removals of bonds, then bonds,
+/// What leads from one configuration to the other in parts, each sound by itself: removals of networks, removals of bonds, then bonds,
 /// then networks, those without a tag first.
 pub fn one_by_one(running: &NetConfig, wanted: &NetConfig) -> Vec<(String, Request)> {
     let whole = Request::between(running, wanted);

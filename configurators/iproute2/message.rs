@@ -153,7 +153,7 @@ fn bond_data(attribute: &Attribute, indexes: &impl Indexes) -> Result<InfoBond, 
         (_, None | Some("")) => vec![0; 4],
         (_, Some(text)) => {
             let name = DeviceName::try_from(text)
-                .map_err(|e| RunError::Simulated(format!("'{text}' is no device's name: {e}")))?;
+                .map_err(|e| RunError::Unspeakable(format!("'{text}' is no device's name: {e}")))?;
             indexes.index(&name)?.to_ne_bytes().to_vec()
         }
     };
@@ -193,7 +193,7 @@ fn address(index: u32, address: &Address) -> AddressMessage {
 const IFA_RT_PRIORITY: u16 = 9;
 
 fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
-    let impossible = |_| RunError::Simulated(format!("{route} mixes address families"));
+    let impossible = |_| RunError::Unspeakable(format!("{route} mixes address families"));
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(route.to.addr, route.to.prefix)
         .map_err(impossible)?

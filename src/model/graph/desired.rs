@@ -149,18 +149,18 @@ impl<'a> Builder<'a> {
     /// The graph knows each name once: a bridge or VLAN that the request makes must not take the
     /// place of a nic or bond that it needs by that name. So these are looked for on the host.
     fn check_bases(&self, problems: &mut Vec<Problem>) {
-        let is_nic = |name: &DeviceName| self.seen.link(name).is_some_and(|l| l.nic);
-        for (network, net) in self.wanted() {
-            if let Some(Base::Nic(nic)) = net.base
-                && !is_nic(&nic)
-            {
-                problems.push(Problem::UnknownNic { of: Subject::Network(network.to_string()), nic });
-            }
-        }
+        problems.extend(self.wanted().filter_map(|(network, net)| self.unknown_base(network, net)));
         for (name, bond) in self.merged.config.bonds.iter().filter(|(name, _)| self.merged.bonds.contains(*name)) {
             let missing = bond.nics.iter().filter(|nic| self.seen.link(nic).is_none());
             problems.extend(missing.map(|nic| Problem::UnknownNic { of: Subject::Bond(name.to_string()), nic: *nic }));
         }
+    }
+
+    /// The problem that a network's nic is none of the host's.
+    fn unknown_base(&self, network: &NetworkName, net: &NetworkConfig) -> Option<Problem> {
+        let Some(Base::Nic(nic)) = net.base else { return None };
+        let is_nic = self.seen.link(&nic).is_some_and(|l| l.nic);
+        (!is_nic).then(|| Problem::UnknownNic { of: Subject::Network(network.to_string()), nic })
     }
 
     fn check_bridge_names(&self, problems: &mut Vec<Problem>) {
@@ -182,11 +182,7 @@ impl<'a> Builder<'a> {
     fn check_broken(&self, request: &Request, problems: &mut Vec<Problem>) {
         for name in &request.broken {
             let Some(Some(net)) = request.networks.get(name) else { continue };
-            if let Some(Base::Nic(nic)) = net.base
-                && !self.seen.link(&nic).is_some_and(|l| l.nic)
-            {
-                problems.push(Problem::UnknownNic { of: Subject::Network(name.to_string()), nic });
-            }
+            problems.extend(self.unknown_base(name, net));
             problems.extend(sharing::unsupported_of(name, net, self.policy));
         }
     }

@@ -116,11 +116,6 @@ impl Plan {
     pub fn is_empty(&self) -> bool {
         self.steps.is_empty()
     }
-
-    /// The steps that stop traffic, with the reason.
-    pub fn interruptions(&self) -> impl Iterator<Item = (DeviceName, String)> {
-        self.steps.iter().filter_map(|s| Some((s.device(), s.interruption()?)))
-    }
 }
 
 impl From<Change<Device>> for Step {

@@ -178,11 +178,9 @@ impl Planner<'_> {
             if is_bond {
                 leaving.iter().for_each(|slave| self.released(slave));
                 // Without slaves a bond makes up an address (bond_release_one).
-                self.forget(&name, |link| {
-                    if empty {
-                        link.mac = None
-                    }
-                });
+                if empty {
+                    self.forget(&name, |link| link.mac = None);
+                }
             } else {
                 self.follow_ports(&name);
             }

@@ -107,10 +107,10 @@ fn systemd_is_told_when_the_daemon_is_ready_and_when_it_stops() {
 }
 
 #[test]
-fn a_change_under_way_is_finished_before_the_daemon_ends() {
+fn a_change_that_waits_to_be_confirmed_is_undone_before_the_daemon_ends() {
     story(Veth, 1, |lab| {
         let mut client = lab.client();
-        let params = json!({ "networks": { "red": { "nic": "veth_0" } }, "options": { "connectivityTimeout": 1 } });
+        let params = json!({ "networks": { "red": { "nic": "veth_0" } }, "options": { "connectivityTimeout": 3600 } });
         let waiting = thread::spawn(move || client.call("Host.setupNetworks", params));
         while !Look::now().has("red") {}
         kill(Pid::from_raw(lab.pid()), Signal::SIGTERM).unwrap();

@@ -324,7 +324,8 @@ fn a_strangers_default_route_gives_way_and_comes_back_with_a_rollback() {
     );
     assert_eq!(world.text(), before);
 
-    world.set(ours, json!({}));
+    let told = "network 'n': the host has one default route a family: that of dummy_3, which is not ours, gives way";
+    assert_eq!(world.set(ours, json!({})).warnings, [told]);
     assert_eq!((world.routes("dummy_3"), world.routes("n")), (vec![], vec!["default via 192.0.2.1".to_owned()]));
     assert_eq!(world.addresses("dummy_3"), ["203.0.113.2/24"]);
 }

@@ -279,3 +279,18 @@ fn the_codes_are_the_originals() {
     ];
     assert_eq!(codes.map(|code| code as i64), [10, 16, 21, 22, 23, 24, 25, 26, 27, 28, 29, 31, 40]);
 }
+
+/// A reader may ask for plans: what a request costs is bounded before anything is made of it.
+#[test]
+fn more_networks_than_a_host_can_have_are_refused_in_one_sentence() {
+    let networks: serde_json::Map<String, Value> = (0..10_001).map(|n| (format!("n{n}"), json!({}))).collect();
+    let rule = "there must be no more than 10000 entries";
+    let expected = [value(Subject::Request, "networks", "10001", rule, BadParams, Canonical)];
+    rejects(Value::Object(networks), json!({}), &expected);
+}
+
+#[test]
+fn a_long_value_is_quoted_in_part() {
+    let problem = Problem::BondName { name: "x".repeat(5000) };
+    assert!(problem.to_string().len() < 400, "{problem}");
+}
