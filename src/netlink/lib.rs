@@ -1,22 +1,25 @@
-//! A thin rtnetlink transport: batches, strict dumps, extended acknowledgements, deadlines.
+//! A thin rtnetlink transport: batches, strict dumps, extended acknowledgements, deadlines, events.
 //!
 //! A table of contents. The transport blocks: the kernel does the whole work of
 //! a request inside `sendmsg`, so there is nothing to await. What a message
 //! means, and in which order messages are sent, is not known here; the messages
-//! come from `netlink-packet-route` and `rtnetlink`'s builders. Event listening
-//! is not here either: it wants a socket of its own.
+//! come from `netlink-packet-route` and `rtnetlink`'s builders. Events have a
+//! socket of their own; what to make of them is not known here either.
 
 pub mod attrs;
+pub mod ethtool;
 
 mod ack;
 mod dump;
 mod error;
 mod frame;
+mod listener;
 mod request;
 mod socket;
 mod wire;
 
 pub use dump::Dumped;
 pub use error::{BatchError, KernelError, WireError};
+pub use listener::{Drained, Event, Listener, Topic};
 pub use request::Request;
 pub use wire::{Got, Wire};

@@ -2,7 +2,7 @@
 //!
 //! Opens the socket with the options every request relies on, and receives one
 //! datagram at a time within a deadline. Sequence numbers and retries are not
-//! known here.
+//! known here. The socket for events has a file of its own, `listener.rs`.
 
 use std::{
     io,
@@ -33,9 +33,7 @@ pub(crate) struct Channel {
 impl Channel {
     pub(crate) fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_ROUTE)?;
-        // Only root may go beyond `net.core.rmem_max`, and others can make do with less.
-        setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER)
-            .or_else(|_| setsockopt(&socket, sockopt::RcvBuf, &RECEIVE_BUFFER))?;
+        set_receive_buffer(&socket, RECEIVE_BUFFER)?;
         socket.set_ext_ack(true)?;
         socket.set_cap_ack(true)?;
         // Some distributions' kernels refuse this; dumps are then filtered by nobody.
@@ -95,6 +93,13 @@ impl Channel {
             Err(errno) => Err(WireError::Receive(errno.into())),
         }
     }
+}
+
+/// Only root may go beyond `net.core.rmem_max`, and others can make do with less.
+pub(crate) fn set_receive_buffer(socket: &Socket, bytes: usize) -> nix::Result<()> {
+    // The kernel takes an `int`, and cuts what is beyond a half of that.
+    let bytes = bytes.min(libc::c_int::MAX as usize);
+    setsockopt(socket, sockopt::RcvBufForce, &bytes).or_else(|_| setsockopt(socket, sockopt::RcvBuf, &bytes))
 }
 
 /// The time one exchange may take.
