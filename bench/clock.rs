@@ -89,6 +89,17 @@ impl Stopwatch {
         Ok(Stopwatch { clock, who, before, started: Instant::now() })
     }
 
+    /// Starts before a process is born that has used no CPU time yet; [`Stopwatch::stop_of`] names it.
+    pub(crate) fn before_birth(clock: CpuClock) -> io::Result<Stopwatch> {
+        let before = if clock == CpuClock::Busy { idle()? } else { Duration::ZERO };
+        Ok(Stopwatch { clock, who: Who::Me, before, started: Instant::now() })
+    }
+
+    /// The same for somebody else than it was started for.
+    pub(crate) fn stop_of(self, who: Who) -> io::Result<Measured> {
+        Stopwatch { who, ..self }.stop()
+    }
+
     pub(crate) fn stop(self) -> io::Result<Measured> {
         let wall = self.started.elapsed();
         let spent = reading(self.clock, self.who)?.saturating_sub(self.before);

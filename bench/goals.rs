@@ -55,17 +55,19 @@ pub(crate) fn section(counts: &[usize], results: &Results) -> String {
     format!("\nGOALS\n{lines}")
 }
 
+/// How a goal stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verdict {
+pub(crate) enum Verdict {
     Pass,
     Miss,
     Unknown,
 }
 
-struct Goal {
-    what: String,
-    verdict: Verdict,
-    numbers: String,
+/// One line of a section GOALS.
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) verdict: Verdict,
+    pub(crate) numbers: String,
 }
 
 impl fmt::Display for Goal {
@@ -75,15 +77,17 @@ impl fmt::Display for Goal {
             Verdict::Miss => "MISS",
             Verdict::Unknown => "?",
         };
-        write!(f, "{word:<5} {:<46} {}", self.what, self.numbers)
+        write!(f, "{word:<5} {:<58} {}", self.what, self.numbers)
     }
 }
 
-fn at_most(what: String, value: Option<f64>, limit: f64) -> Goal {
+/// A value that is not to exceed a limit.
+pub(crate) fn at_most(what: String, value: Option<f64>, limit: f64) -> Goal {
     Goal { what, verdict: judged(value, limit), numbers: format!("{} (at most {limit})", number(value)) }
 }
 
-fn judged(value: Option<f64>, limit: f64) -> Verdict {
+/// Whether it does.
+pub(crate) fn judged(value: Option<f64>, limit: f64) -> Verdict {
     match value {
         None => Verdict::Unknown,
         Some(value) if value <= limit => Verdict::Pass,

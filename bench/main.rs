@@ -1,14 +1,20 @@
-//! Measures setupNetworks beside its peers: raw netlink messages and `ip -batch`.
+//! Measures the daemon beside its peers: setupNetworks beside raw netlink messages and `ip -batch`,
+//! the live picture beside bare dumps and `ip` (`live`), and what storms do to it (`storm`).
 //!
 //! Only the way from the command line to the module that does the work is here. The process
-//! starts itself again: `stage` is one candidate in a network namespace of its own, `raw` one
-//! step of the candidate of that name. Nothing here links against the daemon's crates: the
-//! daemon is asked over its socket, and the floor it is compared with is not built of its code.
+//! starts itself again: `stage`, `live-stage` and `storm-stage` are each in a network namespace of
+//! their own, `raw` is one step of the candidate of that name. The daemon is asked over its socket,
+//! and the floor it is compared with is not built of its code: only `live/inside.rs` links against
+//! its crates.
 
 mod batch;
+mod client;
 mod clock;
 mod goals;
+mod host;
+mod live;
 mod message;
+mod namespace;
 mod netlink;
 mod options;
 mod ours;
@@ -18,25 +24,28 @@ mod results;
 mod runs;
 mod stage;
 mod state;
+mod storm;
 mod workload;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    let rest = args.get(1..).unwrap_or_default();
     let outcome = match args.first().map(String::as_str) {
-        Some("stage") => stage::run(&args[1..]),
-        Some("raw") => raw::run(&args[1..]),
+        Some("live") => live::run(rest),
+        Some("live-stage") => live::stage::run(rest),
+        Some("storm") => storm::run(rest),
+        Some("storm-stage") => storm::stage::run(rest),
+        Some("stage") => stage::run(rest),
+        Some("raw") => raw::run(rest),
         Some("-h" | "--help" | "help") => {
             println!("{}", options::USAGE);
             return ExitCode::SUCCESS;
         }
         _ => match options::Options::parse(&args) {
             Ok(options) => runs::run(&options),
-            Err(error) => {
-                eprintln!("vdsm-bench: {error}\n{}", options::USAGE);
-                return ExitCode::from(2);
-            }
+            Err(error) => Ok(misused(&error)),
         },
     };
     match outcome {
@@ -46,4 +55,10 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what was not understood, and how it should have been said.
+fn misused(error: &str) -> ExitCode {
+    eprintln!("vdsm-bench: {error}\n{}", options::USAGE);
+    ExitCode::from(2)
 }

@@ -1,12 +1,12 @@
 //! Netlink messages as bytes, made before the clock starts.
 //!
-//! Only what the workload needs: RTM_NEWLINK, RTM_DELLINK and two dumps. Sending them is
-//! `netlink.rs`, which ones make a step is `raw.rs`.
+//! Only what the workloads need: links, an address, and three dumps. Sending them is `netlink.rs`,
+//! which ones make a step is `raw.rs`, which ones are a change is `host.rs`.
 
 use libc::{
-    IFF_UP, IFLA_EXT_MASK, IFLA_GROUP, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK, IFLA_LINKINFO,
-    IFLA_MASTER, IFLA_MTU, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, RTM_DELLINK, RTM_GETADDR,
-    RTM_GETLINK, RTM_NEWLINK,
+    IFA_LOCAL, IFF_UP, IFLA_EXT_MASK, IFLA_GROUP, IFLA_IFNAME, IFLA_INFO_DATA, IFLA_INFO_KIND, IFLA_LINK,
+    IFLA_LINKINFO, IFLA_MASTER, IFLA_MTU, NLM_F_ACK, NLM_F_CREATE, NLM_F_DUMP, NLM_F_EXCL, NLM_F_REQUEST, RTM_DELADDR,
+    RTM_DELLINK, RTM_GETADDR, RTM_GETLINK, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWLINK,
 };
 
 // Of linux/if_link.h; libc has them not.
@@ -23,6 +23,8 @@ pub(crate) const HEADER: usize = 16;
 pub(crate) const IFINFO: usize = 16;
 /// The length of `struct ifaddrmsg`.
 pub(crate) const IFADDR: usize = 8;
+/// The length of `struct rtmsg`.
+pub(crate) const RTMSG: usize = 12;
 
 /// One message; only its sequence number is still open.
 #[derive(Clone, Debug)]
@@ -49,12 +51,32 @@ impl Message {
 
     /// A dummy that is down.
     pub(crate) fn dummy(index: u32, name: &str) -> Message {
-        new_link(index, name, "dummy", Attributes::default(), Attributes::default())
+        Message::plain(index, name, "dummy")
+    }
+
+    /// A link that is down, of a kind that needs nothing said.
+    pub(crate) fn plain(index: u32, name: &str, kind: &str) -> Message {
+        new_link(index, name, kind, Attributes::default(), Attributes::default())
     }
 
     /// As `ip link set INDEX up`.
     pub(crate) fn up(index: u32) -> Message {
-        link(RTM_NEWLINK, NLM_F_ACK, index, IFF_UP as u32, Attributes::default())
+        flags(index, IFF_UP as u32)
+    }
+
+    /// As `ip link set INDEX down`.
+    pub(crate) fn down(index: u32) -> Message {
+        flags(index, 0)
+    }
+
+    /// As `ip address add ADDRESS/32 dev INDEX`.
+    pub(crate) fn add_address(index: u32, address: [u8; 4]) -> Message {
+        host_address(RTM_NEWADDR, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, index, address)
+    }
+
+    /// As `ip address del ADDRESS/32 dev INDEX`.
+    pub(crate) fn delete_address(index: u32, address: [u8; 4]) -> Message {
+        host_address(RTM_DELADDR, NLM_F_ACK, index, address)
     }
 
     /// As `ip link set INDEX master MASTER`.
@@ -87,6 +109,13 @@ impl Message {
         message(RTM_GETADDR, NLM_F_DUMP, &[0; IFADDR])
     }
 
+    /// All unicast routes of all tables and families; the others belong to addresses.
+    pub(crate) fn dump_routes() -> Message {
+        let mut header = [0; RTMSG];
+        header[7] = libc::RTN_UNICAST;
+        message(RTM_GETROUTE, NLM_F_DUMP, &header)
+    }
+
     /// The bytes, numbered.
     pub(crate) fn numbered(mut self, sequence: u32) -> Vec<u8> {
         self.0[8..12].copy_from_slice(&sequence.to_ne_bytes());
@@ -103,11 +132,28 @@ fn new_link(index: u32, name: &str, kind: &str, data: Attributes, more: Attribut
 
 /// A message about a link; `flags` are those of the device to be set.
 fn link(kind: u16, how: i32, index: u32, flags: u32, attributes: Attributes) -> Message {
+    about_link(kind, how, index, [flags, flags], attributes)
+}
+
+/// Sets whether a link is up.
+fn flags(index: u32, up: u32) -> Message {
+    about_link(RTM_NEWLINK, NLM_F_ACK, index, [up, IFF_UP as u32], Attributes::default())
+}
+
+/// The flags come with those that are to be changed.
+fn about_link(kind: u16, how: i32, index: u32, flags: [u32; 2], attributes: Attributes) -> Message {
     let mut payload = vec![0; 4]; // the family, padding, the hardware's type
     payload.extend(index.to_ne_bytes());
-    payload.extend(flags.to_ne_bytes());
-    payload.extend(flags.to_ne_bytes()); // which flags to change: those
+    payload.extend(flags.into_iter().flat_map(u32::to_ne_bytes));
     payload.extend(attributes.0);
+    message(kind, how, &payload)
+}
+
+/// A message about an IPv4 address with the longest prefix, which brings no route into the main table.
+fn host_address(kind: u16, how: i32, index: u32, address: [u8; 4]) -> Message {
+    let mut payload = vec![libc::AF_INET as u8, 32, 0, 0]; // flags, scope
+    payload.extend(index.to_ne_bytes());
+    payload.extend(Attributes::default().put(IFA_LOCAL, &address).0);
     message(kind, how, &payload)
 }
 
@@ -145,6 +191,14 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn going_down_changes_the_flag_that_going_up_sets() {
+        let flags = |message: Message| message.numbered(1)[HEADER + 8..HEADER + 16].to_vec();
+        let up = (IFF_UP as u32).to_ne_bytes();
+        assert_eq!(flags(Message::up(7)), [up, up].concat());
+        assert_eq!(flags(Message::down(7)), [[0; 4], up].concat());
+    }
 
     #[test]
     fn a_message_says_its_own_length_and_number() {

@@ -11,7 +11,7 @@ use nix::sys::socket::{
     sockopt,
 };
 
-use crate::message::{HEADER, IFADDR, IFINFO, Message};
+use crate::message::{HEADER, IFADDR, IFINFO, Message, RTMSG};
 
 /// How many messages go into one `send`; their answers fit the default receive buffer.
 const CHUNK: usize = 64;
@@ -41,6 +41,11 @@ impl Chunk {
             }
         }
         chunks
+    }
+
+    /// How many messages are in it.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
     }
 }
 
@@ -126,6 +131,11 @@ pub(crate) fn walk_link(payload: &[u8]) -> usize {
 /// Visits each attribute of an address.
 pub(crate) fn walk_address(payload: &[u8]) -> usize {
     payload.get(IFADDR..).map_or(0, |rest| walk(rest, |_| false, |_| 0))
+}
+
+/// Visits each attribute of a route.
+pub(crate) fn walk_route(payload: &[u8]) -> usize {
+    payload.get(RTMSG..).map_or(0, |rest| walk(rest, |_| false, |_| 0))
 }
 
 /// The inside of IFLA_LINKINFO and IFLA_AF_SPEC: the data of kinds and families nest once more.

@@ -13,6 +13,18 @@ vdsm-bench [OPTION...]            as root, in a sandbox with bonds, VLANs and br
   --candidates ours,raw,ip-batch
   --mode active-backup|802.3ad    the bond's mode
   --json FILE                     every sample
+vdsm-bench live [OPTION...]       as root: the live picture beside bare dumps and `ip`
+  --n 10,100,1000,4000            how many networks, several runs
+  --reps 5                        repetitions of cold starts; reports are asked for more often
+  --workload bond|nics            VLANs of one bond, or a nic for each network where the kernel has
+                                  no bonds; what it can do without this
+  --json FILE                     every sample
+vdsm-bench storm [OPTION...]      as root: memory, and others' answers, in storms of events
+  --n 1000                        how many networks
+  --changes 100000                changes of links in each storm
+  --connects 1000                 subscribers that come and go
+  --workload bond|nics
+  --json FILE                     every figure
 The environment: VDSM_BIN_DIR is where vdsm-netd is; beside this program without it.
 Exit: 0 all steps were done, goals missed or not; 1 a step failed; 2 usage.";
 
@@ -59,12 +71,12 @@ impl Options {
     }
 }
 
-fn list<T>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
+pub(crate) fn list<T>(text: &str, one: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>, String> {
     text.split(',').map(|word| one(word.trim())).collect()
 }
 
 /// A count of networks or repetitions; one more network than the largest must still find a tag.
-fn count(text: &str) -> Result<usize, String> {
+pub(crate) fn count(text: &str) -> Result<usize, String> {
     text.parse().ok().filter(|n| (1..=4000).contains(n)).ok_or_else(|| format!("{text}: not a number from 1 to 4000"))
 }
 

@@ -104,7 +104,7 @@ fn measured(operations: &[Operation], clock: CpuClock) -> io::Result<Measured> {
     Ok(measured)
 }
 
-fn run_all(chunks: &[Chunk]) -> io::Result<()> {
+pub(crate) fn run_all(chunks: &[Chunk]) -> io::Result<()> {
     let mut socket = Netlink::open()?;
     chunks.iter().try_for_each(|chunk| socket.run(chunk))
 }

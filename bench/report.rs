@@ -6,19 +6,23 @@ use crate::results::Results;
 use crate::workload::{Candidate, Step};
 
 pub(crate) fn head(results: &Results) -> String {
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let start = results.ip_start.map_or_else(String::new, |ms| {
         format!("\nip-batch pays {ms:.2} ms for each start of `ip`; raw and ours start nothing.")
     });
     format!(
         "Kernel {}, bond {}. Milliseconds, medians; \u{d7} is the ratio to raw.\nClock {}: {}.\n\
          CPU is counted until all is quiet; `after` is what of it came after the answer.{}\n",
-        kernel.trim(),
+        kernel(),
         results.mode.name(),
         results.clock.name(),
         results.clock.explained(),
         start
     )
+}
+
+/// The kernel's release.
+pub(crate) fn kernel() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
 /// The table of one number of networks.

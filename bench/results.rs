@@ -133,6 +133,13 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
+/// The smallest value that no more than one in a hundred exceeds.
+pub(crate) fn p99(values: &[f64]) -> Option<f64> {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    values.get((values.len() * 99).div_ceil(100).checked_sub(1)?).copied()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,5 +149,14 @@ mod tests {
         assert_eq!(median(&[]), None);
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+    }
+
+    #[test]
+    fn one_in_a_hundred_may_exceed_the_99th_percentile() {
+        let ascending = |n: u32| (1..=n).map(f64::from).collect::<Vec<_>>();
+        assert_eq!(p99(&[]), None);
+        assert_eq!(p99(&[7.0]), Some(7.0));
+        assert_eq!(p99(&ascending(100)), Some(99.0));
+        assert_eq!(p99(&ascending(1000)), Some(990.0));
     }
 }

@@ -23,13 +23,7 @@ const CALM: Duration = Duration::from_secs(5);
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
     if options.candidates.contains(&Candidate::Ours) {
-        let program = ours::program()?;
-        if !program.exists() {
-            return Err(format!(
-                "{} is not there: build it, set VDSM_BIN_DIR, or leave `ours` out of --candidates",
-                program.display()
-            ));
-        }
+        ours::is_here().map_err(|e| format!("{e}, or leave `ours` out of --candidates"))?;
     }
     let clock = CpuClock::best().map_err(|e| format!("the clock: {e}"))?;
     let mut results = Results::new(clock, options.mode);
@@ -124,7 +118,7 @@ fn note(n: usize, candidate: Candidate, line: &Value, results: &mut Results) -> 
 }
 
 /// Waits until nothing of the last namespace is being cleaned up any more.
-fn calm() {
+pub(crate) fn calm() {
     let begun = Instant::now();
     let mut quiet = 0;
     while quiet < 2 && begun.elapsed() < CALM {

@@ -4,17 +4,15 @@
 //! CANDIDATE N CLOCK MODE` prints one JSON line for each step. The host is checked after each,
 //! and emptied at the end, so that the namespace's death does not slow the next candidate.
 
-use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use nix::mount::{MsFlags, mount};
-use nix::sched::{CloneFlags, unshare};
 use serde_json::json;
 
 use crate::clock::{CpuClock, Measured, Stopwatch, Who};
+use crate::namespace::{Scratch, own_namespace};
 use crate::ours::Daemon;
 use crate::state;
 use crate::workload::{BondMode, Candidate, Step, Workload};
@@ -35,10 +33,10 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let others = state::names()?;
     raw::make_nics().map_err(|e| format!("cannot make the nics: {e}"))?;
     let dir = Scratch::make()?;
-    let mut actor = Actor::start(candidate, &dir.0)?;
+    let mut actor = Actor::start(candidate, dir.path())?;
     let afterwards = Afterwards::calibrated(clock, &actor).map_err(|e| format!("the clock: {e}"))?;
     for step in Step::ALL {
-        let (line, good) = match actor.step(step, workload, clock, &dir.0) {
+        let (line, good) = match actor.step(step, workload, clock, dir.path()) {
             Err(problem) => (json!({"step": step.name(), "problem": problem}), false),
             Ok(measured) => {
                 let after = afterwards.wait(actor.who()).map_err(|e| format!("the clock: {e}"))?;
@@ -96,7 +94,7 @@ impl Actor {
 
     fn peak_kib(&self) -> Option<u64> {
         match self {
-            Actor::Ours(daemon) => daemon.peak_kib(),
+            Actor::Ours(daemon) => daemon.memory().map(|memory| memory.peak),
             Actor::Raw | Actor::IpBatch => None,
         }
     }
@@ -136,35 +134,4 @@ impl Afterwards {
         std::thread::sleep(WINDOW);
         Ok(watch.stop()?.cpu.saturating_sub(self.idle))
     }
-}
-
-/// A new network namespace, and a /sys that shows it.
-fn own_namespace() -> Result<(), String> {
-    let none = None::<&str>;
-    let new = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS;
-    unshare(new)
-        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none))
-        .and_then(|()| mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none))
-        .map_err(|e| format!("no network namespace of my own (am I root?): {e}"))
-}
-
-/// A directory in memory that goes with us.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make() -> Result<Scratch, String> {
-        let base = ["/run", "/dev/shm"].into_iter().find(|dir| fs::create_dir_all(probe(dir)).is_ok());
-        base.map(|dir| Scratch(probe(dir))).ok_or_else(|| "neither /run nor /dev/shm can be written".into())
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        // What stays is a few files in memory, in a sandbox that ends soon.
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-fn probe(dir: &str) -> PathBuf {
-    Path::new(dir).join(format!("vdsm-bench.{}", std::process::id()))
 }

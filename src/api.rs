@@ -1,15 +1,19 @@
 //! The verbs: JSON in, JSON out. What a verb does is the engine's, how it travels the server's.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use vdsm_model::problem::{Code, Problems};
 use vdsm_model::request::Request;
 
-use crate::caps::{self, Visibility};
 use crate::engine::{Engine, EngineError};
+use crate::events;
+use crate::hub::Hub;
 use crate::older::{self, Translated};
+use crate::reports::Reports;
 use crate::restore::Omission;
 use crate::rpc::RpcError;
-use crate::server::{Access, Peer, Service};
+use crate::server::{Access, Caller, Reply, Service};
 use crate::transaction::{SetupError, chain};
 
 /// The error code of a call that its caller may not make.
@@ -17,18 +21,17 @@ pub const NOT_ALLOWED: i64 = -32001;
 
 /// The API of one host.
 pub struct Api {
-    engine: Engine,
-    visibility: Visibility,
+    engine: Arc<Engine>,
+    hub: Arc<Hub>,
+    reports: Reports,
 }
 
 impl Api {
-    /// The API over an engine.
-    pub fn new(engine: Engine, visibility: Visibility) -> Api {
-        Api { engine, visibility }
+    /// The API over an engine, with those who listen, and what is told of the host.
+    pub fn new(engine: Arc<Engine>, hub: Arc<Hub>, reports: Reports) -> Api {
+        Api { engine, hub, reports }
     }
-}
 
-impl Api {
     /// The daemon is to end: a change that waits for a sign of life is undone at once.
     pub fn give_up_waiting(&self) {
         self.engine.connectivity.give_up();
@@ -37,84 +40,71 @@ impl Api {
 
 type Answer = Result<Value, RpcError>;
 
+/// Every method: who may call it, and its parameters.
+const METHODS: &[(&str, Access, &[&str])] = &[
+    ("Host.setupNetworks", Access::Change, &["networks", "bondings", "options"]),
+    ("Host.planNetworks", Access::Read, &["networks", "bondings", "options"]),
+    ("Host.addNetwork", Access::Change, &["bridge", "vlan", "bond", "nics", "options"]),
+    ("Host.editNetwork", Access::Change, &["oldBridge", "newBridge", "vlan", "bond", "nics", "options"]),
+    ("Host.delNetwork", Access::Change, &["bridge", "vlan", "bond", "nics", "options"]),
+    ("Host.setSafeNetworkConfig", Access::Change, &[]),
+    ("Host.restoreNetworks", Access::Change, &["force"]),
+    ("Host.checkNetworks", Access::Read, &[]),
+    ("Host.healNetworks", Access::Change, &[]),
+    ("Host.getCapabilities", Access::Read, &["lastClient"]),
+    ("Host.getNetworkCapabilities", Access::Read, &[]),
+    ("Host.getStats", Access::Read, &[]),
+    ("Host.getTopology", Access::Read, &[]),
+    ("Host.subscribe", Access::Read, &["events"]),
+    ("Host.ping2", Access::Read, &[]),
+    ("Host.confirmConnectivity", Access::Change, &[]),
+    // It was both once (vdsm-facts 1.2).
+    ("Host.ping", Access::Change, &[]),
+];
+
 impl Service for Api {
-    fn call(&self, method: &str, params: Value, peer: &Peer) -> Answer {
+    fn call(&self, method: &str, params: Value, caller: &Caller) -> Result<Reply, RpcError> {
         let params = match params {
             Value::Object(map) => map,
             Value::Null => Map::new(),
             _ => return Err(RpcError::invalid_params("parameters go by name")),
         };
-        let reads = matches!(method, "Host.getCapabilities" | "Host.planNetworks" | "Host.ping2");
-        let known = reads || CHANGES.contains(&method);
-        if known && !reads && peer.access != Access::Change {
-            return Err(RpcError::new(
-                NOT_ALLOWED,
-                format!("{method} is for root and the group that vdsm.conf names; uid {} may only read", peer.uid),
-            ));
+        let Some((_, access, known)) = METHODS.iter().find(|(name, ..)| *name == method) else {
+            return Err(RpcError::method_not_found(method));
+        };
+        if *access == Access::Change && caller.peer.access != Access::Change {
+            let uid = caller.peer.uid;
+            let text = format!("{method} is for root and the group that vdsm.conf names; uid {uid} may only read");
+            return Err(RpcError::new(NOT_ALLOWED, text));
         }
+        if !matches!(method, "Host.confirmConnectivity" | "Host.ping" | "Host.ping2") {
+            expect(&params, known)?;
+        }
+        let running = || self.engine.running();
         match method {
-            "Host.setupNetworks" => {
-                expect(&params, &["networks", "bondings", "options"])?;
-                self.setup(&whole(params))
-            }
-            "Host.planNetworks" => {
-                expect(&params, &["networks", "bondings", "options"])?;
-                self.plan(&whole(params))
-            }
-            "Host.addNetwork" => {
-                expect(&params, &["bridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::add(&params, &self.engine.running()).map_err(told)?)
-            }
-            "Host.editNetwork" => {
-                expect(&params, &["oldBridge", "newBridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::edit(&params, &self.engine.running()).map_err(told)?)
-            }
-            "Host.delNetwork" => {
-                expect(&params, &["bridge", "vlan", "bond", "nics", "options"])?;
-                self.setup(&older::delete(&params, &self.engine.running()).map_err(told)?)
-            }
-            "Host.setSafeNetworkConfig" => {
-                expect(&params, &[])?;
-                self.engine.set_safe().map(|()| done()).map_err(refused)
-            }
-            "Host.restoreNetworks" => {
-                expect(&params, &["force"])?;
-                let force = match params.get("force") {
-                    None | Some(Value::Null) => false,
-                    Some(Value::Bool(force)) => *force,
-                    Some(other) => {
-                        return Err(RpcError::invalid_params(format!(
-                            "force is {other}, but it must be true or false"
-                        )));
-                    }
-                };
-                self.restore(force)
-            }
-            "Host.getCapabilities" => {
-                expect(&params, &[])?;
-                self.capabilities()
-            }
+            "Host.setupNetworks" => self.setup(&whole(params)),
+            "Host.planNetworks" => self.plan(&whole(params)),
+            "Host.addNetwork" => self.setup(&older::add(&params, &running()).map_err(told)?),
+            "Host.editNetwork" => self.setup(&older::edit(&params, &running()).map_err(told)?),
+            "Host.delNetwork" => self.setup(&older::delete(&params, &running()).map_err(told)?),
+            "Host.setSafeNetworkConfig" => self.engine.set_safe().map(|()| done()).map_err(refused),
+            "Host.restoreNetworks" => self.restore(params.get("force")),
+            "Host.checkNetworks" => self.check(),
+            "Host.healNetworks" => self.heal(),
+            "Host.getCapabilities" => return self.reports.capabilities(&self.engine, params.get("lastClient")),
+            "Host.getNetworkCapabilities" => return self.reports.network_capabilities(&self.engine),
+            "Host.getStats" => return self.reports.stats(&self.engine),
+            "Host.getTopology" => self.reports.topology(&self.engine),
+            "Host.subscribe" => self.subscribe(params.get("events"), caller),
             "Host.ping2" => Ok(done()),
-            // `ping` was both once (vdsm-facts 1.2).
-            "Host.confirmConnectivity" | "Host.ping" => {
+            _ => {
                 self.engine.connectivity.confirm();
                 Ok(done())
             }
-            _ => Err(RpcError::method_not_found(method)),
         }
+        .map(Reply::from)
     }
 }
-
-const CHANGES: &[&str] = &[
-    "Host.setupNetworks",
-    "Host.addNetwork",
-    "Host.editNetwork",
-    "Host.delNetwork",
-    "Host.setSafeNetworkConfig",
-    "Host.restoreNetworks",
-    "Host.confirmConnectivity",
-    "Host.ping",
-];
 
 impl Api {
     fn read(&self, asked: &Translated) -> Request {
@@ -144,7 +134,14 @@ impl Api {
         Ok(json!({ "text": explained.plan.to_string(), "plan": steps, "warnings": explained.warnings }))
     }
 
-    fn restore(&self, force: bool) -> Answer {
+    fn restore(&self, force: Option<&Value>) -> Answer {
+        let force = match force {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(force)) => *force,
+            Some(other) => {
+                return Err(RpcError::invalid_params(format!("force is {other}, but it must be true or false")));
+            }
+        };
         let restored = self.engine.restore(force).map_err(refused)?;
         let list =
             |all: &[Omission]| -> Value { all.iter().map(|o| json!({ "name": o.name, "reason": o.reason })).collect() };
@@ -161,18 +158,37 @@ impl Api {
         Err(RpcError { code: Code::FailedIfup as i64, message, data: Some(answer) })
     }
 
-    fn capabilities(&self) -> Answer {
-        let seen = self.engine.look().map_err(|e| refused(EngineError::Look(e)))?;
-        // A host without the file has no name servers.
-        let resolver = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
-        Ok(caps::capabilities(
-            &seen,
-            &self.engine.running(),
-            &self.visibility,
-            self.engine.is_dirty(),
-            &caps::resolver(&resolver),
-        ))
+    /// The truth is the kernel's tables, read anew: who asks wants to be sure.
+    fn check(&self) -> Answer {
+        Ok(self.engine.check(None, true).map_err(refused)?.to_json())
     }
+
+    /// What is left is told in the form of a check, with what was done.
+    fn heal(&self) -> Answer {
+        let done = self.engine.heal().map_err(refused)?;
+        let mut left = self.check()?;
+        left["mended"] = json!(done.map_or(0, |done| done.plan.steps().len()));
+        Ok(left)
+    }
+
+    fn subscribe(&self, kinds: Option<&Value>, caller: &Caller) -> Answer {
+        let kinds = match kinds {
+            None | Some(Value::Null) => None,
+            Some(Value::Array(kinds)) => Some(kinds.iter().map(event_kind).collect::<Result<Vec<_>, _>>()?),
+            Some(other) => {
+                return Err(RpcError::invalid_params(format!("events is {other}, but it must be a list of kinds")));
+            }
+        };
+        caller.attach(self.hub.subscribe(kinds));
+        Ok(done())
+    }
+}
+
+fn event_kind(kind: &Value) -> Result<String, RpcError> {
+    let known = kind.as_str().filter(|kind| events::KINDS.contains(kind));
+    known.map(str::to_owned).ok_or_else(|| {
+        RpcError::invalid_params(format!("there is no event {kind}; known are: {}", events::KINDS.join(", ")))
+    })
 }
 
 fn whole(mut params: Map<String, Value>) -> Translated {
@@ -198,7 +214,7 @@ fn done() -> Value {
 }
 
 /// An error as the engine expects it: the original's code, a sentence, and all problems as data.
-fn refused(error: EngineError) -> RpcError {
+pub(crate) fn refused(error: EngineError) -> RpcError {
     let text = chain(&error);
     let one = |code: Code, rolled_back: Value, leftover: &[String]| {
         let data = json!({ "problems": [{ "code": code as i64, "message": text }], "rolled_back": rolled_back, "leftover": leftover });

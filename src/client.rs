@@ -2,8 +2,10 @@
 //!
 //! Blocking, one call at a time: a command line has nothing else to do. A
 //! program that wants to call and confirm at once opens two clients. What the
-//! methods are called and what they answer is not known here.
+//! methods are called, what they answer and what a notification tells is not
+//! known here.
 
+use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
@@ -15,7 +17,7 @@ use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, UnixAddr, sockop
 use nix::sys::time::TimeVal;
 use serde_json::Value;
 
-use crate::rpc::{Id, Request, Response, RpcError};
+use crate::rpc::{Id, Notification, Outgoing, Request, RpcError};
 
 /// A connection to the daemon.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub struct Client {
     stream: UnixStream,
     /// What came after the last line that was read.
     held: Vec<u8>,
+    /// What was said unasked while an answer was awaited.
+    unasked: VecDeque<Notification>,
     last_id: u64,
     patience: Option<Duration>,
 }
@@ -64,7 +68,7 @@ impl Client {
             };
             ClientError::Unreachable { path: path.to_owned(), source }
         })?;
-        Ok(Client { stream, held: Vec::new(), last_id: 0, patience: None })
+        Ok(Client { stream, held: Vec::new(), unasked: VecDeque::new(), last_id: 0, patience: None })
     }
 
     /// The same client, but it waits for each answer no longer than `patience`.
@@ -77,7 +81,8 @@ impl Client {
 
     /// Calls a method and waits for what comes of it.
     ///
-    /// `params` is an array or an object, or `Value::Null` for none.
+    /// `params` is an array or an object, or `Value::Null` for none. Notifications that come
+    /// before the answer are kept, all of them, for [`Client::next_notification`].
     pub fn call(&mut self, method: &str, params: Value) -> Result<Value, ClientError> {
         self.last_id += 1;
         let request = Request { id: Some(self.last_id.into()), method: method.to_owned(), params };
@@ -88,14 +93,43 @@ impl Client {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
             sent => sent.map_err(ClientError::Io)?,
         }
-        let deadline = self.patience.and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)));
+        let deadline = deadline(self.patience);
         loop {
             let line = self.next_line(deadline)?;
-            let response = Response::read(&line).map_err(broken)?;
-            // Without an id it is about the connection, or about a line that was beyond
-            // understanding, and all we sent are ours.
-            if response.id == self.last_id.into() || response.id == Id::Null {
-                return response.outcome.map_err(ClientError::Rpc);
+            match Outgoing::read(&line).map_err(broken)? {
+                Outgoing::Notification(notification) => self.unasked.push_back(notification),
+                // Without an id it is about the connection, or about a line that was beyond
+                // understanding, and all we sent are ours.
+                Outgoing::Response(response) if response.id == self.last_id.into() || response.id == Id::Null => {
+                    return response.outcome.map_err(ClientError::Rpc);
+                }
+                Outgoing::Response(_) => {}
+            }
+        }
+    }
+
+    /// What the daemon says next without being asked; none when `patience` runs out before.
+    ///
+    /// Without `patience` it waits for as long as it takes. A zero asks for what has come
+    /// already, and may take a millisecond. A refusal that is about the connection itself is
+    /// [`ClientError::Rpc`], answers that came late are passed over.
+    pub fn next_notification(&mut self, patience: Option<Duration>) -> Result<Option<Notification>, ClientError> {
+        if let Some(notification) = self.unasked.pop_front() {
+            return Ok(Some(notification));
+        }
+        let patience = patience.map(|patience| patience.max(Duration::from_millis(1)));
+        let deadline = deadline(patience);
+        loop {
+            let line = match self.next_line(deadline) {
+                Err(ClientError::Late(_)) => return Ok(None),
+                line => line?,
+            };
+            match Outgoing::read(&line).map_err(broken)? {
+                Outgoing::Notification(notification) => return Ok(Some(notification)),
+                Outgoing::Response(response) if response.id == Id::Null => {
+                    response.outcome.map_err(ClientError::Rpc)?;
+                }
+                Outgoing::Response(_) => {}
             }
         }
     }
@@ -118,7 +152,7 @@ impl Client {
             let mut part = [0; 64 << 10];
             match self.stream.read(&mut part) {
                 Ok(0) => {
-                    let text = "the daemon closed it before it answered";
+                    let text = "the daemon closed it";
                     let error = io::Error::new(ErrorKind::UnexpectedEof, text);
                     return Err(ClientError::Io(error));
                 }
@@ -129,6 +163,11 @@ impl Client {
             }
         }
     }
+}
+
+/// When it is too late, and the time there was; none when that is beyond counting.
+fn deadline(patience: Option<Duration>) -> Option<(Instant, Duration)> {
+    patience.and_then(|patience| Some((Instant::now().checked_add(patience)?, patience)))
 }
 
 fn broken(text: String) -> ClientError {
@@ -206,6 +245,39 @@ mod tests {
             let ClientError::Io(error) = call(said).unwrap_err() else { panic!("{said:?}") };
             assert_eq!(error.kind(), kind, "{said:?}");
         }
+    }
+
+    #[test]
+    fn what_is_said_unasked_is_kept_until_it_is_asked_for() {
+        let said =
+            b"{\"jsonrpc\":\"2.0\",\"method\":\"a\",\"params\":[1]}\n{\"method\":\"b\"}\n{\"id\":1,\"result\":2}\n\
+            {\"id\":0,\"result\":3}\n{\"method\":\"c\"}\n{\"id\":null,\"error\":{\"code\":-1,\"message\":\"no\"}}\n";
+        let mut client = of(said);
+        assert_eq!(client.call("m", Value::Null).unwrap(), json!(2));
+        for (method, params) in [("a", json!([1])), ("b", Value::Null), ("c", Value::Null)] {
+            let expected = Notification { method: method.into(), params };
+            assert_eq!(client.next_notification(Some(SOON)).unwrap(), Some(expected));
+        }
+        let refused = client.next_notification(Some(SOON)).unwrap_err();
+        assert!(matches!(&refused, ClientError::Rpc(error) if error.code == -1), "{refused:?}");
+        let gone = client.next_notification(None).unwrap_err();
+        assert!(matches!(&gone, ClientError::Io(error) if error.kind() == ErrorKind::UnexpectedEof), "{gone:?}");
+    }
+
+    #[test]
+    fn who_has_no_patience_gets_what_has_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s");
+        let listener = UnixListener::bind(&path).unwrap();
+        let mut client = Client::connect(&path, SOON).unwrap();
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut next = || client.next_notification(Some(Duration::ZERO)).unwrap().map(|heard| heard.method);
+        assert_eq!(next(), None);
+        stream.write_all(b"{\"method\":\"a\"}\n{\"method\":").unwrap();
+        assert_eq!(next().as_deref(), Some("a"));
+        assert_eq!(next(), None);
+        stream.write_all(b"\"b\"}\n").unwrap();
+        assert_eq!(next().as_deref(), Some("b"));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub struct Settings {
     pub network_combination: NetworkCombination,
     /// What becomes of an address a bond had before a network came onto it.
     pub bond_foreign_addresses: BondForeignAddresses,
+    /// What to do about a host that is not as its running configuration says.
+    pub drift: Drift,
     /// Devices reported as nics although no hardware is behind them.
     pub fake_nics: Patterns,
     /// Nics that are not reported.
@@ -105,6 +107,17 @@ pub enum BondForeignAddresses {
     Replace,
 }
 
+/// What to do about drift.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drift {
+    /// Tell those who listen.
+    Report,
+    /// Tell, and bring back what was.
+    Heal,
+    /// Nothing, unless somebody asks.
+    Ignore,
+}
+
 /// What it means if the file is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
@@ -126,6 +139,7 @@ impl Default for Settings {
             unknown_keys: UnknownKeys::Warn,
             network_combination: NetworkCombination::Strict,
             bond_foreign_addresses: BondForeignAddresses::Preserve,
+            drift: Drift::Report,
             fake_nics: Patterns::from("dummy_*,veth_*"),
             hidden_nics: Patterns::from("w*,usb*"),
             hidden_bonds: Patterns::default(),
@@ -167,6 +181,7 @@ impl Settings {
             "unknown_keys" => choice(value, UNKNOWN_KEYS).map(|v| self.unknown_keys = v),
             "network_combination" => choice(value, COMBINATIONS).map(|v| self.network_combination = v),
             "bond_foreign_addresses" => choice(value, FOREIGN).map(|v| self.bond_foreign_addresses = v),
+            "drift" => choice(value, DRIFT).map(|v| self.drift = v),
             "fake_nics" => patterns(value).map(|v| self.fake_nics = v),
             "hidden_nics" => patterns(value).map(|v| self.hidden_nics = v),
             "hidden_bonds" => patterns(value).map(|v| self.hidden_bonds = v),
@@ -180,7 +195,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 16] = [
+const KEYS: [&str; 17] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -190,6 +205,7 @@ const KEYS: [&str; 16] = [
     "unknown_keys",
     "network_combination",
     "bond_foreign_addresses",
+    "drift",
     "fake_nics",
     "hidden_nics",
     "hidden_bonds",
@@ -213,6 +229,7 @@ const VDSM_KEYS: [&str; 7] = [
 const UNKNOWN_KEYS: &[(&str, UnknownKeys)] = &[("warn", UnknownKeys::Warn), ("refuse", UnknownKeys::Refuse)];
 const COMBINATIONS: &[(&str, NetworkCombination)] =
     &[("strict", NetworkCombination::Strict), ("relaxed", NetworkCombination::Relaxed)];
+const DRIFT: &[(&str, Drift)] = &[("report", Drift::Report), ("heal", Drift::Heal), ("ignore", Drift::Ignore)];
 const FOREIGN: &[(&str, BondForeignAddresses)] =
     &[("preserve", BondForeignAddresses::Preserve), ("replace", BondForeignAddresses::Replace)];
 

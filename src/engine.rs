@@ -3,10 +3,14 @@
 //! A change holds the host alone, and a second one is turned away at once. Those who only look use
 //! eyes of their own and never wait for a change.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod drift;
+mod reaction;
+mod restoring;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use vdsm_configurators::Configurator;
@@ -19,21 +23,27 @@ use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree
 
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
-use crate::host::Host;
-use crate::netinfo::{LookError, NicRule, Reader};
-use crate::restore::{self, Omission};
+use crate::host::{Eyes, Host};
+use crate::netinfo::{Live, LookError, NicRule, Watching};
+use crate::restore::Omission;
 use crate::transaction::{Done, SetupError, Transaction, chain};
+use reaction::Reaction;
 
 /// One host in our care.
 pub struct Engine {
     host: Mutex<Host>,
-    /// Those who only look have a host of their own, so that no change is in their way.
-    reader: Mutex<Host>,
+    /// Those who only look have eyes of their own, so that no change is in their way.
+    eyes: Box<dyn Eyes>,
+    /// To say how a plan would be carried out.
+    hands: Mutex<Box<dyn Configurator>>,
     running: RwLock<Arc<NetConfig>>,
     store: Stores,
     policy: Policy,
     unknown_keys: UnknownKeys,
     dirty: AtomicBool,
+    /// Odd while a change is under way.
+    changes: AtomicU64,
+    reaction: Reaction,
     /// Signs of life of the engine.
     pub connectivity: Connectivity,
 }
@@ -119,19 +129,28 @@ impl NicRule for Nics {
     }
 }
 
+/// Eyes that stay open: what the kernel tells of the host. The engine goes on without it, but
+/// nobody reacts to anything any more.
+pub struct Watch {
+    /// The picture.
+    pub live: Arc<Live>,
+    _watching: Watching,
+}
+
 impl Engine {
     /// Takes the host of the caller's network namespace into our care.
-    pub fn open(settings: &Settings) -> Result<Engine, OpenError> {
+    pub fn open(settings: &Settings) -> Result<(Engine, Watch), OpenError> {
         let deadline = settings.netlink_timeout;
-        let eyes =
-            || Reader::open(Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() }, deadline);
+        let nics = Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() };
+        let (live, watching) = Live::open(nics, deadline, None)?;
         let hands = || -> Result<Box<dyn Configurator>, OpenError> {
             match settings.net_configurator {
                 conf::Configurator::Iproute2 => Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?))),
             }
         };
-        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(eyes()?), hands: hands()? });
-        Ok(Engine::with(host()?, host()?, settings)?)
+        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(Arc::clone(&live)), hands: hands()? });
+        let engine = Engine::with(host()?, host()?, settings)?;
+        Ok((engine, Watch { live, _watching: watching }))
     }
 
     /// The same over eyes and hands of the caller's choice: one host to change, and the same one
@@ -162,12 +181,15 @@ impl Engine {
         };
         Ok(Engine {
             host: Mutex::new(host),
-            reader: Mutex::new(reader),
+            eyes: reader.eyes,
+            hands: Mutex::new(reader.hands),
             running: RwLock::new(Arc::new(running)),
             store,
             policy,
             unknown_keys,
             dirty: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            reaction: Reaction::default(),
             connectivity: Connectivity::default(),
         })
     }
@@ -187,18 +209,48 @@ impl Engine {
         self.dirty.load(Ordering::SeqCst)
     }
 
-    /// The host as it is, without waiting for a change under way.
-    pub fn look(&self) -> Result<NetInfo, LookError> {
-        self.reader.lock().unwrap_or_else(PoisonError::into_inner).eyes.look()
+    /// The host as it is, without waiting for anybody.
+    pub fn look(&self) -> Result<Arc<NetInfo>, LookError> {
+        self.eyes.glance()
     }
 
+    /// A change that somebody has asked for. Nobody is turned away for what we do by ourselves.
     fn alone<T>(&self, act: impl FnOnce(&mut Host) -> Result<T, EngineError>) -> Result<T, EngineError> {
-        match self.host.try_lock() {
-            Ok(mut host) => act(&mut host),
-            Err(TryLockError::WouldBlock) => Err(EngineError::Busy),
-            // A panic in a change: the next one looks at the host afresh, as each does.
-            Err(TryLockError::Poisoned(poisoned)) => act(&mut poisoned.into_inner()),
+        loop {
+            if let Some(host) = self.take() {
+                return self.counted(host, act);
+            }
+            if !self.reaction.ended() {
+                return Err(EngineError::Busy);
+            }
         }
+    }
+
+    /// The host, unless it is being changed.
+    fn take(&self) -> Option<MutexGuard<'_, Host>> {
+        match self.host.try_lock() {
+            Ok(host) => Some(host),
+            Err(TryLockError::WouldBlock) => None,
+            // A panic in a change: the next one looks at the host afresh, as each does.
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+        }
+    }
+
+    fn counted<T>(
+        &self,
+        mut host: MutexGuard<'_, Host>,
+        act: impl FnOnce(&mut Host) -> Result<T, EngineError>,
+    ) -> Result<T, EngineError> {
+        /// Counts the end of a change as well, however it ends.
+        struct Counted<'a>(&'a AtomicU64);
+        impl Drop for Counted<'_> {
+            fn drop(&mut self) {
+                self.0.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        let _counted = Counted(&self.changes);
+        act(&mut host)
     }
 
     /// Does what a request asks for.
@@ -277,7 +329,7 @@ impl Engine {
         let desired = vdsm_model::graph::Desired::build(&self.running(), request, &seen, &self.policy)
             .map_err(SetupError::Refused)?;
         let plan = Plan::between(&desired.prior, &desired.graph);
-        let commands = self.reader.lock().unwrap_or_else(PoisonError::into_inner).hands.explain(&plan, &seen);
+        let commands = self.hands.lock().unwrap_or_else(PoisonError::into_inner).explain(&plan, &seen);
         Ok(Explained { plan, commands, warnings: desired.warnings })
     }
 
@@ -308,61 +360,6 @@ impl Engine {
             && persistent.bonds.keys().all(|name| running.bonds.contains_key(name));
         if kept { Ok(()) } else { Err(EngineError::NotRestored) }
     }
-
-    /// Brings the persistent configuration back; once since boot unless forced.
-    pub fn restore(&self, force: bool) -> Result<Restored, EngineError> {
-        self.alone(|host| {
-            if self.store.marker.exists() && !force {
-                return Ok(Restored::default());
-            }
-            let loaded = self.store.persistent.load();
-            if let Err(error @ StoreError::Dangling { .. }) = loaded {
-                // What cannot be read was not unwished.
-                return Err(error.into());
-            }
-            let names = names_in(&loaded);
-            let (stored, mut skipped) = typed(loaded, "persistent");
-            let mut stored = stored?;
-            keep_unreadable(&mut stored, &names, &self.running());
-            let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
-            skipped.extend(possible.skipped);
-            let failed = self.restore_parts(host, &stored, &possible.config);
-            for Omission { name, reason } in skipped.iter().chain(&failed) {
-                tracing::warn!("{name} was not restored: {reason}");
-            }
-            if failed.is_empty()
-                && let Err(error) = mark(&self.store.marker)
-            {
-                tracing::warn!("cannot write {}: {error}", self.store.marker.display());
-            }
-            Ok(Restored { done: true, skipped, failed })
-        })
-    }
-
-    /// All at once, or else one by one. What is stored stays in the running configuration, had or
-    /// not: a nic that comes back tomorrow finds its network there.
-    fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
-        let all = Request::between(&self.running(), wanted);
-        // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
-        let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
-        match self.transact(host, &all, &policy, |config| complete(config, stored)) {
-            Ok(_) => return Vec::new(),
-            Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
-        }
-        let mut failed = Vec::new();
-        for (name, request) in restore::one_by_one(&self.running(), wanted) {
-            if let Err(error) = self.transact(host, &request, &policy, |_| {}) {
-                failed.push(Omission { name, reason: chain(&error) });
-            }
-        }
-        let mut all = (*self.running()).clone();
-        complete(&mut all, stored);
-        match self.store.running.save(&tree(&all)) {
-            Ok(()) => *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all),
-            Err(error) => failed.push(Omission { name: "running configuration".to_owned(), reason: chain(&error) }),
-        }
-        failed
-    }
 }
 
 /// Leaves the marker; on an empty host the run directory may not be there yet.
@@ -371,40 +368,6 @@ fn mark(marker: &Path) -> std::io::Result<()> {
         std::fs::create_dir_all(dir)?;
     }
     std::fs::write(marker, "")
-}
-
-/// The names of everything a store holds, readable or not.
-fn names_in(loaded: &Result<Tree, StoreError>) -> BTreeSet<String> {
-    let of = |tree: &Tree| tree.nets.keys().chain(tree.bonds.keys()).cloned().collect::<BTreeSet<String>>();
-    match loaded {
-        Ok(tree) => of(tree),
-        Err(StoreError::Broken { files, rest }) => {
-            let broken = files.iter().filter_map(|f| Some(f.path.file_name()?.to_str()?.to_owned()));
-            of(rest).into_iter().chain(broken).collect()
-        }
-        Err(_) => BTreeSet::new(),
-    }
-}
-
-/// What is stored and cannot be used stays as it runs: it was not unwished.
-fn keep_unreadable(stored: &mut NetConfig, names: &BTreeSet<String>, running: &NetConfig) {
-    for (name, net) in running.networks.iter().filter(|(name, _)| names.contains(name.as_str())) {
-        stored.networks.entry(name.clone()).or_insert_with(|| net.clone());
-    }
-    for (name, bond) in running.bonds.iter().filter(|(name, _)| names.contains(name.as_str())) {
-        stored.bonds.entry(*name).or_insert_with(|| bond.clone());
-    }
-}
-
-/// Puts what is stored into a configuration, had or not, and with what could not be had of it.
-fn complete(config: &mut NetConfig, stored: &NetConfig) {
-    for (name, net) in &stored.networks {
-        config.networks.insert(name.clone(), net.clone());
-    }
-    for (name, bond) in &stored.bonds {
-        // With the slaves that are missing now, too.
-        config.bonds.insert(*name, bond.clone());
-    }
 }
 
 fn tree(config: &NetConfig) -> Tree {

@@ -2,39 +2,86 @@
 //!
 //! What they are (the kernel, or the simulated host) is chosen by `engine.rs` or a test.
 
+use std::sync::Arc;
+
 use vdsm_configurators::{Configurator, sim::Sim};
+use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 
-use crate::netinfo::{LookError, Reader};
+use crate::netinfo::{Hold, Live, LookError};
 
 /// Somebody who can say what the host looks like.
-pub trait Eyes: Send {
-    /// The whole host.
-    fn look(&mut self) -> Result<NetInfo, LookError>;
+pub trait Eyes: Send + Sync {
+    /// The host as it is now, with all that has happened before this call.
+    fn look(&self) -> Result<NetInfo, LookError>;
+
+    /// The host as far as it is known already; waits for nobody.
+    fn glance(&self) -> Result<Arc<NetInfo>, LookError>;
 
     /// The host as `known`, with some devices looked at anew.
-    fn look_at(&mut self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError>;
-}
+    fn look_at(&self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError>;
 
-impl Eyes for Reader {
-    fn look(&mut self) -> Result<NetInfo, LookError> {
-        Reader::look(self)
+    /// Tells that so many devices are about to be changed, and will be looked at afterwards.
+    fn hold(&self, _steps: usize) -> Option<Hold> {
+        None
     }
 
-    fn look_at(&mut self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
-        Reader::look_at(self, &known, names)
+    /// Everything looked at anew, whatever was thought to be known.
+    fn look_hard(&self) -> Result<NetInfo, LookError> {
+        self.look()
+    }
+
+    /// All routes through these devices, also where there are more than a look tells
+    /// ([`SeenLink::many_routes`](vdsm_model::netinfo::SeenLink::many_routes)).
+    fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError>;
+}
+
+impl Eyes for Arc<Live> {
+    fn look(&self) -> Result<NetInfo, LookError> {
+        Ok((*self.settled()?).clone())
+    }
+
+    fn glance(&self) -> Result<Arc<NetInfo>, LookError> {
+        Ok(self.latest())
+    }
+
+    /// What is known anyway is not needed: the picture has it.
+    fn look_at(&self, _: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
+        Ok((*self.refreshed(&names.iter().copied().collect())?).clone())
+    }
+
+    fn look_hard(&self) -> Result<NetInfo, LookError> {
+        Ok((*self.reread()?).clone())
+    }
+
+    fn hold(&self, steps: usize) -> Option<Hold> {
+        Some(Live::hold(self, steps))
+    }
+
+    fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
+        Live::all_routes(self, names)
     }
 }
 
 impl Eyes for Sim {
-    fn look(&mut self) -> Result<NetInfo, LookError> {
+    fn look(&self) -> Result<NetInfo, LookError> {
         Ok(Sim::look(self))
     }
 
-    fn look_at(&mut self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
+    fn glance(&self) -> Result<Arc<NetInfo>, LookError> {
+        Ok(Arc::new(Sim::look(self)))
+    }
+
+    fn look_at(&self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
         let now = Sim::look(self);
         Ok(known.with(names.iter().map(|name| (*name, now.link(name).cloned()))))
+    }
+
+    /// It keeps them all.
+    fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
+        let now = Sim::look(self);
+        Ok(names.iter().filter_map(|name| Some((*name, now.link(name)?.routes.clone()))).collect())
     }
 }
 

@@ -4,15 +4,24 @@
 
 pub mod api; // the verbs
 pub mod caps; // what the engine is told of the host
-pub mod client;
+pub mod check; // drift: the running configuration held against the host
+pub mod client; // the caller's end of the socket
 pub mod conf; // vdsm.conf
 pub mod connectivity; // did somebody call after the change?
 pub mod engine; // one host: its configuration, and one change at a time
+pub mod events; // what there is to tell of two moments
 pub mod host; // eyes and hands
+pub mod hub; // who listens, and what waits for him
+pub mod keeper; // reactions: late devices, drift
 pub mod netinfo; // the kernel's word becomes a NetInfo
 pub mod older; // addNetwork, editNetwork, delNetwork
+pub mod picture; // what a person sees of it: SVG, DOT, Mermaid
+pub mod reports; // what is told of the host: capabilities, statistics, topology
 pub mod restore; // the stored configuration back onto the host
 pub mod rpc; // JSON-RPC 2.0, shared with the client
 pub mod server; // the socket: framing and who may call
 pub mod show; // what a person is told of it
-pub mod transaction; // from plan to commit or rollback // the caller's end of the socket
+pub mod stats; // what went through the host's devices
+pub mod top; // and what goes through it
+pub mod topology; // the host and its networks, for pictures
+pub mod transaction; // from plan to commit or rollback

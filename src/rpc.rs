@@ -5,12 +5,14 @@
 //! or its parameters (`api`). The envelope is judged strictly, since a misspelt
 //! `id` would turn a call into a notification nobody hears the end of.
 
+mod notification;
 mod strict;
 
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Number, Value};
 
+pub use notification::{Notification, Outgoing};
 pub use strict::{MAX_VALUES, ParseError, Parsed, parse};
 
 /// The text is not JSON.
@@ -160,12 +162,7 @@ impl Response {
         Response { id, outcome: Err(error) }
     }
 
-    /// Reads an answer, as a client does; the text of the error says what is wrong with it.
-    pub fn read(line: &[u8]) -> Result<Response, String> {
-        let Parsed { value, .. } = parse(line).map_err(|error| error.to_string())?;
-        let Value::Object(mut members) = value else {
-            return Err("an answer is an object".to_owned());
-        };
+    fn from_members(mut members: Map<String, Value>) -> Result<Response, String> {
         let id = members.remove("id").ok_or("the answer has no id")?;
         let id = Id::try_from(id).map_err(|error| error.message)?;
         let outcome = match (members.remove("result"), members.remove("error")) {

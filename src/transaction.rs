@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 use vdsm_configurators::ApplyError;
 use vdsm_model::config::{NetConfig, Policy};
 use vdsm_model::device::Device;
-use vdsm_model::graph::{Desired, Graph};
+use vdsm_model::graph::{Desired, Graph, Scope};
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::NetInfo;
+use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::plan::Plan;
 use vdsm_model::problem::{Code, Problems};
 use vdsm_model::request::Request;
 use vdsm_persistence::StoreError;
 
-use crate::host::Host;
+use crate::host::{Eyes, Host};
 use crate::netinfo::LookError;
 
 /// How often a plan is made anew when somebody else makes devices at the same time, or the kernel
@@ -130,11 +130,16 @@ impl Transaction {
         policy: &Policy,
     ) -> Result<Planned<'a>, SetupError> {
         let start = Instant::now();
-        let seen = host.eyes.look().map_err(SetupError::Blind)?;
+        let mut seen = host.eyes.look().map_err(SetupError::Blind)?;
         let looked = start.elapsed();
-        let desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+        let mut desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
         let judged = start.elapsed();
-        let plan = Plan::between(&desired.prior, &desired.graph);
+        let mut plan = Plan::between(&desired.prior, &desired.graph);
+        if !plan.is_empty() && has_many_routes(&seen, &desired.scope) {
+            seen = with_all_routes(&*host.eyes, seen, &desired.scope).map_err(SetupError::Blind)?;
+            desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+            plan = Plan::between(&desired.prior, &desired.graph);
+        }
         tracing::debug!(?looked, ?judged, planned = ?start.elapsed(), steps = plan.steps().len(), "planned");
         Ok(Planned { host, seen, desired, plan })
     }
@@ -173,6 +178,25 @@ impl<'a> Planned<'a> {
     }
 }
 
+fn has_many_routes(seen: &NetInfo, scope: &Scope) -> bool {
+    scope.devices().any(|name| seen.link(name).is_some_and(|link| link.many_routes))
+}
+
+/// A change must give back what it takes, and a look at the host leaves routes out where they are
+/// very many.
+fn with_all_routes(eyes: &dyn Eyes, seen: NetInfo, scope: &Scope) -> Result<NetInfo, LookError> {
+    if !has_many_routes(&seen, scope) {
+        return Ok(seen);
+    }
+    let many = scope.devices().filter(|name| seen.link(name).is_some_and(|link| link.many_routes));
+    let routes = eyes.all_routes(&many.copied().collect::<Vec<_>>())?;
+    let whole = routes
+        .into_iter()
+        .filter_map(|(name, routes)| Some((name, Some(SeenLink { routes, ..seen.link(&name)?.clone() }))));
+    let whole: Vec<_> = whole.collect();
+    Ok(seen.with(whole))
+}
+
 /// What all stages after the plan hold.
 struct Work<'a> {
     host: &'a mut Host,
@@ -187,6 +211,7 @@ impl Work<'_> {
                 return Ok(round);
             }
             let start = Instant::now();
+            let _held = self.host.eyes.hold(plan.steps().len());
             let applied = self.host.hands.apply(&plan, &self.seen);
             tracing::debug!(elapsed = ?start.elapsed(), "applied");
             match applied {
@@ -200,6 +225,8 @@ impl Work<'_> {
                     self.seen = self.host.eyes.look_at(known, names)?;
                 }
             }
+            let seen = std::mem::take(&mut self.seen);
+            self.seen = with_all_routes(&*self.host.eyes, seen, &self.desired.scope)?;
             tracing::debug!(elapsed = ?start.elapsed(), "looked again");
             plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
             if !plan.is_empty() {
@@ -209,6 +236,12 @@ impl Work<'_> {
         if plan.is_empty() { Ok(ROUNDS) } else { Err(Cause::Verify { left: plan }) }
     }
 
+    /// Everything anew: what failed may have failed because what was known was wrong.
+    fn look_hard(&self) -> Result<NetInfo, LookError> {
+        let eyes = &*self.host.eyes;
+        with_all_routes(eyes, eyes.look_hard()?, &self.desired.scope)
+    }
+
     /// Brings back the prior graph, through the same planner and configurator.
     fn roll_back(&mut self, cause: Cause) -> SetupError {
         tracing::warn!("rolling back: {}", chain(&cause));
@@ -216,7 +249,7 @@ impl Work<'_> {
         let mut leftover = Vec::new();
         let mut missing = Vec::new();
         for _ in 0..ROUNDS {
-            let seen = match self.host.eyes.look() {
+            let seen = match self.look_hard() {
                 Ok(seen) => seen,
                 Err(error) => {
                     trouble = chain(&error);
@@ -230,13 +263,14 @@ impl Work<'_> {
                 return SetupError::RolledBack { cause, missing };
             }
             leftover = self.host.hands.explain(&plan, &seen).concat();
+            let _held = self.host.eyes.hold(plan.steps().len());
             trouble = match self.host.hands.apply(&plan, &seen) {
                 Ok(()) => "the host did not become as it was".to_owned(),
                 Err(error) => chain(&error),
             };
         }
         // The last round may have done it.
-        if let Ok(seen) = self.host.eyes.look() {
+        if let Ok(seen) = self.look_hard() {
             let (prior, _) = self.desired.prior.clone().without_missing(&seen);
             if Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior).is_empty() {
                 return SetupError::RolledBack { cause, missing };

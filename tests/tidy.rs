@@ -80,6 +80,8 @@ fn the_configuration_of_the_engine_is_spelled_in_one_folder() {
             "src/model/request",
             "src/caps",
             "src/show",
+            "src/picture",
+            "src/topology.rs",
             "src/older.rs",
             "tests",
             "bench",

@@ -73,13 +73,18 @@ impl Sim {
     /// A host with these nics, up and with IPv6 running.
     pub fn with_nics(names: &[&str]) -> Sim {
         let sim = Sim::default();
-        sim.with(|host| {
-            for name in names.iter().filter_map(|n| DeviceName::try_from(*n).ok()) {
-                host.add(name, Kind::Nic, 1500);
-                host.links.entry(name).and_modify(|l| l.up = true);
-            }
-        });
+        names.iter().for_each(|name| sim.plug(name));
         sim
+    }
+
+    /// Puts a nic into the host, as a hot plug does; it comes up with IPv6 running.
+    pub fn plug(&self, nic: &str) {
+        if let Ok(nic) = DeviceName::try_from(nic) {
+            self.with(|host| {
+                host.add(nic, Kind::Nic, 1500);
+                host.links.entry(nic).and_modify(|l| l.up = true);
+            });
+        }
     }
 
     /// Attaches a VM's tap to a bridge.
@@ -129,7 +134,7 @@ impl Host {
                 SeenKind::Bond { options: self.bond_options(options), active: None, lacp: None }
             }
             Kind::Vlan { device, tag } => SeenKind::Vlan { tag: *tag, device: Some(*device) },
-            Kind::Bridge { options, .. } => SeenKind::Bridge { options: options.clone(), report: Vec::new() },
+            Kind::Bridge { options, .. } => SeenKind::Bridge { options: options.clone(), report: Default::default() },
         };
         let enslaved = link.own.is_some();
         SeenLink {
@@ -152,7 +157,10 @@ impl Host {
             ipv6_autoconf: link.ipv6.map(|_| link.autoconf),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
+            made_routes: Vec::new(),
+            many_routes: false,
             aggregator: None,
+            details: Default::default(),
         }
     }
 

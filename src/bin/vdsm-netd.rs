@@ -14,6 +14,9 @@ use vdsm_net::api::Api;
 use vdsm_net::caps::Visibility;
 use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
 use vdsm_net::engine::Engine;
+use vdsm_net::hub::Hub;
+use vdsm_net::keeper;
+use vdsm_net::reports::Reports;
 use vdsm_net::server::{self, Limits};
 use vdsm_net::transaction::chain;
 
@@ -65,10 +68,12 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     settings.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     let group = group(&settings)?;
-    let engine = Engine::open(&settings)?;
+    let (engine, watch) = Engine::open(&settings)?;
+    let (engine, hub) = (Arc::new(engine), Arc::new(Hub::default()));
     let visibility =
         Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };
-    let api = Arc::new(Api::new(engine, visibility));
+    let (watch, keeper) = keeper::start(Arc::clone(&engine), watch, Arc::clone(&hub), settings.drift)?;
+    let api = Arc::new(Api::new(engine, hub, Reports::new(visibility)));
 
     let inherited = server::inherited();
     let ours = inherited.is_none();
@@ -101,6 +106,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         server::serve(listener, api, group, limits, stop).await
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
+    // A reaction under way is brought to its end, as a call is.
+    drop(watch);
+    if keeper.join().is_err() {
+        tracing::error!("the thread that reacts to the host had failed");
+    }
     if ours {
         server::remove(&settings.socket)?;
     }

@@ -1,14 +1,23 @@
 //! Hosts made by hand, one of them the original's own sample. The kernel's bytes are `netinfo`'s to test.
 
+mod client;
+mod kinds;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::{Value, json};
 use vdsm_model::bond_options::BondOptions;
-use vdsm_model::bridge_options::BridgeOptions;
-use vdsm_model::config::Base;
+use vdsm_model::bridge_options::{self, BridgeOptions};
+use vdsm_model::config::{Base, NetworkConfig};
+use vdsm_model::ip::{Address, MAIN_TABLE, Route};
+use vdsm_model::name::{DeviceName, NetworkName};
+use vdsm_model::netinfo::{SeenKind, SeenLink};
 use vdsm_model::request::Stored;
-use vdsm_model::units::Mtu;
+use vdsm_model::units::{Mac, Mtu, VlanTag};
+use vdsm_netlink::attrs::Attrs;
 
 use super::*;
+use crate::conf::Patterns;
 
 fn name(text: &str) -> DeviceName {
     DeviceName::try_from(text).unwrap()
@@ -40,8 +49,11 @@ fn link(text: &str, kind: SeenKind) -> SeenLink {
         ipv6_autoconf: None,
         addresses: Vec::new(),
         routes: Vec::new(),
+        made_routes: Vec::new(),
+        many_routes: false,
         base: None,
         aggregator: None,
+        details: Default::default(),
     }
 }
 
@@ -58,7 +70,7 @@ fn bond(text: &str, options: &str, lacp: Option<(u16, Mac)>) -> SeenLink {
 }
 
 fn bridge(text: &str, options: &str) -> SeenLink {
-    link(text, SeenKind::Bridge { options: BridgeOptions::parse(options).unwrap(), report: Vec::new() })
+    link(text, SeenKind::Bridge { options: BridgeOptions::parse(options).unwrap(), report: Default::default() })
 }
 
 fn network(text: &str, base: Base, tag: i64, bridged: bool) -> (NetworkName, NetworkConfig) {
@@ -71,7 +83,13 @@ fn caps(
     networks: impl IntoIterator<Item = (NetworkName, NetworkConfig)>,
 ) -> Value {
     let running = NetConfig { networks: networks.into_iter().collect(), bonds: BTreeMap::new() };
-    capabilities(&NetInfo::new(links, true), &running, &Visibility::default(), false, &[])
+    told(&NetInfo::new(links, true), &running, &About::default())
+}
+
+/// The report, read again.
+fn told(seen: &NetInfo, running: &NetConfig, about: &About) -> Value {
+    let text = capabilities(seen, running, about);
+    serde_json::from_slice(&text).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&text)))
 }
 
 fn names(section: &Value) -> Vec<&str> {
@@ -124,7 +142,7 @@ fn sample_host(sample: &Value) -> NetInfo {
     };
     let bridge = |text: &str| {
         let report = bridge_bytes(&sample["bridges"][text]["opts"]);
-        link(text, SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(&report)), report })
+        link(text, SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(&report)), report: report.into() })
     };
     let loopback = SeenLink {
         mtu: Mtu::seen(65536),
@@ -194,13 +212,14 @@ fn differences(ours: &Value, theirs: &Value, path: &str, found: &mut BTreeSet<St
 fn the_originals_host_is_told_as_the_original_told_it() {
     let sample: Value = serde_json::from_str(include_str!("../../tests/data/legacy-caps.json")).unwrap();
     let running = sample_config(include_str!("../../tests/data/legacy-running.txt"));
-    let nameservers = resolver("nameserver 192.0.2.53\n");
-    let ours = capabilities(&sample_host(&sample), &running, &Visibility::default(), true, &nameservers);
+    let about = About { dirty: true, nameservers: resolver("nameserver 192.0.2.53\n"), ..About::default() };
+    let ours = told(&sample_host(&sample), &running, &about);
     let deliberate = [
         ("/netConfigDirty", "the original puts it beside the network report, whence the sample is"),
-        ("/bondings/bond1/qos", "QoS is not there yet"),
-        ("/networks/mgmt/hostQos", "QoS is not there yet"),
-        ("/networks/vm10/hostQos", "QoS is not there yet"),
+        ("/lastClient", "likewise"),
+        ("/lastClientIface", "likewise"),
+        ("/bondings/bond1/qos", "a traffic shaper's classes are not read"),
+        ("/networks/mgmt/hostQos", "it is the default class of the shaper below, and nobody asked for it"),
         ("/networks/st20/vlanid", "of the later original, which the engine of today knows"),
         ("/networks/vm10/vlanid", "of the later original, which the engine of today knows"),
         ("/bondings/bond1/slaves", "in natural order; the original's is that of a set"),
@@ -211,6 +230,12 @@ fn the_originals_host_is_told_as_the_original_told_it() {
     assert_eq!(ours["networks"]["st20"]["vlanid"], json!(20));
     assert_eq!(ours["bondings"]["bond1"]["slaves"], json!(["dummy_0", "dummy_1"]));
     assert_eq!(ours["netConfigDirty"], json!("True"));
+    let network_part = network_capabilities(&sample_host(&sample), &running, &about.visible, &about.nameservers);
+    let mut rest = ours;
+    for key in ["netConfigDirty", "lastClient", "lastClientIface"] {
+        rest.as_object_mut().unwrap().remove(key);
+    }
+    assert_eq!(serde_json::from_slice::<Value>(&network_part).unwrap(), rest);
 }
 
 #[test]
@@ -270,13 +295,14 @@ fn what_is_hidden_is_not_told() {
         bond("bond0", "mode=1", None),
         bond("bondx", "", None),
         bridge("bondbr", ""),
-        bridge(DUMMY_BRIDGE, ""),
+        bridge(";vdsmdummy;", ""),
         vlan("eth0.7", "eth0", 7),
         vlan("vlan8", "eth0", 8),
         link("vnet0", SeenKind::Tap),
     ];
     let visible = Visibility { hidden_bonds: Patterns::from("bondx,bondb*"), hidden_vlans: Patterns::from("vlan*") };
-    let report = capabilities(&NetInfo::new(links, false), &NetConfig::default(), &visible, false, &[]);
+    let about = About { visible, ..About::default() };
+    let report = told(&NetInfo::new(links, false), &NetConfig::default(), &about);
     let sections = ["nics", "bondings", "bridges", "vlans"].map(|section| names(&report[section]).join(" "));
     assert_eq!(sections, ["eth0 eth1 eth3", "bond0", "bondbr", "eth0.7"]);
     assert_eq!((&report["supportsIPv6"], &report["netConfigDirty"]), (&json!(false), &json!("False")));

@@ -53,7 +53,7 @@ fn every_key_is_known_to_both() {
 fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
-         bond_foreign_addresses = replace\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
+         bond_foreign_addresses = replace\ndrift = heal\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
          netlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
@@ -63,6 +63,7 @@ fn each_key_sets_its_own_field() {
         group: "wheel".into(),
         network_combination: NetworkCombination::Relaxed,
         bond_foreign_addresses: BondForeignAddresses::Replace,
+        drift: Drift::Heal,
         fake_nics: Patterns::from("a"),
         hidden_nics: Patterns::from("b"),
         hidden_bonds: Patterns::from("c"),

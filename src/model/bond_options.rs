@@ -8,6 +8,7 @@
 //! pass: the kernel takes both.
 
 mod change;
+mod differing;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 pub use change::{Attribute, OptionChange, Payload};
+pub use differing::Differing;
 pub use table::{
     BOND_OPTIONS, BondMode, BondOption, Dumped, MAX_TARGETS, MODE_ATTRIBUTE, MODE_NEEDS, Needs, ValueKind, find,
 };

@@ -13,12 +13,14 @@
 //! * `hash_elasticity` is taken and ignored (since Linux 4.20).
 //! * The query intervals are moved into 100..=8640000, silently.
 
+mod report;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
+
+pub use report::{Shown, report};
 
 /// Values for some or all of a bridge's settable options.
 ///
@@ -162,7 +164,8 @@ impl BridgeOptions {
 
     /// One spelling for all that mean the same: sorted by name, values as sysfs shows them.
     pub fn canonical(&self) -> String {
-        let words = self.iter().filter_map(|(name, value)| Some(format!("{name}={}", row(name)?.kind.shown(value))));
+        let words =
+            self.iter().filter_map(|(name, value)| Some(format!("{name}={}", Shown::new(row(name)?.kind, value))));
         let mut words: Vec<String> = words.collect();
         words.sort();
         words.join(" ")
@@ -250,19 +253,6 @@ pub fn encode(name: &str, value: u64) -> Option<(u16, Vec<u8>)> {
     Some((row.attribute, row.kind.encode(value)))
 }
 
-/// The `opts` of a bridge in getCapabilities: every option, by name, as sysfs shows it, as far as
-/// the dump has it. `flush` is not there: it is a trigger.
-pub fn report<'a>(attributes: impl Iterator<Item = (u16, &'a [u8])>) -> Vec<(String, String)> {
-    let attributes: BTreeMap<u16, &[u8]> = attributes.map(|(kind, bytes)| (kind & TYPE_MASK, bytes)).collect();
-    let shown = |row: &Row| {
-        let bytes = attributes.get(&row.attribute)?;
-        Some((row.name.to_owned(), row.kind.shown(row.kind.decode(bytes)?)))
-    };
-    let mut report: Vec<_> = ROWS.iter().filter_map(shown).collect();
-    report.sort();
-    report
-}
-
 /// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER` are flags beside an attribute's type.
 const TYPE_MASK: u16 = 0x3fff;
 
@@ -279,7 +269,7 @@ struct Row {
 }
 
 /// What a value is, and in how many bytes it travels.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Truth8,
     Truth32,
@@ -327,19 +317,6 @@ impl Kind {
             Kind::Mac => value.to_be_bytes()[2..].to_vec(),
             Kind::Id => value.to_be_bytes().to_vec(),
             Kind::Bit => [u32::from(value != 0).to_ne_bytes(), 1u32.to_ne_bytes()].concat(),
-        }
-    }
-
-    fn shown(self, value: u64) -> String {
-        let mac = |bytes: &[u8], between: &str| {
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(between)
-        };
-        match (self, &value.to_be_bytes()) {
-            (Kind::Mask, _) => format!("{value:#x}"),
-            (Kind::Protocol, _) => format!("{value:#06x}"),
-            (Kind::Mac, bytes) => mac(&bytes[2..], ":"),
-            (Kind::Id, bytes) => format!("{}.{}", mac(&bytes[..2], ""), mac(&bytes[2..], "")),
-            _ => value.to_string(),
         }
     }
 

@@ -13,6 +13,9 @@ use std::fmt;
 pub struct DeviceName([u8; 16]);
 
 impl DeviceName {
+    /// Sorts before every name; no link is called so.
+    pub(crate) const LOWEST: DeviceName = DeviceName([0; 16]);
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         let end = self.0.iter().position(|b| *b == 0).unwrap_or(self.0.len());

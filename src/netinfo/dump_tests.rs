@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 use vdsm_model::bond_options::BondMode;
-use vdsm_model::netinfo::SeenKind;
+use vdsm_model::netinfo::{NetInfo, SeenKind};
 use vdsm_model::units::Mac;
 
 use super::super::messages::{attribute, kind, link, number, route_message, text};
+use super::super::mirror::Mirror;
 use super::*;
 
 struct Rule;
@@ -36,7 +37,7 @@ fn host(messages: &[(u16, Vec<u8>)]) -> NetInfo {
     for (kind, payload) in messages {
         dump.take(*kind, payload);
     }
-    dump.net_info(true)
+    Mirror::of(dump, true).compose().0
 }
 
 fn links(messages: &[Vec<u8>]) -> NetInfo {
@@ -158,7 +159,7 @@ fn an_interrupted_reading_leaves_nothing_behind() {
     dump.take(libc::RTM_NEWLINK, &link(2, "eth1", &[]));
     dump.take(libc::RTM_NEWADDR, &[&[2, 24, 0, 0, 1, 0, 0, 0][..], &attribute(2, &[10, 0, 0, 1])].concat());
     dump.back_to(&mark);
-    let host = dump.net_info(true);
+    let host = Mirror::of(dump, true).compose().0;
     assert_eq!(host.links().count(), 1);
     assert!(host.link(&name("eth0")).unwrap().addresses.is_empty());
 }

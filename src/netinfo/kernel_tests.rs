@@ -4,46 +4,15 @@
 //! Needs root and iproute2. What is missing, be it a permission or a driver, is told by a line
 //! that begins with `SKIPPED`.
 
-use std::process::Command;
 use std::sync::mpsc;
 use std::time::Duration;
 use std::{fs, thread};
 
 use nix::sched::{CloneFlags, unshare};
 use vdsm_model::netinfo::{NetInfo, SeenKind};
-use vdsm_netlink::attrs::Attrs;
 
-use super::Reader;
-use super::beside_ip::{Rule, agrees, ip, name, try_ip};
-
-/// Runs the test on a thread with a network namespace of its own.
-fn in_namespace(test: impl FnOnce(Reader) + Send) {
-    thread::scope(|scope| {
-        let run = scope.spawn(|| {
-            if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
-                return println!("SKIPPED: no network namespace may be made here: {errno}");
-            }
-            if Command::new("ip").arg("-V").output().is_err() {
-                return println!("SKIPPED: there is no ip command to compare with");
-            }
-            test(Reader::open(Rule, Duration::from_secs(30)).unwrap());
-        });
-        run.join().unwrap();
-    });
-}
-
-/// Everything seen, but for the timers in a bridge's report.
-fn print(host: &NetInfo) -> String {
-    let links = host.links().cloned().map(|mut link| {
-        if let SeenKind::Bridge { report, .. } = &mut link.kind {
-            assert!(Attrs::new(report).count() > 30, "no report");
-            report.clear();
-        }
-        assert_eq!(host.name_of(link.index), Some(link.name));
-        format!("{link:?}\n")
-    });
-    links.collect::<String>() + &host.has_ipv6.to_string()
-}
+use super::beside_ip::{Rule, agrees, in_namespace, ip, is_the_same, name, try_ip};
+use super::{Live, Reader};
 
 /// For `ip`, line by line.
 const BRIDGES: &str = "
@@ -78,10 +47,11 @@ const BRIDGES: &str = "
 
 #[test]
 fn bridges_addresses_and_routes_are_seen_as_ip_shows_them() {
-    in_namespace(|mut reader| {
+    in_namespace(|| {
+        let mut reader = Reader::open(Duration::from_secs(30)).unwrap();
         ip(BRIDGES);
         fs::write("/proc/sys/net/ipv6/conf/veth2/disable_ipv6", "1").unwrap();
-        let host = agrees(&mut reader);
+        let host = agrees(reader.look(&Rule).unwrap());
         let link = |n: &str| host.link(&name(n)).unwrap();
         assert!(link("fake0").nic && !link("fakew").nic && !link("veth1").nic);
         assert_eq!(link("fake0").master, Some(name("br0")));
@@ -95,7 +65,8 @@ fn bridges_addresses_and_routes_are_seen_as_ip_shows_them() {
 
 #[test]
 fn a_bond_with_vlans_is_seen_as_ip_shows_it() {
-    in_namespace(|mut reader| {
+    in_namespace(|| {
+        let mut reader = Reader::open(Duration::from_secs(30)).unwrap();
         for probe in ["bond", "dummy"] {
             if let Err(error) = try_ip(&format!("link add probe type {probe}")) {
                 return println!("SKIPPED: no {probe} here: {}", error.trim());
@@ -124,7 +95,7 @@ fn a_bond_with_vlans_is_seen_as_ip_shows_it() {
             route add default via 10.0.0.254
             tuntap add tap0 mode tap
             link set tap0 master br0");
-        let host = agrees(&mut reader);
+        let host = agrees(reader.look(&Rule).unwrap());
         let link = |n: &str| host.link(&name(n)).unwrap();
         let SeenKind::Bond { options, active, .. } = &link("bond0").kind else { panic!("no bond") };
         assert_eq!(options.canonical(), "mode=1 miimon=50 primary=fake2 updelay=100");
@@ -148,7 +119,7 @@ fn seen_elsewhere(link: &str) -> NetInfo {
         unshare(CloneFlags::CLONE_NEWNET).unwrap();
         here.send(nix::unistd::gettid()).unwrap();
         moved.recv().unwrap();
-        Reader::open(Rule, Duration::from_secs(30)).unwrap().look().unwrap()
+        Reader::open(Duration::from_secs(30)).unwrap().look(&Rule).unwrap()
     });
     ip(&format!("link set {link} netns {}", there.recv().unwrap()));
     back.send(()).unwrap();
@@ -157,34 +128,38 @@ fn seen_elsewhere(link: &str) -> NetInfo {
 
 #[test]
 fn a_second_look_at_what_changed_is_as_good_as_a_whole_one() {
-    in_namespace(|mut reader| {
+    in_namespace(|| {
+        let mut reader = Reader::open(Duration::from_secs(30)).unwrap();
         ip(BRIDGES);
         for i in 0..40 {
             ip(&format!("link add other{i} type bridge"));
         }
-        let check = |reader: &mut Reader, known: &NetInfo, change: &str, names: &[&str]| {
+        let (live, _watching) = Live::open(Rule, Duration::from_secs(30), None).unwrap();
+        let check = |reader: &mut Reader, change: &str, names: &[&str]| {
             ip(change);
-            let names: Vec<_> = names.iter().map(|n| name(n)).collect();
-            let afresh = reader.look_at(known, &names).unwrap();
-            let whole = reader.look().unwrap();
-            assert_eq!(print(&afresh), print(&whole), "{change}");
-            whole
+            let afresh = live.refreshed(&names.iter().map(|n| name(n)).collect()).unwrap();
+            let whole = reader.look(&Rule).unwrap();
+            is_the_same(&afresh, &whole, change);
         };
-        let known = reader.look().unwrap();
-        let known = check(&mut reader, &known, "", &["br0", "veth1", "absent"]);
-        let known = check(&mut reader, &known, "addr add 10.3.0.1/24 dev low", &["low"]);
-        let known = check(&mut reader, &known, "route add 10.3.4.0/24 dev br0 table 9", &["br0"]);
-        let known = check(&mut reader, &known, "link del other7", &["other7"]);
-        let known = check(&mut reader, &known, "link add new type bridge", &["new"]);
+        check(&mut reader, "", &["br0", "veth1", "absent"]);
+        check(&mut reader, "addr add 10.3.0.1/24 dev low", &["low"]);
+        check(&mut reader, "route add 10.3.4.0/24 dev br0 table 9", &["br0"]);
+        check(&mut reader, "link del other7", &["other7"]);
+        check(&mut reader, "link add new type bridge", &["new"]);
         // The neighbour is new as well, and nobody named it.
-        let known = check(&mut reader, &known, "link add more type bridge\nlink set veth2 master more", &["veth2"]);
-        let swap = "link set other1 name tmp\nlink set other2 name other1\nlink set tmp name other2";
-        let known = check(&mut reader, &known, swap, &["other1", "other2"]);
-        let again = "link del br0\nlink add br0 type bridge\nlink set fake0 master br0";
-        let known = check(&mut reader, &known, again, &["br0", "fake0", "veth1"]);
-        let known = check(&mut reader, &known, "link property add dev other4 altname other-alt", &["other-alt"]);
-        let all: Vec<_> = known.links().map(|l| l.name.to_string()).collect();
-        let all: Vec<_> = all.iter().map(String::as_str).collect();
-        check(&mut reader, &known, "link set br0 up", &all);
+        check(&mut reader, "link add more type bridge\nlink set veth2 master more", &["veth2"]);
+        check(
+            &mut reader,
+            "link set other1 name tmp\nlink set other2 name other1\nlink set tmp name other2",
+            &["other1", "other2"],
+        );
+        check(
+            &mut reader,
+            "link del br0\nlink add br0 type bridge\nlink set fake0 master br0",
+            &["br0", "fake0", "veth1"],
+        );
+        check(&mut reader, "link property add dev other4 altname other-alt", &["other-alt"]);
+        let all: Vec<_> = reader.look(&Rule).unwrap().links().map(|l| l.name.to_string()).collect();
+        check(&mut reader, "link set br0 up", &all.iter().map(String::as_str).collect::<Vec<_>>());
     });
 }

@@ -2,7 +2,7 @@
 //!
 //! What the model has no use for is left out here, so that it takes no memory:
 //! - addresses: IPv6's link-local ones;
-//! - routes: those the kernel made by itself or learnt from routers and redirects; and, as the
+//! - routes: link-local ones the kernel made, and what redirects say; and, as the
 //!   host may carry a full routing table, those of routing daemons except for default routes.
 //!   Routes over several next hops belong to no single link and are left out too, default routes
 //!   not excepted; so are those that ask for a source or a type of service, as
@@ -18,8 +18,8 @@ use vdsm_netlink::attrs::{self, Attrs};
 const IFADDRMSG: usize = 8;
 const RTMSG: usize = 12;
 
-const INET: u8 = libc::AF_INET as u8;
-const INET6: u8 = libc::AF_INET6 as u8;
+pub(super) const INET: u8 = libc::AF_INET as u8;
+pub(super) const INET6: u8 = libc::AF_INET6 as u8;
 
 // Of linux/rtnetlink.h; the libc crate has the others.
 const RTPROT_RA: u8 = 9;
@@ -33,13 +33,25 @@ const IFA_RT_PRIORITY: u16 = 9;
 const IFA_WISHES: u32 = 0x02 | 0x10 | 0x100 | 0x200;
 const RTAX_CC_ALGO: u16 = 16;
 const IFA_F_STABLE_PRIVACY: u32 = 0x800;
+/// IPv6's temporary addresses have the same flag.
+const IFA_F_SECONDARY: u32 = 1;
 
-/// The address of an `RTM_NEWADDR` message, with its interface index.
-pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
+/// What an `RTM_NEWADDR` or `RTM_DELADDR` message tells.
+pub(super) struct Told {
+    /// Its link.
+    pub(super) index: u32,
+    /// None for a link-local address that the kernel made by itself.
+    pub(super) address: Option<Address>,
+    /// IPv4: another address of its subnet came before it.
+    pub(super) secondary: bool,
+}
+
+/// The address of the message.
+pub(super) fn address(payload: &[u8]) -> Option<Told> {
     let [family, prefix, _, scope, ..] = *payload.first_chunk::<IFADDRMSG>()?;
     let index = attrs::u32(&payload[4..])?;
     let (mut local, mut remote, mut broadcast) = (None, None, None);
-    let mut generated = false;
+    let (mut generated, mut secondary) = (false, false);
     let mut more = More { scope, ..More::default() };
     for (kind, value) in Attrs::after(payload, IFADDRMSG) {
         match kind {
@@ -49,6 +61,7 @@ pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
             libc::IFA_FLAGS => {
                 let flags = attrs::u32(value)?;
                 generated |= flags & IFA_F_STABLE_PRIVACY != 0;
+                secondary = family == INET && flags & IFA_F_SECONDARY != 0;
                 more.flags = flags & IFA_WISHES;
             }
             libc::IFA_LABEL => more.label = label(value),
@@ -59,14 +72,17 @@ pub(super) fn address(payload: &[u8]) -> Option<(u32, Address)> {
         }
     }
     // IFA_ADDRESS is the other end's on a point-to-point link, and our own elsewhere.
-    let addr = local.or(remote).filter(|addr| !is_link_local(addr, generated))?;
+    let addr = local.or(remote)?;
+    if is_link_local(&addr, generated) {
+        return Some(Told { index, address: None, secondary });
+    }
     let broadcast = match broadcast {
         Some(IpAddr::V4(broadcast)) => Some(broadcast),
         _ => None,
     };
     more.peer = remote.filter(|remote| *remote != addr);
     let ip = prefixed(addr, prefix)?;
-    Some((index, Address { ip, broadcast, more }))
+    Some(Told { index, address: Some(Address { ip, broadcast, more }), secondary })
 }
 
 fn label(value: &[u8]) -> Option<[u8; 16]> {
@@ -80,6 +96,11 @@ fn label(value: &[u8]) -> Option<[u8; 16]> {
 fn lifetime(value: &[u8]) -> Option<(u32, u32)> {
     let lifetime = (attrs::u32(value.get(..4)?)?, attrs::u32(value.get(4..8)?)?);
     (lifetime != (u32::MAX, u32::MAX)).then_some(lifetime)
+}
+
+/// Whether the kernel made a route by itself: of an address, or of what a router announced.
+pub(super) fn is_made(route: &Route) -> bool {
+    matches!(route.protocol, libc::RTPROT_KERNEL | RTPROT_RA)
 }
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
@@ -121,7 +142,7 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
             _ => {}
         }
     }
-    if route.table == u32::from(libc::RT_TABLE_LOCAL) {
+    if route.table == u32::from(libc::RT_TABLE_LOCAL) || (is_made(&route) && is_link_local_subnet(&route.to)) {
         return None;
     }
     Some((index?, route))
@@ -141,13 +162,13 @@ fn metrics(value: &[u8], into: &mut [u32; ROUTE_METRICS]) {
 /// Whether such a route may concern us, see the head of this file.
 fn is_kept(protocol: u8, prefix: u8) -> bool {
     match protocol {
-        libc::RTPROT_BOOT | libc::RTPROT_STATIC | RTPROT_DHCP => true,
-        libc::RTPROT_KERNEL | libc::RTPROT_REDIRECT | RTPROT_RA => false,
+        libc::RTPROT_BOOT | libc::RTPROT_STATIC | RTPROT_DHCP | libc::RTPROT_KERNEL | RTPROT_RA => true,
+        libc::RTPROT_REDIRECT => false,
         _ => prefix == 0,
     }
 }
 
-fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
+pub(super) fn ip(family: u8, value: &[u8]) -> Option<IpAddr> {
     match family {
         INET => Some(<[u8; 4]>::try_from(value).ok()?.into()),
         INET6 => Some(<[u8; 16]>::try_from(value).ok()?.into()),
@@ -166,6 +187,10 @@ fn via(value: &[u8]) -> Option<IpAddr> {
 fn is_link_local(addr: &IpAddr, generated: bool) -> bool {
     let of_hardware = |addr: &std::net::Ipv6Addr| addr.octets()[11..13] == [0xff, 0xfe];
     matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local() && (generated || of_hardware(addr)))
+}
+
+fn is_link_local_subnet(to: &Prefixed<IpAddr>) -> bool {
+    matches!(to.addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
 }
 
 fn prefixed(addr: IpAddr, prefix: u8) -> Option<Prefixed<IpAddr>> {

@@ -5,7 +5,7 @@ use super::*;
 
 fn seen(family: u8, prefix: u8, attributes: &[Vec<u8>]) -> Option<Address> {
     let header = [family, prefix, 0, 0, 1, 0, 0, 0];
-    address(&[&header[..], &attributes.concat()].concat()).map(|(_, address)| address)
+    address(&[&header[..], &attributes.concat()].concat()).and_then(|told| told.address)
 }
 
 #[test]
@@ -74,15 +74,23 @@ fn routes_that_somebody_made_are_kept() {
 }
 
 #[test]
-fn routes_of_the_kernel_and_of_daemons_are_left_out() {
+fn connected_routes_and_routers_are_told_from_wishes() {
+    for (protocol, made) in [(2, true), (9, true), (3, false), (4, false), (16, false)] {
+        let message = route_message([10, 0, 0, 0, 254, protocol, 0, 1], 0, &[number(libc::RTA_OIF, 7)]);
+        assert_eq!(is_made(&route(&message).unwrap().1), made, "{protocol}");
+    }
+}
+
+#[test]
+fn link_local_routes_and_those_of_daemons_are_left_out() {
     let none = |what: &str, header: Header, flags: u32, more: &[Vec<u8>]| {
         let attributes = [&[number(libc::RTA_OIF, 7)], more].concat();
         assert_eq!(route(&route_message(header, flags, &attributes)), None, "{what}");
     };
     let to = attribute(libc::RTA_DST, &[10, 9, 0, 0]);
     let hops = attribute(libc::RTA_MULTIPATH, &[0; 32]);
-    none("connected", [2, 16, 0, 0, 254, 2, 253, 1], 0, std::slice::from_ref(&to));
-    none("router's", [10, 0, 0, 0, 254, 9, 0, 1], 0, &[]);
+    let local = attribute(libc::RTA_DST, &"fe80::".parse::<Ipv6Addr>().unwrap().octets());
+    none("link-local", [10, 64, 0, 0, 254, 2, 0, 1], 0, &[local]);
     none("redirect", [2, 0, 0, 0, 254, 1, 0, 1], 0, &[]);
     none("daemon's", [2, 16, 0, 0, 254, 186, 0, 1], 0, std::slice::from_ref(&to));
     none("local", [2, 16, 0, 0, 255, 4, 0, 1], 0, std::slice::from_ref(&to));

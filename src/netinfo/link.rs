@@ -1,16 +1,20 @@
 //! One `RTM_NEWLINK` message becomes a link, but for the names of other links.
 //!
-//! Of the sixty attributes of a link only those the model needs are read. Names
-//! are filled in at the end ([`Half::resolve`]): a message has only indexes.
+//! Of the sixty attributes of a link only those the model needs are read; what only reports want
+//! is read in `details.rs`. Names are filled in later ([`Head::resolve`]), and again when another
+//! link is renamed: a message has only indexes.
+
+use std::sync::Arc;
 
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{SeenKind, SeenLink};
+use vdsm_model::netinfo::{Driver, SeenKind, SeenLink};
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 use vdsm_netlink::attrs::{self, Attrs};
 
 use super::NicRule;
+use super::details;
 
 /// Length of `ifinfomsg`.
 pub(super) const IFINFOMSG: usize = 16;
@@ -24,6 +28,7 @@ const IFLA_VLAN_ID: u16 = 1;
 const IFLA_VLAN_PROTOCOL: u16 = 5;
 const IFLA_INET6_CONF: u16 = 2;
 const IFLA_BOND_ACTIVE_SLAVE: u16 = 2;
+const IFLA_BOND_PRIMARY: u16 = 11;
 const IFLA_BOND_AD_INFO: u16 = 23;
 const IFLA_BOND_AD_INFO_AGGREGATOR: u16 = 1;
 const IFLA_BOND_AD_INFO_PARTNER_MAC: u16 = 5;
@@ -36,59 +41,58 @@ const DEVCONF_DISABLE_IPV6: usize = 26;
 const DEVCONF_ACCEPT_RA: usize = 3;
 const DEVCONF_AUTOCONF: usize = 5;
 
-/// A link whose neighbours have no names yet.
-pub(super) struct Half {
+/// A link as its own messages tell it: its neighbours are indexes, and what belongs to it is not there.
+#[derive(Clone)]
+pub(super) struct Head {
     pub(super) link: SeenLink,
     master: Option<u32>,
     base: Option<u32>,
-    loose: Loose,
-}
-
-/// What else of it wants names.
-enum Loose {
-    Nothing,
-    /// The index of what a VLAN stands on.
-    Base(u32),
-    /// The `IFLA_INFO_DATA` of a bond.
-    Bond(Vec<u8>),
+    /// The other end of a veth.
+    pub(super) peer: Option<u32>,
+    /// The `IFLA_INFO_DATA` of a bond, which names slaves.
+    bond: Option<Arc<[u8]>>,
 }
 
 /// What `IFLA_LINKINFO` says.
 #[derive(Clone, Copy, Default)]
-struct Info<'a> {
-    kind: Option<&'a str>,
-    data: &'a [u8],
-    slave_kind: &'a [u8],
-    slave_data: &'a [u8],
+pub(super) struct Info<'a> {
+    pub(super) kind: Option<&'a str>,
+    pub(super) data: &'a [u8],
+    pub(super) slave_kind: &'a [u8],
+    pub(super) slave_data: &'a [u8],
 }
 
-impl Half {
+impl Head {
     /// Reads the message; none for a link with a name that [`DeviceName`] refuses.
-    pub(super) fn read(payload: &[u8], rule: &dyn NicRule) -> Option<Half> {
+    pub(super) fn read(payload: &[u8], rule: &dyn NicRule) -> Option<Head> {
         let family = attrs::u8(payload)?;
         let layer = attrs::u16(payload.get(2..)?)?;
         let index = attrs::u32(payload.get(4..)?)?;
         let flags = attrs::u32(payload.get(8..)?)?;
-        // A bridge's own dump of its ports has the same message type.
+        // What a bridge says of its ports, and IPv6 of its settings, has the same message type.
         if i32::from(family) != libc::AF_UNSPEC {
             return None;
         }
         let (mut name, mut base, mut base_elsewhere) = (&[][..], None, false);
         let (mut mac, mut mtu, mut master, mut group) = (None, 0, None, 0);
         let (mut operstate, mut ipv6) = (IF_OPER_UNKNOWN, None);
+        let (mut hardware, mut vfs) = (None, Vec::new());
         let mut info = Info::default();
         for (kind, value) in Attrs::after(payload, IFINFOMSG) {
             match kind {
                 libc::IFLA_IFNAME => name = value,
                 libc::IFLA_ADDRESS => mac = mac_of(value),
                 libc::IFLA_MTU => mtu = attrs::u32(value)?,
-                libc::IFLA_LINK => base = attrs::u32(value),
+                // A pair that is not whole yet says 0.
+                libc::IFLA_LINK => base = attrs::u32(value).filter(|index| *index != 0),
                 libc::IFLA_LINK_NETNSID => base_elsewhere = true,
                 libc::IFLA_MASTER => master = attrs::u32(value),
                 libc::IFLA_OPERSTATE => operstate = attrs::u8(value)?,
                 libc::IFLA_LINKINFO => info = Info::read(value),
                 libc::IFLA_GROUP => group = attrs::u32(value)?,
-                libc::IFLA_AF_SPEC => ipv6 = ipv6_in(value),
+                libc::IFLA_AF_SPEC => ipv6 = attrs::find(Attrs::new(value), libc::AF_INET6 as u16).and_then(ipv6_in),
+                details::IFLA_PERM_ADDRESS => hardware = mac_of(value),
+                libc::IFLA_VFINFO_LIST => vfs = details::vfs(value),
                 _ => {}
             }
         }
@@ -101,7 +105,8 @@ impl Half {
         let like = Like::of(&info, name.as_str(), layer, loopback, rule);
         let slave = info.slave();
         let base = base.filter(|_| !base_elsewhere);
-        let (kind, loose) = kind_of(&info, &like, base);
+        let kind = kind_of(&info, &like);
+        let details = details::of(&info, operstate, hardware, vfs);
         let lower_up = flags & libc::IFF_LOWER_UP as u32 != 0;
         let link = SeenLink {
             index,
@@ -121,22 +126,47 @@ impl Half {
             ipv6_autoconf: ipv6.map(|(_, autoconf)| autoconf),
             addresses: Vec::new(),
             routes: Vec::new(),
+            made_routes: Vec::new(),
+            many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),
+            details: Arc::new(details),
         };
         // A veth's other end is not below it.
-        let base = base.filter(|_| info.kind != Some("veth"));
-        Some(Half { link, master, base, loose })
+        let (peer, base) = if info.kind == Some("veth") { (base, None) } else { (None, base) };
+        let bond = (info.kind == Some("bond")).then(|| info.data.into());
+        Some(Head { link, master, base, peer, bond })
     }
 
-    /// Fills in the names.
-    pub(super) fn resolve(self, name_of: &dyn Fn(u32) -> Option<DeviceName>) -> SeenLink {
-        let mut link = self.link;
+    /// The links that are named when this one is told.
+    pub(super) fn refers(&self) -> impl Iterator<Item = u32> {
+        let named = |kind| self.bond.as_ref().and_then(|data| attrs::find(Attrs::new(data), kind)).and_then(attrs::u32);
+        let slaves = [named(IFLA_BOND_ACTIVE_SLAVE), named(IFLA_BOND_PRIMARY)];
+        [self.master, self.base, self.peer].into_iter().chain(slaves).flatten()
+    }
+
+    /// Whether it is one end of a pair.
+    pub(super) fn is_veth(&self) -> bool {
+        matches!(self.link.details.driver, Driver::Veth { .. })
+    }
+
+    /// The index of its master.
+    pub(super) fn master(&self) -> Option<u32> {
+        self.master
+    }
+
+    /// The link with the names filled in.
+    pub(super) fn resolve(&self, name_of: &dyn Fn(u32) -> Option<DeviceName>) -> SeenLink {
+        let mut link = self.link.clone();
         link.master = self.master.and_then(name_of);
         link.base = self.base.and_then(name_of);
-        match (self.loose, &mut link.kind) {
-            (Loose::Base(index), SeenKind::Vlan { device, .. }) => *device = name_of(index),
-            (Loose::Bond(data), kind) => *kind = bond(&data, name_of),
-            _ => {}
+        if let SeenKind::Vlan { device, .. } = &mut link.kind {
+            *device = link.base;
+        }
+        if let Some(data) = &self.bond {
+            link.kind = bond(data, name_of);
+        }
+        if let Some(name) = self.peer.and_then(name_of) {
+            Arc::make_mut(&mut link.details).driver = Driver::Veth { peer: Some(name) };
         }
         link
     }
@@ -170,27 +200,23 @@ impl<'a> Like<'a> {
     }
 }
 
-fn kind_of(info: &Info<'_>, like: &Like<'_>, base: Option<u32>) -> (SeenKind, Loose) {
-    let kind = match *like {
+fn kind_of(info: &Info<'_>, like: &Like<'_>) -> SeenKind {
+    match *like {
         // A tap that stands in for a nic is still a tap.
         Like::Fake("tun") | Like::No("tun") => SeenKind::Tap,
         Like::Hardware | Like::Fake(_) => SeenKind::Nic,
         Like::No("bridge") => {
-            SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(info.data)), report: info.data.to_vec() }
+            SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(info.data)), report: info.data.into() }
         }
-        // A bond's options name devices.
-        Like::No("bond") => return (SeenKind::Nic, Loose::Bond(info.data.to_vec())),
+        // Its options name devices.
+        Like::No("bond") => bond(info.data, &|_| None),
         Like::No("vlan") => match vlan_tag(info.data) {
-            Some(tag) => {
-                let vlan = SeenKind::Vlan { tag, device: None };
-                return (vlan, base.map_or(Loose::Nothing, Loose::Base));
-            }
+            Some(tag) => SeenKind::Vlan { tag, device: None },
             None if vlan_protocol(info.data) == libc::ETH_P_8021AD => SeenKind::Other("802.1ad vlan".into()),
             None => SeenKind::Other("vlan".into()),
         },
         Like::No(kind) => SeenKind::Other(kind.into()),
-    };
-    (kind, Loose::Nothing)
+    }
 }
 
 /// The tag of an 802.1Q VLAN; 802.1ad's are another matter, although the driver is the same.
@@ -253,13 +279,12 @@ impl<'a> Info<'a> {
 }
 
 /// `disable_ipv6`, and whether router advertisements are heeded.
-fn ipv6_in(af_spec: &[u8]) -> Option<(bool, bool)> {
-    let inet6 = attrs::find(Attrs::new(af_spec), libc::AF_INET6 as u16)?;
+pub(super) fn ipv6_in(inet6: &[u8]) -> Option<(bool, bool)> {
     let conf = attrs::find(Attrs::new(inet6), IFLA_INET6_CONF)?;
     let set = |place: usize| attrs::i32(conf.get(place * 4..)?).map(|value| value != 0);
     Some((set(DEVCONF_DISABLE_IPV6)?, set(DEVCONF_ACCEPT_RA)? || set(DEVCONF_AUTOCONF)?))
 }
 
-fn mac_of(value: &[u8]) -> Option<Mac> {
+pub(super) fn mac_of(value: &[u8]) -> Option<Mac> {
     value.try_into().ok().map(Mac)
 }

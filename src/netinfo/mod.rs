@@ -1,24 +1,37 @@
-//! Looking at the host: what the kernel's dumps say becomes a [`NetInfo`].
+//! The host as it is: what the kernel's dumps and events say becomes a [`NetInfo`], again and again.
 //!
-//! `dump.rs` and its parts (`link.rs`, `layer3.rs`) read bytes and ask nobody;
-//! `reader.rs` asks the kernel. What a report to the engine shows of all this,
-//! and what the desired network makes of it, is not decided here.
+//! `link.rs`, `details.rs`, `layer3.rs` and `rule.rs` read bytes, `mirror.rs` makes one picture of
+//! them, and all of these ask nobody. `reader.rs` asks the kernel, `live.rs` listens to it and keeps
+//! the picture true. What a report to the engine shows of all this, and what the desired network
+//! makes of it, is not decided here.
 //!
 //! [`NetInfo`]: vdsm_model::netinfo::NetInfo
 
+mod belongings;
+mod counters;
+mod details;
 mod dump;
+mod estate;
 mod layer3;
 mod link;
+mod live;
+mod mirror;
+mod news;
 mod reader;
+mod rule;
 
 #[cfg(test)]
 mod beside_ip;
 #[cfg(test)]
 mod kernel_tests;
 #[cfg(test)]
+mod live_tests;
+#[cfg(test)]
 mod messages;
 
-pub use dump::{Dump, Mark};
+pub use counters::{CounterReader, Counters, CountersError};
+pub use live::{Hold, Live, Watching};
+pub use news::Moment;
 pub use reader::{LookError, Reader};
 
 use crate::conf::Settings;
@@ -31,7 +44,7 @@ use crate::conf::Settings;
 ///
 /// [let in]: NicRule::is_fake
 /// [hidden]: NicRule::is_hidden
-pub trait NicRule: Send {
+pub trait NicRule: Send + Sync {
     /// Whether a link without hardware (dummy, veth, macvlan ..) of this name
     /// stands in for a nic: `fake_nics`.
     fn is_fake(&self, name: &str) -> bool;

@@ -1,22 +1,24 @@
 //! Asking the kernel how the host stands.
 //!
-//! A whole look is three dumps, however many links there are; nothing is asked
-//! link by link, and nothing is read from sysfs. What the answers mean stands
-//! in `dump.rs`. Reading never changes anything.
+//! A whole look is five dumps, however many links there are; nothing is read from sysfs. What the
+//! answers mean stands in `dump.rs` and `mirror.rs`. Reading never changes anything, and nothing is
+//! kept here from one question to the next.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::Duration;
 
 use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
+use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
-use vdsm_netlink::{Dumped, KernelError, Wire, WireError};
+use vdsm_netlink::{Dumped, Got, KernelError, Wire, WireError};
 
 use super::NicRule;
 use super::dump::Dump;
+use super::layer3::is_made;
 use super::link::IFINFOMSG;
+use super::mirror::Mirror;
 
 /// Beyond one link in so many a whole look is cheaper: of 3001 links it takes 8 µs for each, and
 /// one link's message and addresses together take 13 µs.
@@ -25,12 +27,11 @@ const WORTH_A_LOOK: usize = 2;
 /// the time in which it would tell them all.
 const WORTH_ALL_ROUTES: usize = 4;
 
-/// Looks at the host through a socket of its own.
+/// Asks the kernel through a socket of its own.
 ///
 /// The socket belongs to the network namespace of the thread that opened it.
 pub struct Reader {
     wire: Wire,
-    rule: Box<dyn NicRule>,
 }
 
 /// Why the host could not be looked at.
@@ -57,6 +58,15 @@ pub enum LookError {
     /// The routes do not come.
     #[error("cannot read the routes")]
     Routes(#[source] WireError),
+    /// The rules of routing do not come.
+    #[error("cannot read the rules of routing")]
+    Rules(#[source] WireError),
+    /// The queueing disciplines do not come.
+    #[error("cannot read the queueing disciplines")]
+    Qdiscs(#[source] WireError),
+    /// Events cannot be listened to.
+    #[error("cannot listen to the kernel's events")]
+    Events(#[source] WireError),
 }
 
 impl Reader {
@@ -64,88 +74,103 @@ impl Reader {
     ///
     /// # Errors
     /// [`LookError::Open`] when the kernel gives no such socket.
-    pub fn open(rule: impl NicRule + 'static, deadline: Duration) -> Result<Reader, LookError> {
-        let wire = Wire::open(deadline).map_err(LookError::Open)?;
-        Ok(Reader { wire, rule: Box::new(rule) })
+    pub fn open(deadline: Duration) -> Result<Reader, LookError> {
+        Ok(Reader { wire: Wire::open(deadline).map_err(LookError::Open)? })
     }
 
-    /// The whole host.
+    /// The whole host at once, for those who look once.
     ///
     /// Each dump is consistent in itself. A link that comes to be between two of them is not yet
-    /// seen; one that goes is seen without its addresses and routes.
+    /// seen; one that goes is seen without its addresses and routes. Nobody is asked for speeds.
     ///
     /// # Errors
     /// Whatever keeps one of the dumps from its end; half a host is no host.
-    pub fn look(&mut self) -> Result<NetInfo, LookError> {
-        let mut dump = Dump::new(&*self.rule);
-        let wire = &mut self.wire;
-        read(wire, &every_link(), &mut dump).map_err(LookError::Links)?;
-        read(wire, &addresses_on(0), &mut dump).map_err(LookError::Addresses)?;
-        read(wire, &routes_through(None), &mut dump).map_err(LookError::Routes)?;
-        let has_ipv6 = dump.shows_ipv6() || Path::new("/proc/sys/net/ipv6").exists();
-        Ok(dump.net_info(has_ipv6))
+    pub fn look(&mut self, nics: &dyn NicRule) -> Result<NetInfo, LookError> {
+        let mut dump = Dump::new(nics);
+        let has_ipv6 = self.whole(&mut dump)?;
+        Ok(Mirror::of(dump, has_ipv6).compose().0)
     }
 
-    /// Only these links afresh, the others as they were known; a name that no link has any more
-    /// is gone from the result.
-    ///
-    /// Whatever a change does to other links, such as the VLANs that go with their base, is not
-    /// noticed: name them too. Takes a whole look where that is cheaper, where a fresh link
-    /// has a neighbour nobody knows, and where the kernel cannot filter.
-    ///
-    /// # Errors
-    /// As [`Reader::look`], and [`LookError::Link`].
-    pub fn look_at(&mut self, known: &NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
-        let names: BTreeSet<DeviceName> = names.iter().copied().collect();
-        let few = names.len() <= known.links().count() / WORTH_A_LOOK;
-        let afresh = match self.wire.strict() && few {
-            true => self.some(known, &names)?,
-            false => None,
+    /// All tables; whether the kernel has IPv6.
+    pub(super) fn whole(&mut self, dump: &mut Dump<'_>) -> Result<bool, LookError> {
+        let wire = &mut self.wire;
+        read(wire, &every_link(), dump).map_err(LookError::Links)?;
+        read(wire, &addresses_on(0), dump).map_err(LookError::Addresses)?;
+        read(wire, &routes_through(None), dump).map_err(LookError::Routes)?;
+        read(wire, &(libc::RTM_GETRULE, vec![0; RULE_HEADER]), dump).map_err(LookError::Rules)?;
+        // A kernel without traffic control has no such table.
+        match read(wire, &(libc::RTM_GETQDISC, vec![0; TCMSG]), dump) {
+            Err(WireError::Refused(error)) if error.errno == libc::EOPNOTSUPP => {}
+            read => read.map_err(LookError::Qdiscs)?,
+        }
+        Ok(dump.shows_ipv6() || Path::new("/proc/sys/net/ipv6").exists())
+    }
+
+    /// These links' own messages. One that does not exist leaves nothing in the dump.
+    pub(super) fn links(&mut self, indexes: &[u32], dump: &mut Dump<'_>) -> Result<(), LookError> {
+        let questions: Vec<_> = (indexes.iter()).map(|index| message(libc::RTM_GETLINK, &link_at(*index))).collect();
+        let mut refused = None;
+        let each = &mut |_, answer: Got<'_>| match answer {
+            Ok((kind, payload)) => dump.take(kind, payload),
+            Err(error) if error.errno == libc::ENODEV => {}
+            Err(error) => refused = Some(error),
         };
-        afresh.map_or_else(|| self.look(), Ok)
+        self.wire.get(&questions, each).map_err(LookError::Links)?;
+        refused.map_or(Ok(()), |error| Err(LookError::Links(WireError::Refused(error))))
     }
 
-    /// None when only a whole look will do.
-    fn some(&mut self, known: &NetInfo, names: &BTreeSet<DeviceName>) -> Result<Option<NetInfo>, LookError> {
-        let mut dump = Dump::new(&*self.rule);
+    /// These links with their addresses and routes; false when only a whole look will do: one of
+    /// them went meanwhile, or the kernel cannot filter. `known` is how many links there are: beyond
+    /// one in [`WORTH_A_LOOK`] a whole look is cheaper.
+    pub(super) fn deep(
+        &mut self,
+        names: &BTreeSet<DeviceName>,
+        known: usize,
+        dump: &mut Dump<'_>,
+    ) -> Result<bool, LookError> {
         let wire = &mut self.wire;
-        named(wire, names, &mut dump)?;
+        if !wire.strict() || names.len() > known / WORTH_A_LOOK {
+            return Ok(false);
+        }
+        named(wire, names, dump)?;
         let heads: Vec<_> = dump.heads().collect();
         for (index, ..) in &heads {
-            match read(wire, &addresses_on(*index), &mut dump) {
-                Err(error) if is_gone(&error) => return Ok(None),
+            match read(wire, &addresses_on(*index), dump) {
+                Err(error) if is_gone(&error) => return Ok(false),
                 read => read.map_err(LookError::Addresses)?,
             }
         }
         // The kernel keeps no route through a link that is down.
-        let up = heads.iter().filter(|(.., up)| *up);
-        let mut through: Vec<Option<u32>> = up.map(|(index, ..)| Some(*index)).collect();
+        let up = heads.iter().filter(|(.., up)| *up).map(|(index, ..)| *index).collect();
+        self.routes(&up, dump)?;
+        Ok(true)
+    }
+
+    /// The routes through these links; there are none through one that does not exist.
+    pub(super) fn routes(&mut self, links: &BTreeSet<u32>, dump: &mut Dump<'_>) -> Result<(), LookError> {
+        let mut through: Vec<Option<u32>> = links.iter().copied().map(Some).collect();
         if through.len() > WORTH_ALL_ROUTES {
             through = vec![None];
         }
         for index in through {
-            match read(wire, &routes_through(index), &mut dump) {
-                Err(error) if is_gone(&error) => return Ok(None),
+            match read(&mut self.wire, &routes_through(index), dump) {
+                Err(error) if is_gone(&error) => {}
                 read => read.map_err(LookError::Routes)?,
             }
         }
-        let has_ipv6 = known.has_ipv6 || dump.shows_ipv6();
-        let stranger = Cell::new(false);
-        let links = dump.into_links(&|index| {
-            // What is looked at afresh may have another index by now.
-            let name = known.name_of(index).filter(|name| !names.contains(name));
-            stranger.set(stranger.get() || name.is_none());
-            name
-        });
-        if stranger.get() {
-            return Ok(None);
+        dump.routes.retain(|(index, _)| links.contains(index));
+        Ok(())
+    }
+
+    /// All routes through a link, however many they are.
+    pub(super) fn all_routes(&mut self, index: u32, nics: &dyn NicRule) -> Result<Vec<Route>, LookError> {
+        let mut dump = Dump::new(nics).with_all_routes();
+        match read(&mut self.wire, &routes_through(Some(index)), &mut dump) {
+            Err(error) if !is_gone(&error) => return Err(LookError::Routes(error)),
+            _ => {}
         }
-        // What was known of them goes first: two may have changed their names or indexes with each other.
-        let fresh = links.into_iter().map(|link| (link.name, Some(link)));
-        let all = names.iter().map(|name| (*name, None)).chain(fresh);
-        let mut info = known.clone().with(all);
-        info.has_ipv6 = has_ipv6;
-        Ok(Some(info))
+        // A kernel without strict checking does not filter.
+        Ok(dump.routes.into_iter().filter(|(it, route)| *it == index && !is_made(route)).map(|(_, it)| it).collect())
     }
 }
 
@@ -190,14 +215,25 @@ fn is_gone(error: &WireError) -> bool {
 /// The type of a request, and its bytes behind the netlink header.
 type Question = (u16, Vec<u8>);
 
-/// Counters make up a fifth of a link's message, and nobody here wants them.
+/// Length of `fib_rule_hdr` and of `tcmsg`.
+const RULE_HEADER: usize = 12;
+const TCMSG: usize = 20;
+
+/// Counters make up a fifth of a link's message, and nobody here wants them; virtual functions
+/// are told to those only who ask.
 fn without_counters(header: Vec<u8>) -> Vec<u8> {
-    let mask = libc::RTEXT_FILTER_SKIP_STATS as u32;
+    let mask = (libc::RTEXT_FILTER_SKIP_STATS | libc::RTEXT_FILTER_VF) as u32;
     with_attribute(header, libc::IFLA_EXT_MASK, &mask.to_ne_bytes())
 }
 
 fn every_link() -> Question {
     (libc::RTM_GETLINK, without_counters(vec![0; IFINFOMSG]))
+}
+
+fn link_at(index: u32) -> Vec<u8> {
+    let mut header = vec![0; IFINFOMSG];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    without_counters(header)
 }
 
 fn link_named(name: &DeviceName) -> Vec<u8> {
@@ -234,7 +270,7 @@ fn with_attribute(mut message: Vec<u8>, kind: u16, value: &[u8]) -> Vec<u8> {
 
 /// The transport wants its messages typed. The type is left to inference, as it belongs to a
 /// crate nobody else here needs.
-fn message<M: NetlinkDeserializable>(kind: u16, payload: &[u8]) -> M {
+pub(super) fn message<M: NetlinkDeserializable>(kind: u16, payload: &[u8]) -> M {
     let mut header = NetlinkHeader::default();
     header.message_type = kind;
     M::deserialize(&header, payload).expect("these few bytes were written above")

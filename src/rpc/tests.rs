@@ -46,8 +46,46 @@ fn an_answer_is_read_as_it_was_written() {
     ];
     for response in all {
         let line = serde_json::to_vec(&response).unwrap();
-        assert_eq!(Response::read(&line), Ok(response));
+        assert_eq!(Outgoing::read(&line), Ok(Outgoing::Response(response)));
     }
+}
+
+#[test]
+fn a_notification_is_read_as_it_was_written() {
+    for params in [json!({"b": 1, "a": ["\n"]}), json!([]), Value::Null] {
+        let notification = Notification { method: "a.b".into(), params };
+        let line = notification.to_line();
+        assert_eq!(line.iter().position(|&byte| byte == b'\n'), Some(line.len() - 1));
+        // A client's own look the same.
+        let Notification { method, params } = notification.clone();
+        assert_eq!(Incoming::read(&line), Incoming::Single(Ok(Request { id: None, method, params })));
+        assert_eq!(Outgoing::read(&line), Ok(Outgoing::Notification(notification)));
+    }
+}
+
+#[test]
+fn what_is_neither_answer_nor_notification_is_said_so() {
+    let cases = [
+        ("{", "not JSON"),
+        ("[1]", "an object"),
+        ("{}", "no id"),
+        (r#"{"method":1}"#, "method is a string"),
+        (r#"{"id":1}"#, "either a result or an error"),
+        (r#"{"id":1,"method":"a","params":[]}"#, "either a result or an error"),
+        (r#"{"id":1,"error":{"message":"no"}}"#, "code"),
+    ];
+    for (line, text) in cases {
+        let error = Outgoing::read(line.as_bytes()).unwrap_err();
+        assert!(error.contains(text), "{line}: {error}");
+    }
+}
+
+#[test]
+fn a_report_may_hold_more_values_than_a_request() {
+    let values = vec![Value::Null; MAX_VALUES + 1];
+    let response = Response { id: 1.into(), outcome: Ok(values.into()) };
+    let line = serde_json::to_vec(&response).unwrap();
+    assert_eq!(Outgoing::read(&line), Ok(Outgoing::Response(response)));
 }
 
 #[test]
@@ -166,7 +204,7 @@ proptest! {
     #[test]
     fn no_text_is_too_strange_to_be_read(line in any::<Vec<u8>>()) {
         let _ = Incoming::read(&line);
-        let _ = Response::read(&line);
+        let _ = Outgoing::read(&line);
     }
 
     #[test]

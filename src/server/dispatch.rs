@@ -5,53 +5,56 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use serde::Serialize;
+use super::feed::Attached;
+use super::reply::{Answered, Text};
+use super::{Caller, Peer, Service};
+use crate::rpc::{Incoming, Request, Response, RpcError, shortened};
 
-use super::{Peer, Service};
-use crate::rpc::{Id, Incoming, Request, Response, RpcError, shortened};
-
-/// The answer to a line; none when it held only notifications.
-pub(super) fn answer(line: Vec<u8>, service: &dyn Service, peer: &Peer, longest_batch: usize) -> Option<Vec<u8>> {
-    let outcome = |request: Result<Request, Box<Response>>| match request {
-        Ok(request) => call(request, service, peer),
-        Err(response) => Some(*response),
-    };
+/// The answer to a line, none when it held only notifications; and the feed its calls attached.
+pub(super) fn answer(
+    line: Vec<u8>,
+    service: &dyn Service,
+    peer: &Arc<Peer>,
+    longest_batch: usize,
+) -> (Option<Text>, Option<Attached>) {
     let incoming = Incoming::read(&line);
     // A call may take minutes; its text is not needed for any of them.
     drop(line);
-    match incoming {
-        Incoming::Single(request) => outcome(request).map(|response| line_of(&response)),
+    let mut feed = None;
+    let outcome = |request: Result<Request, Box<Response>>| match request {
+        Ok(request) => call(request, service, peer, &mut feed),
+        Err(refused) => Some(Answered::from(*refused)),
+    };
+    let text = match incoming {
+        Incoming::Single(request) => Some(request).and_then(outcome).map(Text::single),
         Incoming::Batch(requests) if requests.len() > longest_batch => {
             let text = format!("a batch holds at most {longest_batch} requests");
-            Some(line_of(&Response::error(Id::Null, RpcError::invalid_request(text))))
+            Some(Text::refusal(RpcError::invalid_request(text)))
         }
-        Incoming::Batch(requests) => {
-            let responses: Vec<_> = requests.into_iter().filter_map(outcome).collect();
-            (!responses.is_empty()).then(|| line_of(&responses))
-        }
-    }
+        Incoming::Batch(requests) => Text::batch(requests.into_iter().filter_map(outcome)),
+    };
+    (text, feed)
 }
 
-/// A response, or an array of them, as the client gets to see it.
-pub(super) fn line_of<T: Serialize>(response: &T) -> Vec<u8> {
-    let mut line = serde_json::to_vec(response)
-        .expect("responses have only text for keys and write to memory, so nothing can fail");
-    line.push(b'\n');
-    line
-}
-
-fn call(request: Request, service: &dyn Service, peer: &Peer) -> Option<Response> {
+fn call(request: Request, service: &dyn Service, peer: &Arc<Peer>, feed: &mut Option<Attached>) -> Option<Answered> {
     let Request { id, method, params } = request;
+    let caller = Caller::new(peer.clone());
     // The service is shared with calls still to come. Whatever it guards with a mutex is
     // poisoned by the panic, and anything else it must keep whole by itself.
-    let outcome = catch_unwind(AssertUnwindSafe(|| service.call(&method, params, peer)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| service.call(&method, params, &caller)));
     let outcome = outcome.unwrap_or_else(|panic| {
         let (method, panic) = (shortened(&method), text_of(&*panic));
         tracing::error!(method, panic, ?peer, "a call panicked");
         Err(RpcError::internal("the call failed in a way nobody foresaw; the daemon's log has more"))
     });
-    id.map(|id| Response { id, outcome })
+    if outcome.is_ok()
+        && let Some(attached) = caller.into_attached()
+    {
+        *feed = Some(attached);
+    }
+    id.map(|id| Answered { id, outcome })
 }
 
 fn text_of(panic: &(dyn Any + Send)) -> &str {

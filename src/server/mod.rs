@@ -2,7 +2,8 @@
 //!
 //! Accepts clients, learns from the kernel who they are, frames their lines and
 //! hands each call to a [`Service`]. Nothing here knows of networks, of methods
-//! or of who may call which one: the service sees the [`Peer`] and decides.
+//! or of who may call which one: the service sees the [`Peer`] and decides. What
+//! it has to say unasked, it says through a [`Feed`] that a call attaches.
 //!
 //! No client can harm another. What one may hold is limited in lines, bytes and
 //! calls, and those who may only read never use up a place or a thread of those
@@ -10,9 +11,12 @@
 
 mod connection;
 mod dispatch;
+mod feed;
 mod lines;
 mod listen;
 mod peer;
+mod reply;
+mod writer;
 
 use std::future::Future;
 use std::io::{self, ErrorKind, Write};
@@ -24,16 +28,20 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::{JoinError, JoinSet};
 
-use crate::rpc::{Id, Response, RpcError, TOO_MANY_CLIENTS};
+use crate::rpc::{RpcError, TOO_MANY_CLIENTS};
 
+pub use feed::{Caller, Feed};
 pub use listen::{inherited, listen, remove};
 pub use peer::{Access, Peer};
+pub use reply::{RawJson, Reply};
+
+use reply::Text;
 
 /// What the server serves.
 pub trait Service: Send + Sync + 'static {
     /// Executes one call. Runs on a thread of its own and may block; several run
     /// at once, also of one client. A panic is answered with -32603.
-    fn call(&self, method: &str, params: serde_json::Value, peer: &Peer) -> Result<serde_json::Value, RpcError>;
+    fn call(&self, method: &str, params: serde_json::Value, caller: &Caller) -> Result<Reply, RpcError>;
 }
 
 /// What a client may take of us. A zero counts as a one.
@@ -54,6 +62,7 @@ pub struct Limits {
     /// dropped. Between lines a client may be silent for as long as it likes.
     pub idle_partial: Duration,
     /// The time in which a client has to take an answer, or it is dropped.
+    /// For notifications it has as long as it likes.
     pub write_timeout: Duration,
 }
 
@@ -71,9 +80,9 @@ impl Default for Limits {
 }
 
 /// Serves until `shutdown` comes true, then ends in good order: nobody new is
-/// let in, no further line is read, and the calls that run are finished and
-/// answered. How long that takes is the service's affair; drop the future to
-/// stop waiting. The socket's file stays: see [`remove`].
+/// let in, no further line is read, feeds are closed, and the calls that run are
+/// finished and answered. How long that takes is the service's affair; drop the
+/// future to stop waiting. The socket's file stays: see [`remove`].
 ///
 /// An error is one of the listening socket itself.
 pub async fn serve(
@@ -195,10 +204,9 @@ fn admit(stream: UnixStream, places: &PerAccess, group: Option<u32>) -> Option<A
 }
 
 fn turn_away(stream: UnixStream) {
-    let error = RpcError::new(TOO_MANY_CLIENTS, "too many clients");
-    let line = dispatch::line_of(&Response::error(Id::Null, error));
+    let line = Text::refusal(RpcError::new(TOO_MANY_CLIENTS, "too many clients"));
     // The socket's buffer is empty and we do not wait: this neither blocks nor needs a task.
-    if let Err(error) = stream.into_std().and_then(|mut stream| stream.write_all(&line)) {
+    if let Err(error) = stream.into_std().and_then(|mut stream| stream.write_vectored(&line.slices())) {
         tracing::debug!(%error, "a client left before it was turned away");
     }
 }

@@ -5,9 +5,14 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod feeds;
 mod limits;
 mod manners;
+mod partings;
+mod replies;
 mod strangers;
+mod taps;
+mod writing;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -38,14 +43,21 @@ struct Calls {
 
 /// `echo` gives back its parameters, `whoami` its caller, `size` the length of
 /// its first one; `large` answers with many bytes; `hold` waits until somebody
-/// calls `open`; `fail` and `panic` do.
-#[derive(Default)]
+/// calls `open`; `fail` and `panic` do. `raw` answers with `report`, and what
+/// `subscribe` does, at once or after it was held, is said in `taps`.
 struct Gates {
     calls: Mutex<Calls>,
     changed: Condvar,
+    report: Arc<[u8]>,
+    taps: Arc<taps::Taps>,
 }
 
 impl Gates {
+    fn new() -> Gates {
+        let report = format!(r#"{{ "a" : 1.00, "a" : "{}" }}"#, "x".repeat(LARGE)).into_bytes().into();
+        Gates { calls: Mutex::default(), changed: Condvar::new(), report, taps: Arc::default() }
+    }
+
     fn wait_for(&self, what: impl Fn(&Calls) -> bool) {
         let calls = self.calls.lock().unwrap();
         let wait = self.changed.wait_timeout_while(calls, SOON, |calls| !what(calls));
@@ -61,10 +73,20 @@ impl Gates {
     fn open(&self) {
         self.change(|calls| calls.open = true);
     }
+
+    fn hold(&self) {
+        self.change(|calls| {
+            calls.running += 1;
+            calls.most = calls.most.max(calls.running);
+        });
+        self.wait_for(|calls| calls.open);
+        self.change(|calls| calls.running -= 1);
+    }
 }
 
 impl Service for Gates {
-    fn call(&self, method: &str, params: Value, peer: &Peer) -> Result<Value, RpcError> {
+    fn call(&self, method: &str, params: Value, caller: &Caller) -> Result<Reply, RpcError> {
+        let peer = &caller.peer;
         let result = match method {
             "echo" => Ok(params),
             "size" => Ok(params[0].as_str().map(str::len).into()),
@@ -75,20 +97,21 @@ impl Service for Gates {
                 Ok(Value::Null)
             }
             "hold" => {
-                self.change(|calls| {
-                    calls.running += 1;
-                    calls.most = calls.most.max(calls.running);
-                });
-                self.wait_for(|calls| calls.open);
-                self.change(|calls| calls.running -= 1);
+                self.hold();
                 Ok(json!("held"))
             }
             "fail" => Err(RpcError { code: 25, message: "no".into(), data: Some(json!({"nic": 1})) }),
             "panic" => panic!("as asked"),
+            "raw" => return Ok(RawJson::from(self.report.clone()).into()),
+            "subscribe" => self.taps.subscribe(&params, caller),
+            "hold and subscribe" => {
+                self.hold();
+                self.taps.subscribe(&params, caller)
+            }
             _ => Err(RpcError::method_not_found(method)),
         };
         self.change(|calls| calls.done.push(method.to_owned()));
-        result
+        result.map(Reply::from)
     }
 }
 
@@ -111,12 +134,12 @@ impl Server {
         std::fs::set_permissions(folder.path(), open).unwrap();
         let path = folder.path().join("s");
         let listener = listen(&path, None).unwrap();
-        let gates = Arc::new(Gates::default());
+        let gates = Arc::new(Gates::new());
         let (stop, stopped) = oneshot::channel::<()>();
         let (service, seen) = (gates.clone(), gates.clone());
         let thread = std::thread::spawn(move || {
             let mut builder = tokio::runtime::Builder::new_multi_thread();
-            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            let runtime = builder.worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async {
                 let listener = UnixListener::from_std(listener).unwrap();
                 let stopped = async { drop(stopped.await) };
@@ -131,6 +154,19 @@ impl Server {
 
     fn connect(&self) -> Wire {
         Wire::over(UnixStream::connect(&self.path).unwrap())
+    }
+
+    /// A client that has a place, however long those before keep theirs.
+    fn admitted(&self) -> Wire {
+        let call = br#"{"jsonrpc":"2.0","id":1,"method":"echo"}"#;
+        loop {
+            let mut wire = self.connect();
+            // Who is turned away may be so before he has said anything.
+            let said = wire.stream.write_all(&[call, b"\n" as &[u8]].concat());
+            if said.is_ok() && wire.hear().is_some_and(|heard| heard.get("result").is_some()) {
+                return wire;
+            }
+        }
     }
 
     fn client(&self) -> Client {

@@ -9,6 +9,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod ears;
 mod lab;
 mod look;
 mod walk;

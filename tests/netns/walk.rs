@@ -10,7 +10,7 @@ use vdsm_configurators::iproute2::Rtnetlink;
 use vdsm_model::config::NetConfig;
 use vdsm_model::request::Request;
 use vdsm_net::host::Host;
-use vdsm_net::netinfo::{NicRule, Reader};
+use vdsm_net::netinfo::{Live, NicRule, Reader, Watching};
 use vdsm_net::transaction::{Done, SetupError, Transaction, chain};
 use vdsm_persistence::{RunningConfig, Tree};
 
@@ -78,6 +78,7 @@ fn line(link: &mut serde_json::Value) -> String {
 struct Walk {
     host: Host,
     eyes: Reader,
+    _watching: Watching,
     fuse: Fuse,
     store: RunningConfig,
     running: NetConfig,
@@ -95,12 +96,22 @@ impl Walk {
             }
             run(&format!("ip link set {nic} up"));
         }
-        let open = || Reader::open(Fakes, Duration::from_secs(60)).unwrap();
+        // The eyes that change the host are the daemon's; those that judge read its tables.
+        let (live, watching) = Live::open(Fakes, Duration::from_secs(60), None).unwrap();
+        let eyes = Reader::open(Duration::from_secs(60)).unwrap();
         let fuse = Fuse::never();
         let kernel = Rtnetlink::open(Duration::from_secs(60)).unwrap();
         let dir = tempfile::tempdir_in(if Path::new("/dev/shm").exists() { "/dev/shm" } else { "/tmp" }).unwrap();
         let store = RunningConfig::new(dir.path().to_owned());
-        Walk { host: host(open(), kernel, &fuse), eyes: open(), fuse, store, running: NetConfig::default(), _dir: dir }
+        Walk {
+            host: host(live, kernel, &fuse),
+            _watching: watching,
+            eyes,
+            fuse,
+            store,
+            running: NetConfig::default(),
+            _dir: dir,
+        }
     }
 
     fn setup(&mut self, wanted: &NetConfig) -> Result<Done, SetupError> {
@@ -115,7 +126,7 @@ impl Walk {
     }
 
     fn state(&mut self) -> (String, Tree) {
-        (state::text(&self.eyes.look().unwrap()), self.store.load().unwrap())
+        (state::text(&self.eyes.look(&Fakes).unwrap()), self.store.load().unwrap())
     }
 
     /// Fails at each action in turn, then succeeds.

@@ -4,6 +4,7 @@
 // In a test a panic is the report, and nobody is outside to reach anything.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod check;
 #[path = "../common/mod.rs"]
 mod common;
 mod edits;

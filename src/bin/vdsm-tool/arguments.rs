@@ -4,9 +4,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use serde_json::Value;
-use vdsm_net::rpc;
+use vdsm_net::{events, rpc};
 
 /// Asks the network daemon of this host for something.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub(crate) struct Arguments {
 const AFTER_HELP: &str = "\
 Examples:
   vdsm-tool show
+  vdsm-tool check || vdsm-tool check --heal
+  vdsm-tool graph --format svg > networks.svg
   vdsm-tool setup-networks --plan networks.yaml
   vdsm-tool setup-networks networks.yaml && vdsm-tool set-safe-config
   vdsm-tool call Host.delNetwork '{\"bridge\": \"storage\"}'
@@ -36,7 +39,7 @@ Exit codes:
   0  done, or nothing was to be done
   1  failed
   2  the command line is wrong
-  3  refused: the request is wrong, and nothing was touched
+  3  refused: the request is wrong, and nothing was touched; of check: not all is as configured
   4  failed, and the networks are as they were before
   5  failed, and so did the way back: the commands left to do are printed
   6  the daemon cannot be reached
@@ -55,8 +58,37 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
-    /// Show the networks of this host, and what they stand on
+    /// Show the networks of this host, what they stand on, and where they are not as configured
     Show,
+    /// Hold the host against its running configuration
+    ///
+    /// Exits with 0 when all is as configured, else with 3.
+    Check {
+        /// Bring back what was changed, by an ordinary transaction
+        #[arg(long)]
+        heal: bool,
+    },
+    /// Draw what is wired to what
+    Graph {
+        /// The format of the picture, which goes to standard output
+        #[arg(long, value_enum, default_value_t = Format::Svg)]
+        format: Format,
+    },
+    /// Show what happens to links, addresses, routes and networks, as it happens
+    Monitor {
+        /// Only these kinds of events, separated by commas
+        #[arg(long, value_delimiter = ',', value_name = "KIND", value_parser = PossibleValuesParser::new(events::KINDS))]
+        events: Vec<String>,
+    },
+    /// Show the traffic of networks and nics, again and again
+    Top {
+        /// Seconds from one look to the next
+        #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+        interval: f64,
+        /// End after so many looks
+        #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+        frames: Option<u64>,
+    },
     /// Print what the engine is told of this host, as JSON
     Caps,
     /// Call a method of the daemon, and print its answer as JSON
@@ -76,6 +108,25 @@ pub(crate) enum Command {
         #[arg(long, value_name = "DIR", default_value = "/etc/sysconfig/network-scripts")]
         dir: PathBuf,
     },
+}
+
+/// A picture's format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For any browser
+    Svg,
+    /// For graphviz
+    Dot,
+    /// For Markdown
+    Mermaid,
+}
+
+/// A tenth of a second to an hour.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.1..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("this is not between 0.1 and 3600".to_owned()),
+    }
 }
 
 /// What setup-networks is to do.
@@ -190,6 +241,11 @@ mod tests {
             "setup-networks a b",
             "restore-nets now",
             "set-safe-config --force",
+            "graph --format png",
+            "monitor --events link_up,nonsense",
+            "top --interval 0",
+            "top --frames 0",
+            "check now",
             "call",
             "call m 1",
             "call m {} {}",

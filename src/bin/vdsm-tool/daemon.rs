@@ -64,6 +64,13 @@ impl Daemon {
     }
 }
 
+impl Daemon {
+    /// The next thing the daemon says unasked; none when it says nothing within that time.
+    pub(crate) fn next_event(&mut self, within: Duration) -> Result<Option<Value>, ClientError> {
+        Ok(self.client.next_notification(Some(within))?.map(|notification| notification.params))
+    }
+}
+
 const QUESTION: &str = "if you can read this, press Enter; else the change is undone";
 
 fn socket(arguments: &Arguments) -> Result<PathBuf, ConfError> {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 use vdsm_net::rpc::RpcError;
-use vdsm_net::server::{self, Limits, Peer, Service};
+use vdsm_net::server::{self, Caller, Limits, Reply, Service};
 
 use crate::arguments::Arguments;
 use crate::outcome::{Exit, Told, report};
@@ -30,10 +30,11 @@ struct Script {
 struct Actor(Mutex<Script>);
 
 impl Service for Actor {
-    fn call(&self, method: &str, params: Value, _: &Peer) -> Result<Value, RpcError> {
+    fn call(&self, method: &str, params: Value, _: &Caller) -> Result<Reply, RpcError> {
         let mut script = self.0.lock().unwrap();
         script.heard.push((method.to_owned(), params));
-        script.answers.pop_front().unwrap_or_else(|| Err(RpcError::internal("nothing was said")))
+        let answer = script.answers.pop_front().unwrap_or_else(|| Err(RpcError::internal("nothing was said")));
+        answer.map(Reply::from)
     }
 }
 

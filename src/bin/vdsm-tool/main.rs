@@ -13,17 +13,19 @@ mod leftovers; // remove-net-persistence
 mod outcome; // what came of it, and the exit code
 mod progress; // the line that says so
 mod setup; // setup-networks
+mod watching; // monitor and top
 mod words; // what a person reads
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::{Value, json};
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Format};
 use daemon::Daemon;
 use outcome::{Answer, Outcome, report};
+use watching::Shown;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
@@ -48,9 +50,29 @@ fn perform(arguments: &Arguments) -> Outcome {
             Ok(Answer { text: words::restored(&json), json, ..Answer::default() })
         }
         Command::Show => {
-            let json = Daemon::reach(arguments)?.call("Host.getCapabilities", Value::Null)?;
+            let json = Daemon::reach(arguments)?.call("Host.getTopology", Value::Null)?;
             let text = vdsm_net::show::tree(&json, colour());
             Ok(Answer { text, json, ..Answer::default() })
+        }
+        Command::Check { heal } => {
+            let method = if *heal { "Host.healNetworks" } else { "Host.checkNetworks" };
+            let json = Daemon::reach(arguments)?.call(method, Value::Null)?;
+            let differs = json["in_sync"] != Value::Bool(true);
+            Ok(Answer { text: words::checked(&json), json, differs, ..Answer::default() })
+        }
+        Command::Graph { format } => {
+            let json = Daemon::reach(arguments)?.call("Host.getTopology", Value::Null)?;
+            let text = match format {
+                Format::Svg => vdsm_net::picture::svg(&json),
+                Format::Dot => vdsm_net::picture::dot(&json),
+                Format::Mermaid => vdsm_net::picture::mermaid(&json),
+            };
+            Ok(Answer { text, json, ..Answer::default() })
+        }
+        Command::Monitor { events } => watching::monitor(Daemon::reach(arguments)?, events, arguments.json),
+        Command::Top { interval, frames } => {
+            let how = if arguments.json { Shown::Json } else { Shown::Screen { colour: colour() } };
+            watching::top(Daemon::reach(arguments)?, *interval, *frames, how)
         }
         Command::Caps => raw(Daemon::reach(arguments)?, "Host.getCapabilities", Value::Null),
         Command::Call { method, params } => raw(Daemon::reach(arguments)?, method, params.clone().unwrap_or_default()),
@@ -67,8 +89,7 @@ fn raw(mut daemon: Daemon, method: &str, params: Value) -> Outcome {
 /// Colours are for eyes, and for those who want them: <https://no-color.org>.
 fn colour() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|it| !it.is_empty());
-    let dumb = std::env::var_os("TERM").is_some_and(|it| it == "dumb");
-    io::stdout().is_terminal() && !unwanted && !dumb
+    watching::is_terminal() && !unwanted
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ pub(crate) struct Answer {
     pub(crate) warnings: Vec<String>,
     /// Parts that were not done; the exit code tells of them.
     pub(crate) failed: Vec<String>,
+    /// The host is not as it should be; the exit code tells of it.
+    pub(crate) differs: bool,
 }
 
 /// It was not done.
@@ -47,6 +49,12 @@ pub(crate) enum Failure {
     /// The directory cannot be read.
     #[error("cannot read {0}")]
     Directory(String, #[source] io::Error),
+    /// There is nothing more to look at.
+    #[error("the daemon has ended")]
+    Ended,
+    /// What was to be shown cannot be.
+    #[error("cannot print")]
+    Print(#[source] io::Error),
     /// Nobody is there to be asked.
     #[error("--confirm asks on the terminal, and there is none")]
     NoTerminal(#[source] io::Error),
@@ -97,7 +105,7 @@ impl Failure {
             Failure::Input(InputError::Form { .. } | InputError::UnknownKeys { .. }) => Exit::Refused,
             Failure::NoTerminal(_) => Exit::Usage,
             Failure::Call(_) | Failure::Input(InputError::Unreadable { .. }) => Exit::Failed,
-            Failure::Conf(_) | Failure::Directory(..) => Exit::Failed,
+            Failure::Conf(_) | Failure::Directory(..) | Failure::Ended | Failure::Print(_) => Exit::Failed,
         }
     }
 
@@ -157,10 +165,16 @@ pub(crate) struct Told {
 pub(crate) fn report(outcome: &Outcome, as_json: bool, out: &mut dyn Write) -> Told {
     let (text, mut told) = match outcome {
         Ok(answer) => {
-            let text = if as_json { words::pretty(&answer.json) } else { answer.text.clone() };
+            // What is neither text nor JSON was printed as it came.
+            let is_told = answer.text.is_empty() && answer.json.is_null();
+            let text = if as_json && !is_told { words::pretty(&answer.json) } else { answer.text.clone() };
             let warnings = answer.warnings.iter().map(|w| format!("warning: {}", plain(w)));
             let failed = answer.failed.iter().map(|f| format!("error: {}", plain(f)));
-            let exit = if answer.failed.is_empty() { Exit::Done } else { Exit::Failed };
+            let exit = match (answer.failed.is_empty(), answer.differs) {
+                (true, false) => Exit::Done,
+                (true, true) => Exit::Refused,
+                (false, _) => Exit::Failed,
+            };
             (text, Told { exit, errors: warnings.chain(failed).collect() })
         }
         Err(failure) => {

@@ -53,6 +53,36 @@ fn count(steps: usize) -> String {
     format!("{steps} step{}", if steps == 1 { "" } else { "s" })
 }
 
+/// The answer of Host.checkNetworks or Host.healNetworks.
+pub(crate) fn checked(answer: &Value) -> String {
+    let mut text = String::new();
+    for (word, key) in [("network", "networks"), ("bond", "bonds")] {
+        for (name, verdict) in answer[key].as_object().into_iter().flatten() {
+            let differences = verdict["differences"].as_array().into_iter().flatten();
+            let differences: Vec<&str> = differences.filter_map(|it| it["text"].as_str()).collect();
+            if !differences.is_empty() {
+                let state = verdict["state"].as_str().unwrap_or("drifted");
+                text += &format!("{word} {}: {}\n", plain(name), plain(state));
+                text.extend(differences.into_iter().map(|it| format!("  {}\n", plain(it))));
+            }
+        }
+    }
+    let mended = answer["mended"].as_u64().filter(|steps| *steps > 0);
+    if let Some(steps) = mended {
+        text += &format!("brought back in {}\n", count(usize::try_from(steps).unwrap_or(usize::MAX)));
+    }
+    let plan = answer["text"].as_str().unwrap_or_default();
+    let has_plan = answer["plan"].as_array().is_some_and(|plan| !plan.is_empty());
+    if has_plan {
+        text += "what would bring it back (vdsm-tool check --heal):\n";
+        text.extend(plan.lines().map(|line| format!("  {}\n", plain(line))));
+    }
+    if answer["in_sync"] == Value::Bool(true) && mended.is_none() {
+        text += "all networks are as configured\n";
+    }
+    text
+}
+
 /// The answer of Host.restoreNetworks.
 pub(crate) fn restored(answer: &Value) -> String {
     let mut text = match (answer["restored"].as_bool(), answer["note"].as_str()) {
@@ -181,6 +211,40 @@ mod tests {
         assert_eq!(restored(&answer), "the networks are restored\nskipped red: its nic eth7 is missing\n");
         let before = json!({"restored": false, "note": "they were already", "skipped": []});
         assert_eq!(restored(&before), "nothing was restored: they were already\n");
+    }
+
+    #[test]
+    fn a_check_tells_each_difference_and_what_would_mend_it() {
+        let fine = json!({ "in_sync": true, "networks": { "red": { "state": "in_sync", "differences": [] } }, "bonds": {}, "plan": [], "text": "nothing to do\n" });
+        assert_eq!(checked(&fine), "all networks are as configured\n");
+        let healed =
+            json!({ "in_sync": true, "networks": {}, "bonds": {}, "plan": [], "text": "nothing to do\n", "mended": 1 });
+        assert_eq!(checked(&healed), "brought back in 1 step\n");
+        let of = |texts: &[&str]| texts.iter().map(|text| json!({ "device": null, "text": text })).collect::<Vec<_>>();
+        let differing = json!({
+            "in_sync": false,
+            "networks": {
+                "red": { "state": "drifted", "differences": of(&["eth0 left red", "two\nlines"]) },
+                "blue": { "state": "missing", "differences": of(&["its nic eth9 is missing"]) },
+            },
+            "bonds": { "bond0": { "state": "drifted", "differences": of(&["the mode is other"]) } },
+            "plan": [{}], "text": "change bridge red: +eth0\nchange bond bond0\n", "mended": 0,
+        });
+        let wanted = "network red: drifted
+  eth0 left red
+  two\n    lines
+network blue: missing
+  its nic eth9 is missing
+bond bond0: drifted
+  the mode is other
+what would bring it back (vdsm-tool check --heal):
+  change bridge red: +eth0
+  change bond bond0
+";
+        assert_eq!(checked(&differing), wanted);
+        let lost = json!({ "in_sync": false, "networks": { "blue": differing["networks"]["blue"] }, "plan": [], "text": "nothing to do\n", "mended": 2 });
+        assert_eq!(checked(&lost), "network blue: missing\n  its nic eth9 is missing\nbrought back in 2 steps\n");
+        assert_eq!(checked(&Value::Null), "");
     }
 
     fn failed(data: Value) -> Vec<String> {

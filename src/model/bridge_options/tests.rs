@@ -102,7 +102,7 @@ fn what_is_encoded_is_what_a_dump_gives_back() {
 #[test]
 fn the_default_is_what_the_kernel_takes() {
     for row in settable() {
-        let text = format!("{}={}", row.name, row.kind.shown(row.default));
+        let text = format!("{}={}", row.name, Shown::new(row.kind, row.default));
         assert_eq!(parse(&text).get(row.name), default_of(row.name), "{text}");
     }
     assert_eq!(default_of("forward_delay"), Some(1500));

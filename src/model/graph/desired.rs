@@ -431,14 +431,14 @@ impl<'a> Builder<'a> {
                 .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
                 .map(ip_of)
                 .unwrap_or_default();
-            // The stranger's stay first: the network's become the secondary ones.
-            let mut addresses: Vec<Address> = live
-                .addresses
-                .iter()
-                .filter(|a| !owned.addresses.contains(a) && !ip.addresses.contains(a))
-                .copied()
-                .collect();
-            addresses.append(&mut ip.addresses);
+            // The stranger's stay first: the network's become the secondary ones. What the network has
+            // already stays where it is, whoever came after it.
+            let is_kept = |a: &&Address| owned.addresses.contains(*a) && ip.addresses.contains(*a);
+            let is_theirs = |a: &&Address| !owned.addresses.contains(*a) && !ip.addresses.contains(*a);
+            let mut addresses: Vec<Address> =
+                live.addresses.iter().filter(|a| is_kept(a) || is_theirs(a)).copied().collect();
+            let missing: Vec<Address> = ip.addresses.iter().filter(|a| !addresses.contains(*a)).copied().collect();
+            addresses.extend(missing);
             ip.addresses = addresses;
             let theirs: Vec<Route> = live
                 .routes

@@ -8,6 +8,7 @@ mod judge;
 mod merge;
 mod scope;
 mod sharing;
+mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use desired::Desired;
 pub use judge::Judge;
 pub use scope::Scope;
+pub use stack::Stack;
 
 use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
 use crate::ip::IpConfig;

@@ -5,6 +5,9 @@
 
 mod planner;
 mod text;
+mod words;
+
+pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
 use crate::graph::Graph;

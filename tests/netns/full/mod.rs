@@ -2,8 +2,10 @@
 
 mod bond_options;
 mod bonds;
+mod caps;
 mod commands;
 mod mtu;
+mod picture;
 mod restore;
 mod rollback;
 mod slaves;

@@ -4,12 +4,16 @@ mod addresses;
 mod basic;
 mod bridge;
 mod daemon;
+mod drift;
+mod events;
+mod late;
 mod refusals;
 mod restore;
 mod rollback;
 mod storms;
 mod strangers;
 mod tool;
+mod watching;
 
 #[test]
 fn the_laws_hold_for_bridges() {

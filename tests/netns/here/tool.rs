@@ -11,26 +11,26 @@ use crate::lab::{Lab, Nics::Veth, program, story};
 use crate::look::{Look, assert_same};
 
 /// How a call ended.
-struct Said {
-    code: i32,
-    out: String,
-    err: String,
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
 }
 
 impl Said {
     #[track_caller]
-    fn expect(self, code: i32) -> Said {
+    pub(crate) fn expect(self, code: i32) -> Said {
         assert_eq!(self.code, code, "out: {}\nerr: {}", self.out, self.err);
         self
     }
 
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|e| panic!("{e}: {}", self.out))
     }
 }
 
-fn tool(lab: &Lab, words: &str, input: &str) -> Said {
+pub(crate) fn tool(lab: &Lab, words: &str, input: &str) -> Said {
     let mut command = Command::new(program("vdsm-tool"));
     command.args(words.split(' ')).arg("--config").arg(lab.path("conf"));
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();

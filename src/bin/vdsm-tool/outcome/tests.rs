@@ -52,6 +52,8 @@ fn each_end_has_its_number() {
         (Failure::Input(InputError::Unreadable { file: "f".to_owned(), source: ErrorKind::NotFound.into() }), 1),
         (Failure::NoTerminal(ErrorKind::NotFound.into()), 2),
         (Failure::Directory("d".to_owned(), ErrorKind::NotADirectory.into()), 1),
+        (Failure::Ended, 1),
+        (Failure::Print(ErrorKind::StorageFull.into()), 1),
     ] {
         assert_eq!(failure.exit() as u8, number, "{failure:?}");
     }
@@ -65,7 +67,7 @@ fn told(outcome: Outcome, as_json: bool) -> (String, Told) {
 
 fn answer() -> Outcome {
     let warnings = vec!["careful".to_owned()];
-    Ok(Answer { text: "done\n".to_owned(), json: json!({"a": 1}), warnings, failed: Vec::new() })
+    Ok(Answer { text: "done\n".to_owned(), json: json!({"a": 1}), warnings, failed: Vec::new(), differs: false })
 }
 
 #[test]
@@ -108,6 +110,28 @@ fn errors_have_one_form_whoever_found_them() {
 #[test]
 fn a_person_gets_no_error_on_stdout() {
     assert_eq!(told(Err(rpc(25, Value::Null)), false).0, "");
+}
+
+#[test]
+fn what_was_printed_as_it_came_is_not_printed_again() {
+    let nothing = Told { exit: Exit::Done, errors: Vec::new() };
+    assert_eq!(told(Ok(Answer::default()), true), (String::new(), nothing));
+    let null = Answer { text: "null\n".to_owned(), ..Answer::default() };
+    assert_eq!(told(Ok(null), true).0, "null\n", "an answer may be null");
+}
+
+#[test]
+fn who_looks_on_is_told_that_there_is_nothing_more_to_see() {
+    let (text, said) = told(Err(Failure::Ended), true);
+    let theirs: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(theirs, json!({ "code": null, "message": "the daemon has ended" }));
+    assert_eq!(said, Told { exit: Exit::Failed, errors: vec!["error: the daemon has ended".to_owned()] });
+}
+
+#[test]
+fn a_host_that_is_not_as_configured_is_no_failure_and_has_an_exit_code() {
+    let differs = Answer { differs: true, ..Answer::default() };
+    assert_eq!(told(Ok(differs), false).1.exit as u8, 3);
 }
 
 /// A pipe that fails.

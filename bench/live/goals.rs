@@ -1,0 +1,134 @@
+//! What the live picture is to reach, judged.
+//!
+//! Ratios within one run, so that no machine is better than another. A goal that this run has no
+//! numbers for is neither reached nor missed.
+
+use super::figures::{Figures, What, When};
+use crate::goals::{Goal, at_most, judged};
+use crate::report::{number, ratio};
+
+/// At this size getCapabilities is held against a bare dump.
+const SERVED: usize = 1000;
+const CAPABILITIES_TO_RAW: f64 = 1.0;
+/// From the fewest networks to the most, what a change costs may grow by so much.
+const CHANGE_GROWTH: f64 = 1.5;
+/// How much faster than the kernel's own our time per network may grow.
+const GROWTH_TO_RAW: f64 = 1.2;
+/// How much faster than the networks memory may grow.
+const MEMORY_GROWTH: f64 = 1.2;
+
+/// What must not grow faster than the number of networks.
+const PER_NETWORK: [What; 7] = [
+    What::Open,
+    What::ColdStart,
+    What::Capabilities,
+    What::CapabilitiesAfterChange,
+    What::Statistics,
+    What::Topology,
+    What::Check,
+];
+
+/// The section GOALS.
+pub(super) fn section(counts: &[usize], figures: &Figures) -> String {
+    let mut goals = Vec::new();
+    for n in counts.iter().copied().filter(|n| *n == SERVED) {
+        for what in [What::Capabilities, What::CapabilitiesAfterChange] {
+            let name = what.name().trim_start();
+            let to_raw =
+                |of: fn(&Figures, usize, What) -> Option<f64>| ratio(of(figures, n, what), of(figures, n, What::Raw));
+            goals.push(at_most(
+                format!("{name}, wall to a raw dump, N={n}"),
+                to_raw(Figures::wall),
+                CAPABILITIES_TO_RAW,
+            ));
+            goals.push(at_most(format!("{name}, CPU to a raw dump, N={n}"), to_raw(Figures::cpu), CAPABILITIES_TO_RAW));
+        }
+    }
+    if let [few, .., many] = *counts {
+        goals.extend([What::Snapshot, What::Told].map(|what| latency(few, many, what, figures)));
+        goals.extend([What::Dense, What::Lone, What::LoneOurs].map(|what| flat(few, many, what, figures)));
+    }
+    if let [.., fewer, many] = *counts {
+        goals.extend(PER_NETWORK.map(|what| growth(fewer, many, what, figures)));
+    }
+    if let [few, .., fewer, many] = *counts {
+        goals.extend([When::Start, When::Asked].map(|when| memory([few, fewer, many], when, figures)));
+    }
+    let lines: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
+    format!("\nGOALS\n{lines}")
+}
+
+/// The time after the kernel has done its part, which is its own affair.
+fn latency(few: usize, many: usize, what: What, figures: &Figures) -> Goal {
+    let ours = |n| Some(figures.wall(n, what)? - figures.wall(n, What::Change)?);
+    let name = format!("{}, beyond the bare change, N={many} to N={few}", what.name());
+    at_most(name, ratio(ours(many), ours(few)), CHANGE_GROWTH)
+}
+
+fn flat(few: usize, many: usize, what: What, figures: &Figures) -> Goal {
+    let name = format!("{}, CPU, N={many} to N={few}", what.name().trim_start());
+    at_most(name, ratio(figures.cpu(many, what), figures.cpu(few, what)), CHANGE_GROWTH)
+}
+
+/// Time per network beside that of the bare dump, which grows as the kernel pleases.
+fn growth(few: usize, many: usize, what: What, figures: &Figures) -> Goal {
+    let scale = few as f64 / many as f64;
+    let of = |what| ratio(figures.wall(many, what), figures.wall(few, what)).map(|it| it * scale);
+    let (ours, raw) = (of(what), of(What::Raw));
+    // Where the constant part of a dump makes it look better with size, that is no reason for more.
+    let relative = ratio(ours, raw.map(|raw| raw.max(1.0)));
+    let numbers = format!("{}, raw {} (at most {GROWTH_TO_RAW} of raw's)", number(ours), number(raw));
+    let what = format!("{}, wall per network, N={many} to N={few}", what.name().trim_start());
+    Goal { what, verdict: judged(relative, GROWTH_TO_RAW), numbers }
+}
+
+/// What more networks hold, each, beyond what the fewest do.
+fn memory([few, fewer, many]: [usize; 3], when: When, figures: &Figures) -> Goal {
+    let each = |n: usize| {
+        let more = figures.memory(n, when)?.now as f64 - figures.memory(few, when)?.now as f64;
+        Some(more / (n - few) as f64)
+    };
+    let (less, more) = (each(fewer), each(many));
+    let relative = ratio(more, less);
+    let numbers =
+        format!("{} KiB, before {}: {} (at most {MEMORY_GROWTH})", number(more), number(less), number(relative));
+    let what = format!("memory {}, per network, N={many} to N={fewer}", when.name());
+    Goal { what, verdict: judged(relative, MEMORY_GROWTH), numbers }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn wall(what: What, micros: u64) -> serde_json::Value {
+        json!({"what": what.name(), "wall_ns": [micros * 1000], "cpu_ns": micros * 1000, "times": 1, "bytes": null})
+    }
+
+    fn line<'a>(text: &'a str, of: &str) -> &'a str {
+        text.lines().find(|line| line.contains(of)).unwrap_or_else(|| panic!("no {of} in {text}"))
+    }
+
+    #[test]
+    fn each_goal_is_judged_by_its_own_ratio() {
+        let mut figures = Figures::default();
+        for (n, raw, capabilities, open, snapshot) in
+            [(10, 100, 50, 300, 120), (100, 900, 450, 900, 130), (1000, 8000, 7000, 20_000, 900)]
+        {
+            let all = [
+                (What::Raw, raw),
+                (What::Capabilities, capabilities),
+                (What::Open, open),
+                (What::Snapshot, snapshot),
+                (What::Change, 100),
+            ];
+            all.iter().for_each(|(what, micros)| figures.note(n, &wall(*what, *micros)).unwrap());
+        }
+        let text = section(&[10, 100, 1000], &figures);
+        assert!(line(&text, "getCapabilities, wall to a raw dump").starts_with("pass"), "{text}");
+        assert!(line(&text, "change to snapshot").starts_with("MISS"), "{text}");
+        assert!(line(&text, "Live::open, wall per network").starts_with("MISS"), "{text}");
+        assert!(line(&text, "getTopology, wall per network").starts_with("?"), "{text}");
+        assert!(section(&[1000], &figures).lines().count() == 6, "a growth of one size");
+    }
+}

@@ -1,0 +1,39 @@
+//! Through which device the host answers whoever asks: `lastClientIface`.
+
+use std::cmp::Reverse;
+use std::net::IpAddr;
+
+use vdsm_model::ip::{MAIN_TABLE, Route};
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::{NetInfo, SeenLink};
+use vdsm_model::units::Prefixed;
+
+/// The device behind which `client` is: by the longest prefix of the main table, whoever made the
+/// route, and among equals by the lowest metric. The host itself is behind the device with the
+/// address. None when there is no way, or when a link-local address leaves it open.
+pub(super) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
+    let is_link_local = matches!(client, IpAddr::V6(addr) if addr.is_unicast_link_local());
+    let has = |link: &&SeenLink| link.addresses.iter().any(|address| is_own(&address.ip, client));
+    if let Some(own) = seen.links().find(has) {
+        return Some(own.name);
+    }
+    let routes = seen.links().flat_map(|link| {
+        let all = link.routes.iter().chain(&link.made_routes);
+        let fit = all.filter(|route| route.table == MAIN_TABLE && leads_to(route, client));
+        fit.map(|route| (Reverse(route.to.prefix), route.metric, link.name))
+    });
+    routes.filter(|_| !is_link_local).min().map(|(.., name)| name)
+}
+
+/// Of the loopback's network, every address is the host's (RFC 1122, section 3.2.1.3).
+fn is_own(own: &Prefixed<IpAddr>, client: IpAddr) -> bool {
+    own.addr == client || own.addr.is_loopback() && is_in(own, client)
+}
+
+fn leads_to(route: &Route, client: IpAddr) -> bool {
+    is_in(&route.to, client)
+}
+
+fn is_in(network: &Prefixed<IpAddr>, addr: IpAddr) -> bool {
+    Prefixed { addr, prefix: network.prefix }.network() == network.network()
+}

@@ -1,0 +1,48 @@
+//! What is told of every device: addresses, gateways and MTU.
+//!
+//! Which devices are told, and what else of them, is not here.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use vdsm_model::ip::{Address, MAIN_TABLE, Route};
+use vdsm_model::netinfo::SeenLink;
+use vdsm_model::units::{Prefixed, netmask_of};
+
+use super::json::Object;
+
+/// Writes the keys that every device and every network has.
+pub(super) fn tell(link: &SeenLink, keys: &mut Object<'_>) {
+    let of_family = |v4: bool| link.addresses.iter().filter(move |address| address.ip.addr.is_ipv4() == v4);
+    let (route4, route6) = (default_route(link, IpAddr::is_ipv4), default_route(link, IpAddr::is_ipv6));
+    let gateway = route4.map(|(_, gateway)| gateway);
+    let primary = primary(of_family(true), gateway);
+    keys.text("addr", primary.map(|address| address.ip.addr));
+    keys.text("netmask", primary.map(|address| netmask_of(address.ip.prefix)));
+    keys.texts("ipv4addrs", of_family(true));
+    keys.texts("ipv6addrs", of_family(false));
+    keys.text("gateway", gateway);
+    keys.text("ipv6gateway", route6.map_or(Ipv6Addr::UNSPECIFIED.into(), |(_, gateway)| gateway));
+    keys.truth("ipv4defaultroute", route4.is_some_and(|(route, _)| route.table == MAIN_TABLE));
+    // The engine once took nothing but text.
+    keys.text("mtu", u64::from(link.mtu.get()));
+    keys.truth("dhcpv4", false);
+    keys.truth("dhcpv6", false);
+    keys.truth("ipv6autoconf", link.ipv6_disabled == Some(false) && link.ipv6_autoconf == Some(true));
+}
+
+/// The device's default route of one family, whoever made it, and its gateway. The source routes of
+/// a network that is not the host's default lie in a table of their own; the main table comes first.
+fn default_route(link: &SeenLink, family: impl Fn(&IpAddr) -> bool) -> Option<(&Route, IpAddr)> {
+    let default = |route: &&Route| route.to.prefix == 0 && family(&route.to.addr);
+    let routes = link.routes.iter().chain(&link.made_routes).filter(default);
+    // An IPv4 route through an IPv6 gateway (RFC 5549) is nothing the engine could read.
+    let routes = routes.filter_map(|route| Some((route, route.gateway.filter(&family)?)));
+    routes.min_by_key(|(route, _)| (route.table != MAIN_TABLE, route.metric, route.table))
+}
+
+/// The address in the gateway's subnet, or else the first.
+fn primary<'a>(addresses: impl Iterator<Item = &'a Address> + Clone, gateway: Option<IpAddr>) -> Option<&'a Address> {
+    let reaches =
+        |a: &&Address| gateway.is_some_and(|addr| Prefixed { addr, prefix: a.ip.prefix }.network() == a.ip.network());
+    addresses.clone().find(reaches).or_else(|| addresses.clone().next())
+}

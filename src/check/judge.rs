@@ -1,0 +1,265 @@
+//! What can be judged is judged together, as one request; what the rules refuse is left out with
+//! what they say of it, and the rest is judged without it.
+//!
+//! Restoring tries each part by itself when all together fail. Here the problems name those they
+//! concern, so that one strange device among thousands of networks costs one more round.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use vdsm_model::config::{Base, NetConfig, Policy};
+use vdsm_model::device::NetDevice;
+use vdsm_model::graph::{Desired, Graph, Stack};
+use vdsm_model::ip::Route;
+use vdsm_model::name::{DeviceName, NetworkName};
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::plan::{Part, Plan, Step, deviations};
+use vdsm_model::problem::{Problem, Problems, Subject};
+use vdsm_model::request::{BondRequest, Options, Request};
+
+use super::Difference;
+use super::owners::{Entity, Owners};
+
+/// What can be judged, and what cannot.
+pub(super) struct Judged<'a> {
+    /// All that could be judged.
+    pub(super) request: Request,
+    /// The host as it is, as far as the request is concerned.
+    prior: Graph,
+    /// As it is to be.
+    pub(super) wished: Graph,
+    /// From the one to the other.
+    pub(super) plan: Plan,
+    /// What the rules say of the rest.
+    pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
+    /// The last steps upon each device.
+    steps: BTreeMap<(DeviceName, Layer), usize>,
+    /// The master that each port is to have.
+    masters: BTreeMap<DeviceName, DeviceName>,
+}
+
+/// The two kinds of steps a device may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Layer {
+    Device,
+    Addresses,
+}
+
+/// Judges the entities of `chosen`, a part of what is running, as far as they are in `possible`.
+pub(super) fn judge<'a>(
+    running: &NetConfig,
+    chosen: &'a NetConfig,
+    possible: NetConfig,
+    seen: &NetInfo,
+    policy: &Policy,
+) -> Judged<'a> {
+    let mut trial = Trial {
+        chosen,
+        request: asking_for(possible),
+        owners: Owners::new(chosen, seen, |bond, config| {
+            config.nics.iter().copied().chain(seen.ports_of(bond).map(|l| l.name)).collect()
+        }),
+        refused: BTreeMap::new(),
+    };
+    loop {
+        match Desired::build(running, &trial.request, seen, policy) {
+            Ok(desired) => return Judged::of(trial.request, trial.refused, desired.prior, desired.graph),
+            // An empty request has no problems; if it has, the configuration is not to blame.
+            Err(_) if trial.is_empty() => {
+                return Judged::of(trial.request, trial.refused, Graph::default(), Graph::default());
+            }
+            Err(problems) => trial.leave_out(&problems),
+        }
+    }
+}
+
+/// The request for all of a configuration.
+fn asking_for(config: NetConfig) -> Request {
+    Request {
+        networks: config.networks.into_iter().map(|(name, net)| (name, Some(net))).collect(),
+        bonds: config.bonds.iter().map(|(name, bond)| (*name, Some(BondRequest::from(bond)))).collect(),
+        options: Options { connectivity_check: false, ..Options::default() },
+        ..Request::default()
+    }
+}
+
+/// A request that loses what cannot be judged.
+struct Trial<'a> {
+    chosen: &'a NetConfig,
+    request: Request,
+    owners: Owners<'a>,
+    refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
+}
+
+impl<'a> Trial<'a> {
+    fn is_empty(&self) -> bool {
+        self.request.networks.is_empty() && self.request.bonds.is_empty()
+    }
+
+    fn size(&self) -> usize {
+        self.request.networks.len() + self.request.bonds.len()
+    }
+
+    /// Takes those out that the problems concern, one at least.
+    fn leave_out(&mut self, problems: &Problems) {
+        let before = self.size();
+        let mut blamed = BTreeSet::new();
+        for problem in problems.all() {
+            let parties = self.parties(problem);
+            for party in &parties {
+                self.refused.entry(*party).or_default().insert(problem.to_string());
+            }
+            blamed.extend(parties);
+        }
+        blamed.iter().for_each(|entity| self.drop(*entity));
+        if self.size() < before {
+            return;
+        }
+        // A bond that is left out already cannot be had by those upon it either.
+        let upon = |base: Option<Base>| base.is_some_and(|b| blamed.contains(&Entity::Bond(b.device())));
+        self.request.networks.retain(|_, net| !net.as_ref().is_some_and(|net| upon(net.base)));
+        if self.size() < before {
+            return;
+        }
+        // Nobody is named: all are concerned.
+        for entity in entities(self.chosen) {
+            self.refused.entry(entity).or_default().extend(problems.all().iter().map(Problem::to_string));
+        }
+        self.request = Request { options: self.request.options.clone(), ..Request::default() };
+    }
+
+    fn drop(&mut self, entity: Entity<'a>) {
+        match entity {
+            Entity::Bond(name) => drop(self.request.bonds.remove(&name)),
+            Entity::Network(name) => drop(self.request.networks.remove(name)),
+        }
+    }
+
+    /// Those of the chosen whom a problem concerns.
+    fn parties(&self, problem: &Problem) -> Vec<Entity<'a>> {
+        let network =
+            |name: &NetworkName| self.chosen.networks.get_key_value(name).map(|(name, _)| Entity::Network(name));
+        match problem {
+            Problem::Value { of, .. }
+            | Problem::Missing { of, .. }
+            | Problem::Both { of, .. }
+            | Problem::UnknownNic { of, .. }
+            | Problem::NotSupported { of, .. } => self.subject(of),
+            Problem::SharedInterface { networks, .. } | Problem::ManyDefaultRoutes { networks } => {
+                networks.iter().filter_map(network).collect()
+            }
+            Problem::BridgeOption { network: name, .. }
+            | Problem::UnknownBond { network: name, .. }
+            | Problem::NoDevices { network: name }
+            | Problem::VlanName { network: name, .. }
+            | Problem::NameTaken { network: name, .. }
+            | Problem::BridgeInUse { network: name, .. } => network(name).into_iter().collect(),
+            Problem::BondOption { bond: device, .. }
+            | Problem::BondInUse { bond: device, .. }
+            | Problem::UsedNic { nic: device, .. }
+            | Problem::VlanInUse { vlan: device, .. } => self.owners.of(*device).to_vec(),
+            // Of names and removals: there are none here.
+            _ => Vec::new(),
+        }
+    }
+
+    fn subject(&self, of: &Subject) -> Vec<Entity<'a>> {
+        match of {
+            Subject::Network(name) => {
+                let known = NetworkName::try_from(name.as_str()).ok();
+                let known = known.and_then(|name| self.chosen.networks.get_key_value(&name));
+                known.map(|(name, _)| Entity::Network(name)).into_iter().collect()
+            }
+            Subject::Bond(name) => {
+                DeviceName::try_from(name.as_str()).map(|bond| self.owners.of(bond).to_vec()).unwrap_or_default()
+            }
+            Subject::Options | Subject::Request => Vec::new(),
+        }
+    }
+}
+
+fn entities(config: &NetConfig) -> impl Iterator<Item = Entity<'_>> {
+    config.bonds.keys().map(|bond| Entity::Bond(*bond)).chain(config.networks.keys().map(Entity::Network))
+}
+
+impl<'a> Judged<'a> {
+    fn of(
+        request: Request,
+        refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
+        prior: Graph,
+        wished: Graph,
+    ) -> Judged<'a> {
+        let plan = Plan::between(&prior, &wished);
+        let layer = |step: &Step| if matches!(step, Step::Ip { .. }) { Layer::Addresses } else { Layer::Device };
+        let steps = plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
+        let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
+        Judged { request, prior, wished, plan, refused, steps, masters }
+    }
+
+    /// The step after which a part of a device is as wished.
+    pub(super) fn mends(&self, device: DeviceName, part: Part) -> Option<usize> {
+        let layer = if part == Part::Addresses { Layer::Addresses } else { Layer::Device };
+        let step = |device| self.steps.get(&(device, layer)).copied();
+        // A bond brings its slaves along.
+        step(device).or_else(|| step(*self.masters.get(&device)?))
+    }
+
+    /// How the host is not as wished, and whom it concerns.
+    pub(super) fn differences(
+        &self,
+        owners: &Owners<'a>,
+        chosen: &'a NetConfig,
+        seen: &NetInfo,
+    ) -> Vec<(Vec<Entity<'a>>, Difference)> {
+        if self.plan.is_empty() {
+            return Vec::new();
+        }
+        let difference =
+            |device, part, text| Difference { device: Some(device), text, mends: self.mends(device, part) };
+        let mut all = Vec::new();
+        for d in deviations(&self.prior, &self.wished) {
+            all.push((owners.of_part(d.device, d.part), difference(d.device, d.part, d.text)));
+        }
+        for (port, master) in self.withheld() {
+            // The master tells it of itself.
+            let theirs = owners.of(master);
+            let losers = owners.of(port).iter().filter(|entity| !theirs.contains(entity)).copied().collect();
+            all.push((losers, difference(master, Part::Device, format!("{port} is held by {master}"))));
+        }
+        for (network, device, route) in self.rivals(chosen, seen) {
+            let text = format!("{route} on {device} is in the way of its default route");
+            all.push((vec![Entity::Network(network)], difference(device, Part::Addresses, text)));
+        }
+        all
+    }
+
+    /// Ports that a master has and is not to have.
+    fn withheld(&self) -> Vec<(DeviceName, DeviceName)> {
+        let mut pairs = Vec::new();
+        for master in self.prior.devices() {
+            let name = master.name();
+            let (Some(ports), Some(wished)) = (master.ports(), self.wished.device(&name).and_then(|d| d.ports()))
+            else {
+                continue;
+            };
+            pairs.extend(ports.difference(wished).map(|port| (*port, name)));
+        }
+        pairs
+    }
+
+    /// Default routes that others have and a network's own does not suffer.
+    fn rivals(&self, chosen: &'a NetConfig, seen: &NetInfo) -> Vec<(&'a NetworkName, DeviceName, Route)> {
+        let mut rivals = Vec::new();
+        let judged = chosen.networks.iter().filter(|(name, _)| self.request.networks.contains_key(*name));
+        for (name, net) in judged.filter(|(_, net)| net.default_route) {
+            let Some(top) = Stack::of(name, net, seen).top else { continue };
+            let ours = self.wished.ip(&top).into_iter().flat_map(|ip| &ip.routes);
+            let ours: Vec<&Route> = ours.filter(|route| route.to.prefix == 0).collect();
+            for (device, ip) in self.prior.ips().filter(|(device, _)| **device != top) {
+                let left = self.wished.ip(device).map(|ip| &ip.routes);
+                let goes = |r: &&Route| !left.is_some_and(|left| left.contains(*r)) && ours.iter().any(|o| r.rivals(o));
+                rivals.extend(ip.routes.iter().filter(goes).map(|route| (name, *device, *route)));
+            }
+        }
+        rivals
+    }
+}

@@ -1,0 +1,107 @@
+//! The persistent configuration back onto the host, at boot or when somebody asks.
+//!
+//! What of it is possible now is `restore.rs`'s; what waits for a device that comes later, the
+//! keeper's.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, PoisonError};
+
+use vdsm_model::config::{Combination, NetConfig, Policy};
+use vdsm_model::request::Request;
+use vdsm_persistence::{StoreError, Tree};
+
+use super::{Engine, EngineError, Restored, mark, tree, typed};
+use crate::host::Host;
+use crate::restore::{self, Omission};
+use crate::transaction::chain;
+
+impl Engine {
+    /// Brings the persistent configuration back; once since boot unless forced.
+    pub fn restore(&self, force: bool) -> Result<Restored, EngineError> {
+        self.alone(|host| {
+            if self.store.marker.exists() && !force {
+                return Ok(Restored::default());
+            }
+            let loaded = self.store.persistent.load();
+            if let Err(error @ StoreError::Dangling { .. }) = loaded {
+                // What cannot be read was not unwished.
+                return Err(error.into());
+            }
+            let names = names_in(&loaded);
+            let (stored, mut skipped) = typed(loaded, "persistent");
+            let mut stored = stored?;
+            keep_unreadable(&mut stored, &names, &self.running());
+            let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
+            skipped.extend(possible.skipped);
+            let failed = self.restore_parts(host, &stored, &possible.config);
+            for Omission { name, reason } in skipped.iter().chain(&failed) {
+                tracing::warn!("{name} was not restored: {reason}");
+            }
+            if failed.is_empty()
+                && let Err(error) = mark(&self.store.marker)
+            {
+                tracing::warn!("cannot write {}: {error}", self.store.marker.display());
+            }
+            Ok(Restored { done: true, skipped, failed })
+        })
+    }
+
+    /// All at once, or else one by one. What is stored stays in the running configuration, had or
+    /// not: a nic that comes back tomorrow finds its network there.
+    fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
+        let all = Request::between(&self.running(), wanted);
+        // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
+        let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
+        match self.transact(host, &all, &policy, |config| complete(config, stored)) {
+            Ok(_) => return Vec::new(),
+            Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
+        }
+        let mut failed = Vec::new();
+        for (name, request) in restore::one_by_one(&self.running(), wanted) {
+            if let Err(error) = self.transact(host, &request, &policy, |_| {}) {
+                failed.push(Omission { name, reason: chain(&error) });
+            }
+        }
+        let mut all = (*self.running()).clone();
+        complete(&mut all, stored);
+        match self.store.running.save(&tree(&all)) {
+            Ok(()) => *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all),
+            Err(error) => failed.push(Omission { name: "running configuration".to_owned(), reason: chain(&error) }),
+        }
+        failed
+    }
+}
+
+/// The names of everything a store holds, readable or not.
+fn names_in(loaded: &Result<Tree, StoreError>) -> BTreeSet<String> {
+    let of = |tree: &Tree| tree.nets.keys().chain(tree.bonds.keys()).cloned().collect::<BTreeSet<String>>();
+    match loaded {
+        Ok(tree) => of(tree),
+        Err(StoreError::Broken { files, rest }) => {
+            let broken = files.iter().filter_map(|f| Some(f.path.file_name()?.to_str()?.to_owned()));
+            of(rest).into_iter().chain(broken).collect()
+        }
+        Err(_) => BTreeSet::new(),
+    }
+}
+
+/// What is stored and cannot be used stays as it runs: it was not unwished.
+fn keep_unreadable(stored: &mut NetConfig, names: &BTreeSet<String>, running: &NetConfig) {
+    for (name, net) in running.networks.iter().filter(|(name, _)| names.contains(name.as_str())) {
+        stored.networks.entry(name.clone()).or_insert_with(|| net.clone());
+    }
+    for (name, bond) in running.bonds.iter().filter(|(name, _)| names.contains(name.as_str())) {
+        stored.bonds.entry(*name).or_insert_with(|| bond.clone());
+    }
+}
+
+/// Puts what is stored into a configuration, had or not, and with what could not be had of it.
+fn complete(config: &mut NetConfig, stored: &NetConfig) {
+    for (name, net) in &stored.networks {
+        config.networks.insert(name.clone(), net.clone());
+    }
+    for (name, bond) in &stored.bonds {
+        // With the slaves that are missing now, too.
+        config.bonds.insert(*name, bond.clone());
+    }
+}

@@ -1,0 +1,88 @@
+//! Who waits for what: a network for its nic, a bond for its slaves, a network for its bond's.
+//!
+//! The configuration decides, and nobody looks at the host here. Bridges and VLANs are not waited
+//! for: we make them ourselves.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use vdsm_model::config::{Base, NetConfig};
+use vdsm_model::name::{DeviceName, NetworkName};
+
+use crate::check::{Checked, Selection, Verdict};
+
+/// A network or a bond of the running configuration; bonds come first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Entity {
+    Bond(DeviceName),
+    Network(NetworkName),
+}
+
+impl Entity {
+    /// Adds it to a selection.
+    pub(super) fn select(&self, selection: &mut Selection) {
+        match self {
+            Entity::Network(name) => drop(selection.networks.insert(name.clone())),
+            Entity::Bond(name) => drop(selection.bonds.insert(*name)),
+        }
+    }
+
+    /// Whether it was selected.
+    pub(super) fn is_in(&self, selection: &Selection) -> bool {
+        match self {
+            Entity::Network(name) => selection.networks.contains(name),
+            Entity::Bond(name) => selection.bonds.contains(name),
+        }
+    }
+
+    /// Its name, if it is a bond.
+    pub(super) fn bond(&self) -> Option<DeviceName> {
+        match self {
+            Entity::Network(_) => None,
+            Entity::Bond(name) => Some(*name),
+        }
+    }
+
+    /// The nic or bond that a network stands on.
+    pub(super) fn base(&self, running: &NetConfig) -> Option<DeviceName> {
+        match self {
+            Entity::Network(name) => running.networks.get(name)?.base.map(Base::device),
+            Entity::Bond(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Entity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Entity::Network(name) => write!(f, "network {name}"),
+            Entity::Bond(name) => write!(f, "bond {name}"),
+        }
+    }
+}
+
+/// Those who stand on these links without having made them: the bonds that have one as their
+/// slave, and the networks on one, be it a nic or a bond of somebody else's, or on such a bond.
+pub(super) fn waiting(running: &NetConfig, links: &BTreeSet<DeviceName>) -> Selection {
+    if links.is_empty() {
+        return Selection::default();
+    }
+    let bonds = running.bonds.iter().filter(|(_, bond)| !bond.nics.is_disjoint(links));
+    let bonds: BTreeSet<DeviceName> = bonds.map(|(name, _)| *name).collect();
+    let waits = |base: Base| match base {
+        Base::Nic(nic) => links.contains(&nic),
+        Base::Bond(bond) if running.bonds.contains_key(&bond) => bonds.contains(&bond),
+        Base::Bond(bond) => links.contains(&bond),
+    };
+    let networks = running.networks.iter().filter(|(_, net)| net.base.is_some_and(waits));
+    Selection { networks: networks.map(|(name, _)| name.clone()).collect(), bonds }
+}
+
+/// Those that the plan of a check would help.
+pub(super) fn mendable(checked: &Checked) -> BTreeSet<Entity> {
+    let helps = |verdict: &Verdict| verdict.differences.iter().any(|difference| difference.mends.is_some());
+    let networks = checked.networks.iter().filter(|(_, verdict)| helps(verdict));
+    let bonds = checked.bonds.iter().filter(|(_, verdict)| helps(verdict));
+    let networks = networks.map(|(name, _)| Entity::Network(name.clone()));
+    bonds.map(|(name, _)| Entity::Bond(*name)).chain(networks).collect()
+}

@@ -1,0 +1,111 @@
+//! One link as the kernel tells it, with what belongs to it.
+//!
+//! What a plan is made of stands in [`SeenLink`] itself; what only reports and people want is in
+//! [`Details`]. Counters are not here: they change without an event.
+
+use std::sync::Arc;
+
+use super::details::Details;
+use crate::bond_options::BondOptions;
+use crate::bridge_options::BridgeOptions;
+use crate::ip::{Address, Route};
+use crate::name::DeviceName;
+use crate::units::{Mac, Mtu, VlanTag};
+
+/// One link.
+#[derive(Clone, Debug)]
+pub struct SeenLink {
+    /// Its interface index.
+    pub index: u32,
+    /// Its name.
+    pub name: DeviceName,
+    /// What it is.
+    pub kind: SeenKind,
+    /// Whether networks may use it as a nic: hardware, or a fake one that vdsm.conf lets in, and not hidden.
+    pub nic: bool,
+    /// As set, not as usable.
+    pub mtu: Mtu,
+    /// Administratively up (`IFF_UP`).
+    pub up: bool,
+    /// Operationally up: `operstate` up, or unknown with a carrier.
+    pub running: bool,
+    /// Its current hardware address.
+    pub mac: Option<Mac>,
+    /// A slave's own address, which its bond hides.
+    pub permanent_mac: Option<Mac>,
+    /// The bridge or bond it belongs to.
+    pub master: Option<DeviceName>,
+    /// The link it stands on, whatever it is: a VLAN, a macvlan, a vxlan (`IFLA_LINK` in this namespace).
+    pub base: Option<DeviceName>,
+    /// The group it is in (`IFLA_GROUP`); 0 mostly.
+    pub group: u32,
+    /// The sysctl `disable_ipv6`; none where IPv6 does not exist on the device (MTU below 1280).
+    pub ipv6_disabled: Option<bool>,
+    /// The sysctls `accept_ra` and `autoconf`: whether one of them is on.
+    pub ipv6_autoconf: Option<bool>,
+    /// Without IPv6's link-local ones, in the kernel's order.
+    pub addresses: Vec<Address>,
+    /// Unicast routes through it that the kernel did not make by itself.
+    pub routes: Vec<Route>,
+    /// Routes through it that came without anybody's wish: the kernel made them of an address, or
+    /// a router announced them. Link-local ones are left out.
+    pub made_routes: Vec<Route>,
+    /// There are more routes through it than [`MANY_ROUTES`]; of those in [`SeenLink::routes`]
+    /// only the default routes are there. A host may carry the Internet's table.
+    pub many_routes: bool,
+    /// A slave's LACP aggregator.
+    pub aggregator: Option<u16>,
+    /// What else is known of it. Shared by the link's moments while it stays the same.
+    pub details: Arc<Details>,
+}
+
+/// The most routes of a link that are kept beside its default routes.
+pub const MANY_ROUTES: usize = 1000;
+
+/// What a link is.
+#[derive(Clone, Debug)]
+pub enum SeenKind {
+    /// Hardware, or something that stands in for it (dummy, veth).
+    Nic,
+    /// A bonding master.
+    Bond {
+        /// As the kernel reports them.
+        options: BondOptions,
+        /// The slave that carries the traffic, where the mode has one.
+        active: Option<DeviceName>,
+        /// LACP: aggregator and partner.
+        lacp: Option<(u16, Mac)>,
+    },
+    /// An 802.1Q VLAN.
+    Vlan {
+        /// Its tag.
+        tag: VlanTag,
+        /// What it stands on; none when that lies in another namespace.
+        device: Option<DeviceName>,
+    },
+    /// A kernel bridge.
+    Bridge {
+        /// As the kernel reports them.
+        options: BridgeOptions,
+        /// Every attribute as the kernel sent it, for the report.
+        report: Arc<[u8]>,
+    },
+    /// A VM's tap.
+    Tap,
+    /// Anything else, by the kernel's name for it.
+    Other(String),
+}
+
+impl SeenKind {
+    /// A word for sentences.
+    pub fn word(&self) -> &str {
+        match self {
+            SeenKind::Nic => "nic",
+            SeenKind::Bond { .. } => "bond",
+            SeenKind::Vlan { .. } => "vlan",
+            SeenKind::Bridge { .. } => "bridge",
+            SeenKind::Tap => "tap",
+            SeenKind::Other(kind) => kind,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! One moment of the host, as the kernel told it. Immutable; nobody here asks the kernel.
+//!
+//! `src/netinfo/` of the root crate fills it, `configurators/sim` invents it. A copy shares
+//! everything with its original, and a change of one link costs the same however many there are:
+//! so each event of the kernel can make a moment of its own.
+
+mod details;
+mod link;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
+
+pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Vf};
+pub use link::{MANY_ROUTES, SeenKind, SeenLink};
+pub use rule::Rule;
+
+use crate::name::DeviceName;
+use crate::units::VlanTag;
+
+/// All links, with their addresses and routes, and the rules of routing.
+#[derive(Clone, Debug, Default)]
+pub struct NetInfo {
+    links: RedBlackTreeMapSync<DeviceName, Arc<SeenLink>>,
+    // The same links by what else one asks for them.
+    names: HashTrieMapSync<u32, DeviceName>,
+    ports: RedBlackTreeSetSync<(DeviceName, DeviceName)>,
+    uppers: RedBlackTreeSetSync<(DeviceName, DeviceName)>,
+    tags: RedBlackTreeMapSync<(DeviceName, VlanTag), DeviceName>,
+    rules: RedBlackTreeSetSync<Arc<Rule>>,
+    /// Whether this kernel has IPv6 (`ipv6.disable=1` takes it away).
+    pub has_ipv6: bool,
+}
+
+impl NetInfo {
+    /// A host with these links.
+    pub fn new(links: impl IntoIterator<Item = SeenLink>, has_ipv6: bool) -> NetInfo {
+        let mut host = NetInfo { has_ipv6, ..NetInfo::default() };
+        links.into_iter().for_each(|link| host.insert(Arc::new(link)));
+        host
+    }
+
+    /// Puts a link in, or in the place of the one of that name. Copies made before stay as they are.
+    pub fn insert(&mut self, link: Arc<SeenLink>) {
+        self.remove(&link.name);
+        self.names.insert_mut(link.index, link.name);
+        if let Some(master) = link.master {
+            self.ports.insert_mut((master, link.name));
+        }
+        if let Some(base) = link.base {
+            self.uppers.insert_mut((base, link.name));
+        }
+        if let Some(key) = tag_of(&link) {
+            self.tags.insert_mut(key, link.name);
+        }
+        self.links.insert_mut(link.name, link);
+    }
+
+    /// Takes a link out, and gives it back.
+    pub fn remove(&mut self, name: &DeviceName) -> Option<Arc<SeenLink>> {
+        let link = Arc::clone(self.links.get(name)?);
+        self.links.remove_mut(name);
+        // An index may have passed to another link since.
+        if self.names.get(&link.index) == Some(name) {
+            self.names.remove_mut(&link.index);
+        }
+        if let Some(master) = link.master {
+            self.ports.remove_mut(&(master, *name));
+        }
+        if let Some(base) = link.base {
+            self.uppers.remove_mut(&(base, *name));
+        }
+        if let Some(key) = tag_of(&link).filter(|key| self.tags.get(key) == Some(name)) {
+            self.tags.remove_mut(&key);
+        }
+        Some(link)
+    }
+
+    /// The link of that name.
+    pub fn link(&self, name: &DeviceName) -> Option<&SeenLink> {
+        self.links.get(name).map(Arc::as_ref)
+    }
+
+    /// The same, to be kept.
+    pub fn shared(&self, name: &DeviceName) -> Option<&Arc<SeenLink>> {
+        self.links.get(name)
+    }
+
+    /// The name of an interface index.
+    pub fn name_of(&self, index: u32) -> Option<DeviceName> {
+        self.names.get(&index).copied()
+    }
+
+    /// All links, by name.
+    pub fn links(&self) -> impl Iterator<Item = &SeenLink> {
+        self.links.values().map(Arc::as_ref)
+    }
+
+    /// How many links there are.
+    pub fn count(&self) -> usize {
+        self.links.size()
+    }
+
+    /// The links that have this one as master, by name.
+    pub fn ports_of(&self, master: DeviceName) -> impl Iterator<Item = &SeenLink> {
+        self.with_first(&self.ports, master)
+    }
+
+    /// The VLAN devices that stand on this link, by name.
+    pub fn vlans_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
+        self.standing_on(base).filter(|link| matches!(link.kind, SeenKind::Vlan { .. }))
+    }
+
+    /// Everything that stands on this link, VLANs among it, by name.
+    pub fn standing_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
+        self.with_first(&self.uppers, base)
+    }
+
+    fn with_first<'a>(
+        &'a self,
+        pairs: &'a RedBlackTreeSetSync<(DeviceName, DeviceName)>,
+        first: DeviceName,
+    ) -> impl Iterator<Item = &'a SeenLink> {
+        let from_there = pairs.range((first, DeviceName::LOWEST)..);
+        from_there.take_while(move |(it, _)| *it == first).filter_map(|(_, name)| self.link(name))
+    }
+
+    /// The VLAN device with that tag on that link, whatever it is called.
+    pub fn vlan(&self, base: DeviceName, tag: VlanTag) -> Option<&SeenLink> {
+        self.link(self.tags.get(&(base, tag))?)
+    }
+
+    /// The rules of routing, by priority, IPv4's before IPv6's.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter().map(Arc::as_ref)
+    }
+
+    /// Adds a rule.
+    pub fn insert_rule(&mut self, rule: Rule) {
+        self.rules.insert_mut(Arc::new(rule));
+    }
+
+    /// Takes a rule out.
+    pub fn remove_rule(&mut self, rule: &Rule) {
+        self.rules.remove_mut(rule);
+    }
+
+    /// This moment with some links looked at anew: `Some` replaces, `None` says it is gone.
+    pub fn with(mut self, fresh: impl IntoIterator<Item = (DeviceName, Option<SeenLink>)>) -> NetInfo {
+        for (name, link) in fresh {
+            match link {
+                Some(link) => self.insert(Arc::new(link)),
+                None => drop(self.remove(&name)),
+            }
+        }
+        self
+    }
+}
+
+fn tag_of(link: &SeenLink) -> Option<(DeviceName, VlanTag)> {
+    match link.kind {
+        SeenKind::Vlan { tag, device: Some(base) } => Some((base, tag)),
+        _ => None,
+    }
+}

@@ -1,0 +1,350 @@
+//! The host, kept true: read once, then every event of the kernel makes a new moment.
+//!
+//! Who reads gets the latest moment and waits for nobody. Who is about to change something asks for
+//! all that the kernel has told until now ([`Live::settled`]): its notifications lie in our sockets
+//! before the change that they tell of returns to whoever made it. Whenever something may have been
+//! missed, everything is read anew; until that has succeeded the last true moment stays.
+//!
+//! Two locks, always taken in this order: `asker`, for whoever asks the kernel and may wait, and
+//! `side`, for whoever takes what is there already. What a message means is `mirror.rs`'s, what is asked `questions.rs`'s.
+
+mod questions;
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_netlink::ethtool::{self, Ethtool, EthtoolMonitor};
+use vdsm_netlink::{Drained, Event, Listener, Topic, WireError};
+
+use super::NicRule;
+use super::mirror::{Mirror, Wants};
+use super::news::{Moment, News};
+use super::reader::{LookError, Reader};
+use questions::Asker;
+
+/// The most messages taken at once, so that a storm keeps nobody for ever; more than fit into a
+/// socket's buffer.
+const AT_ONCE: usize = 50_000;
+/// Each device that is made or changed has some ten events; beyond so many devices reading anew costs less.
+const WORTH_HEARING: usize = 32;
+/// How often answers lead to new questions before the rest is left to the listening thread.
+const ROUNDS: usize = 8;
+/// How long to wait before everything is read anew once more, when that failed.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// A live picture of one network namespace.
+pub struct Live {
+    asker: Mutex<Asker>,
+    side: Mutex<Side>,
+    published: RwLock<Arc<NetInfo>>,
+    news: News,
+    nics: Box<dyn NicRule>,
+    readings: AtomicU64,
+    /// How many change the host at this moment.
+    held: Mutex<usize>,
+    released: Condvar,
+    /// The sockets of `side` once more, to wait for them without its lock.
+    ears: Vec<OwnedFd>,
+    /// Its other end is kept by [`Watching`]; when that is gone, the listening thread ends.
+    stop: OwnedFd,
+}
+
+/// Whoever listens to it.
+struct Side {
+    mirror: Mirror,
+    listener: Listener,
+    modes: Option<EthtoolMonitor>,
+    /// Something was missed: everything has to be read anew.
+    lost: bool,
+    /// That is under way, and events wait until it is done.
+    reading: bool,
+    /// Nobody listens at the moment: see [`Live::hold`].
+    deaf: bool,
+}
+
+/// A time in which the picture stands still; ends when this is dropped.
+pub struct Hold {
+    live: Arc<Live>,
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        let (mut side, mut held) = (self.live.side(), self.live.held());
+        *held -= 1;
+        if *held == 0 {
+            self.live.listen(&mut side);
+            self.live.released.notify_all();
+        }
+    }
+}
+
+/// What came of taking what was there.
+enum Pumped {
+    Quiet,
+    Wanting,
+    Lost,
+}
+
+/// A listening thread; it ends when this is dropped.
+pub struct Watching {
+    stop: Option<OwnedFd>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Live {
+    /// Listens in the network namespace of this thread, and reads all of it once. The deadline holds
+    /// for each table. `buffer` is the room for events that wait, in bytes; none: 8 MiB.
+    ///
+    /// # Errors
+    /// Whatever keeps the sockets from opening or a table from its end.
+    pub fn open(
+        nics: impl NicRule + 'static,
+        deadline: Duration,
+        buffer: Option<usize>,
+    ) -> Result<(Arc<Live>, Watching), LookError> {
+        // First listen, then look: nothing is missed in between.
+        let listener = Listener::open(Topic::All, buffer).map_err(LookError::Events)?;
+        let ethtool = Ethtool::open(deadline).unwrap_or_else(|error| {
+            tracing::warn!("no link speeds: {error}");
+            None
+        });
+        let modes = EthtoolMonitor::open().unwrap_or_else(|error| {
+            tracing::warn!("changes of link speeds are not noticed: {error}");
+            None
+        });
+        let deaf = |error: std::io::Error| LookError::Events(WireError::Open(error));
+        let (end, stop) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| deaf(errno.into()))?;
+        let ears = [Some(listener.as_fd()), modes.as_ref().map(AsFd::as_fd)];
+        let ears = ears.into_iter().flatten().map(|ear| ear.try_clone_to_owned());
+        let ears = ears.collect::<Result<_, _>>().map_err(deaf)?;
+        let live = Arc::new(Live {
+            asker: Mutex::new(Asker { reader: Reader::open(deadline)?, ethtool }),
+            side: Mutex::new(Side { mirror: Mirror::new(), listener, modes, lost: true, reading: false, deaf: false }),
+            published: RwLock::default(),
+            news: News::default(),
+            nics: Box::new(nics),
+            readings: AtomicU64::new(0),
+            held: Mutex::new(0),
+            released: Condvar::new(),
+            ears,
+            stop: end,
+        });
+        live.settle()?;
+        let thread = std::thread::Builder::new().name("events".to_owned());
+        let watcher = Arc::clone(&live);
+        let thread = thread.spawn(move || watcher.watch()).map_err(deaf)?;
+        Ok((live, Watching { stop: Some(stop), thread: Some(thread) }))
+    }
+
+    /// The latest moment, with what the kernel has told until now. Waits for no answer of the kernel.
+    pub fn latest(&self) -> Arc<NetInfo> {
+        // What was lost, and what is wanted, is the listening thread's.
+        self.pump();
+        self.published()
+    }
+
+    /// The moment with all that the kernel has told until now, and all that follows from it.
+    ///
+    /// # Errors
+    /// When the host has to be read anew, and cannot be.
+    pub fn settled(&self) -> Result<Arc<NetInfo>, LookError> {
+        self.settle()?;
+        Ok(self.published())
+    }
+
+    /// What has changed since the last call; waits for it, but no longer than `within`. For one
+    /// caller only. Whether there will be more stands beside it.
+    pub fn news(&self, within: Duration) -> (Option<Moment>, bool) {
+        self.news.next(within)
+    }
+
+    /// For somebody who is about to change `steps` devices, and looks at them afterwards
+    /// ([`Live::refreshed`]): nobody takes events meanwhile. Before a change so large that all is
+    /// read anew in the end, nobody even listens. Readers get what was before.
+    pub fn hold(self: &Arc<Live>, steps: usize) -> Hold {
+        let (mut side, mut held) = (self.side(), self.held());
+        *held += 1;
+        if steps > WORTH_HEARING && !side.deaf {
+            side.deaf = true;
+            if let Err(error) = side.listener.leave() {
+                tracing::warn!("cannot stop listening to the kernel: {error}");
+            }
+        }
+        drop((side, held));
+        Hold { live: Arc::clone(self) }
+    }
+
+    fn held(&self) -> MutexGuard<'_, usize> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Listens again; what was missed has to be read.
+    fn listen(&self, side: &mut Side) {
+        if side.deaf {
+            side.lost = true;
+            match side.listener.join() {
+                Ok(()) => side.deaf = false,
+                Err(error) => tracing::error!("cannot listen to the kernel: {error}"),
+            }
+        }
+    }
+
+    /// How often the whole host was read.
+    pub fn readings(&self) -> u64 {
+        self.readings.load(Ordering::Relaxed)
+    }
+
+    fn published(&self) -> Arc<NetInfo> {
+        Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn asker(&self) -> MutexGuard<'_, Asker> {
+        self.asker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn side(&self) -> MutexGuard<'_, Side> {
+        self.side.lock().unwrap_or_else(|poisoned| {
+            let mut side = poisoned.into_inner();
+            // Whoever panicked may have left half an event behind.
+            side.lost = true;
+            side
+        })
+    }
+
+    /// Takes what is there, and publishes what follows.
+    fn pump(&self) -> Pumped {
+        let mut side = self.side();
+        if side.reading || side.deaf {
+            return Pumped::Quiet;
+        }
+        self.take_queued(&mut side);
+        if side.lost {
+            return Pumped::Lost;
+        }
+        self.publish(&mut side);
+        if !side.mirror.is_wanting() { Pumped::Quiet } else { Pumped::Wanting }
+    }
+
+    fn take_queued(&self, side: &mut Side) {
+        let Side { mirror, listener, modes, lost, .. } = side;
+        let mut each = |event: Event<'_>| mirror.take(event.kind, event.flags, event.payload, &*self.nics);
+        match listener.drain(AT_ONCE, &mut each) {
+            Ok(Drained::Empty | Drained::More) => {}
+            Ok(Drained::Lost) => *lost = true,
+            Err(error) => {
+                tracing::warn!("cannot take the kernel's events: {error}");
+                *lost = true;
+            }
+        }
+        if let Some(monitor) = modes {
+            let mut changed = BTreeSet::new();
+            match monitor.drain(&mut |index| changed.extend([index])) {
+                Ok(ethtool::Drained::Empty) => mirror.want(Wants { speeds: changed, ..Wants::default() }),
+                // Which ones changed is not known: all may have.
+                Ok(ethtool::Drained::Lost) => {
+                    let all = mirror.nics().collect();
+                    mirror.want(Wants { speeds: all, ..Wants::default() });
+                }
+                Err(error) => tracing::debug!("cannot take events of link speeds: {error}"),
+            }
+        }
+    }
+
+    fn publish(&self, side: &mut Side) {
+        if side.mirror.is_stale() {
+            let (info, links) = side.mirror.compose();
+            self.publish_as(info, links);
+        }
+    }
+
+    fn publish_as(&self, info: NetInfo, links: BTreeSet<DeviceName>) {
+        let after = Arc::new(info);
+        let before = {
+            let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
+            std::mem::replace(&mut *published, Arc::clone(&after))
+        };
+        // What was there before anybody looked is no news. A host always has its loopback.
+        if before.count() > 0 {
+            self.news.add(&before, &after, links);
+        }
+    }
+
+    /// Until nothing is missed and nothing is wanted; false when new events keep coming.
+    fn settle(&self) -> Result<bool, LookError> {
+        // A host at rest needs no asker, and does not wait for one who is busy.
+        if matches!(self.pump(), Pumped::Quiet) && !self.side().reading {
+            return Ok(true);
+        }
+        let mut asker = self.asker();
+        for _ in 0..ROUNDS {
+            match self.pump() {
+                Pumped::Quiet => return Ok(true),
+                Pumped::Wanting => self.ask(&mut asker)?,
+                Pumped::Lost => self.read_anew(&mut asker)?,
+            }
+        }
+        Ok(false)
+    }
+
+    /// Waits for events until nobody wants them any more.
+    fn watch(&self) {
+        let (mut pause, mut done) = (None, true);
+        while !done || self.wait(pause) {
+            let held = self.held();
+            drop(self.released.wait_while(held, |held| *held > 0).unwrap_or_else(PoisonError::into_inner));
+            pause = match self.settle() {
+                Ok(all) => {
+                    done = all;
+                    if !done {
+                        // Others want to ask, too.
+                        std::thread::sleep(Duration::from_millis(1));
+                    }
+                    None
+                }
+                Err(error) => {
+                    done = true;
+                    let longer = pause.map_or(FIRST_PAUSE, |it: Duration| (it * 2).min(LONGEST_PAUSE));
+                    tracing::warn!("cannot read the host, trying again in {longer:?}: {error}");
+                    Some(longer)
+                }
+            };
+        }
+        self.news.close();
+    }
+
+    /// Waits until there is something to take, or for a while; false when it is time to end.
+    fn wait(&self, pause: Option<Duration>) -> bool {
+        let mut all = vec![PollFd::new(self.stop.as_fd(), PollFlags::POLLIN)];
+        // During a pause what is queued stays queued.
+        let ears = self.ears.iter().filter(|_| pause.is_none());
+        all.extend(ears.map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
+        let timeout = pause.map_or(PollTimeout::NONE, |it| PollTimeout::try_from(it).unwrap_or(PollTimeout::MAX));
+        if let Err(errno) = poll(&mut all, timeout)
+            && errno != nix::errno::Errno::EINTR
+        {
+            tracing::error!("cannot wait for the kernel's events: {errno}");
+            return false;
+        }
+        // Nobody writes into that pipe: its end says that it was dropped.
+        !all[0].any().unwrap_or(true)
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.stop = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the thread that listens to the kernel had failed");
+        }
+    }
+}

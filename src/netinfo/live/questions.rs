@@ -1,0 +1,165 @@
+//! Questions to the kernel, and how their answers come into the picture.
+//!
+//! An answer may be older or newer than the events that are queued. So whatever is queued is taken
+//! first, and where an event has told of a link since the question, it is asked again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use vdsm_model::ip::Route;
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_netlink::Drained;
+use vdsm_netlink::ethtool::{Ethtool, Modes};
+
+use super::super::dump::Dump;
+use super::super::mirror::{Mirror, Wants};
+use super::super::reader::{LookError, Reader};
+use super::{AT_ONCE, Live, Pumped, ROUNDS};
+
+/// Whoever asks the kernel.
+pub(super) struct Asker {
+    pub(super) reader: Reader,
+    /// None on a kernel without it.
+    pub(super) ethtool: Option<Ethtool>,
+}
+
+impl Live {
+    /// The moment with some links read anew, whatever was told of them: those by these names, with
+    /// their addresses and routes. Takes a whole look where that is cheaper.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn refreshed(&self, names: &BTreeSet<DeviceName>) -> Result<Arc<NetInfo>, LookError> {
+        let mut asker = self.asker();
+        self.listen(&mut self.side());
+        for _ in 0..ROUNDS {
+            if matches!(self.pump(), Pumped::Lost) {
+                break;
+            }
+            let known = {
+                let mut side = self.side();
+                side.mirror.begin_question();
+                side.mirror.count()
+            };
+            let mut dump = Dump::new(&*self.nics);
+            if !asker.reader.deep(names, known, &mut dump)? {
+                break;
+            }
+            let mut side = self.side();
+            self.take_queued(&mut side);
+            // An event may be older or newer than the answer; where there was one, ask again.
+            let asked =
+                dump.heads().map(|(index, ..)| index).chain(names.iter().filter_map(|it| side.mirror.index_of(it)));
+            if asked.into_iter().any(|index| side.mirror.was_touched(index)) {
+                continue;
+            }
+            side.mirror.refresh(dump, names);
+            self.publish(&mut side);
+            return Ok(self.published());
+        }
+        self.read_anew(&mut asker)?;
+        Ok(self.published())
+    }
+
+    /// The moment after everything was read anew, whatever events have told.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn reread(&self) -> Result<Arc<NetInfo>, LookError> {
+        self.read_anew(&mut self.asker())?;
+        self.settled()
+    }
+
+    /// All routes through these links, also where there are more than the picture keeps.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub fn all_routes(&self, links: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
+        let mut asker = self.asker();
+        let now = self.published();
+        let found = links.iter().filter_map(|name| now.link(name));
+        found.map(|link| Ok((link.name, asker.reader.all_routes(link.index, &*self.nics)?))).collect()
+    }
+
+    /// Asks what events have left open.
+    pub(super) fn ask(&self, asker: &mut Asker) -> Result<(), LookError> {
+        let wants = self.side().mirror.take_wants();
+        let links: Vec<u32> = wants.links.iter().copied().collect();
+        let mut dump = Dump::new(&*self.nics);
+        let reader = &mut asker.reader;
+        let read = reader.links(&links, &mut dump).and_then(|()| reader.routes(&wants.routes, &mut dump));
+        if let Err(error) = read {
+            self.side().mirror.want(wants);
+            return Err(error);
+        }
+        let speeds = asker.speeds(&wants);
+        let mut side = self.side();
+        self.take_queued(&mut side);
+        // An event may be older or newer than the answer; where there was one, ask again.
+        let touched = |index: &u32| side.mirror.was_touched(*index);
+        let (again, links): (BTreeSet<u32>, BTreeSet<u32>) = wants.links.into_iter().partition(touched);
+        let (routes_again, routes) = wants.routes.into_iter().partition(touched);
+        side.mirror.want(Wants { links: again, routes: routes_again, ..Wants::default() });
+        side.mirror.refresh_routes(&routes, &dump);
+        dump.routes.clear();
+        dump.links.retain(|head| links.contains(&head.link.index));
+        side.mirror.refresh(dump, &BTreeSet::new());
+        for (index, modes) in speeds {
+            side.mirror.learn_speed(index, modes);
+        }
+        if !side.lost {
+            self.publish(&mut side);
+        }
+        Ok(())
+    }
+
+    /// Reads everything. Events wait meanwhile, and are taken afterwards.
+    pub(super) fn read_anew(&self, asker: &mut Asker) -> Result<(), LookError> {
+        {
+            let mut side = self.side();
+            self.listen(&mut side);
+            side.reading = true;
+            side.lost = false;
+            // What is queued is older than what will be read. A socket that has lost something stays
+            // deaf until it is empty.
+            let listener = &mut side.listener;
+            let is_left = |_: &usize| !matches!(listener.drain(AT_ONCE, &mut |_| {}), Ok(Drained::Empty) | Err(_));
+            let _ = (0..ROUNDS).take_while(is_left).count();
+        }
+        let mut dump = Dump::new(&*self.nics);
+        let read = asker.reader.whole(&mut dump);
+        let mut side = self.side();
+        side.reading = false;
+        let has_ipv6 = read.inspect_err(|_| side.lost = true)?;
+        self.readings.fetch_add(1, Ordering::Relaxed);
+        let mut mirror = Mirror::of(dump, has_ipv6);
+        mirror.keep_speeds(&side.mirror);
+        let nics = mirror.nics().collect();
+        mirror.want(Wants { speeds: nics, ..Wants::default() });
+        side.mirror = mirror;
+        self.take_queued(&mut side);
+        if !side.lost {
+            let former = self.published();
+            let (info, mut links) = side.mirror.compose();
+            links.extend(former.links().map(|link| link.name));
+            self.publish_as(info, links);
+        }
+        Ok(())
+    }
+}
+
+impl Asker {
+    fn speeds(&mut self, wants: &Wants) -> Vec<(u32, Modes)> {
+        let links: Vec<u32> = wants.speeds.iter().copied().collect();
+        let Some(ethtool) = self.ethtool.as_mut().filter(|_| !links.is_empty()) else { return Vec::new() };
+        match ethtool.modes(&links) {
+            Ok(modes) => links.into_iter().zip(modes).collect(),
+            Err(error) => {
+                tracing::warn!("cannot ask for link speeds: {error}");
+                Vec::new()
+            }
+        }
+    }
+}

@@ -1,0 +1,442 @@
+//! The kernel's picture of the host, message by message: a dump or an event in, a moment out.
+//!
+//! No socket here, and no lock. Bytes that make no sense are passed over, and none make it panic.
+//! What an event leaves open ("the bond above may have changed, too") is noted as a [`Wants`], for
+//! whoever can ask the kernel.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use vdsm_model::name::DeviceName;
+use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
+use vdsm_netlink::attrs::{self, Attrs};
+use vdsm_netlink::ethtool::{self, Modes};
+
+use super::dump::Dump;
+use super::estate::Estate;
+use super::link::{Head, IFINFOMSG, ipv6_in};
+use super::{NicRule, details, layer3, rule};
+
+/// `IFLA_PROTINFO` of linux/if_link.h: what a bridge or IPv6 has to say of a link.
+const IFLA_PROTINFO: u16 = 12;
+/// Of linux/netlink.h.
+const NLM_F_REPLACE: u16 = 0x100;
+
+/// A link with less has no IPv6 (RFC 8200, section 5).
+const IPV6_MIN_MTU: u32 = 1280;
+
+/// What is to be asked, since no event tells it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wants {
+    /// Links whose own message is to be read anew.
+    pub(super) links: BTreeSet<u32>,
+    /// Links whose routes are to be read anew.
+    pub(super) routes: BTreeSet<u32>,
+    /// Nics whose speed may have changed.
+    pub(super) speeds: BTreeSet<u32>,
+}
+
+/// All that is known, and what follows from it.
+pub(super) struct Mirror {
+    heads: HashMap<u32, Head>,
+    /// Who names whom: the link that is named, and the one that names it.
+    referrers: BTreeSet<(u32, u32)>,
+    estate: Estate,
+    info: NetInfo,
+    /// Links that are to be put together anew.
+    stale: BTreeSet<u32>,
+    rules_changed: bool,
+    wants: Wants,
+    /// Links of which an event told something since the last question.
+    touched: HashSet<u32>,
+}
+
+impl Mirror {
+    /// Nothing known yet.
+    pub(super) fn new() -> Mirror {
+        Mirror {
+            heads: HashMap::new(),
+            referrers: BTreeSet::new(),
+            estate: Estate::default(),
+            info: NetInfo::default(),
+            stale: BTreeSet::new(),
+            rules_changed: false,
+            wants: Wants::default(),
+            touched: HashSet::new(),
+        }
+    }
+
+    /// The host as a dump of all tables has it. Speeds are wanted.
+    pub(super) fn of(dump: Dump<'_>, has_ipv6: bool) -> Mirror {
+        let mut mirror = Mirror::new();
+        mirror.info.has_ipv6 = has_ipv6;
+        let Dump { links, addresses, routes, rules, qdiscs, .. } = dump;
+        links.into_iter().for_each(|head| mirror.put(head));
+        for told in addresses {
+            mirror.estate.append_address(told);
+        }
+        for (index, route) in routes {
+            mirror.estate.add_route(index, route);
+        }
+        for rule in rules {
+            mirror.info.insert_rule(rule);
+        }
+        for (index, qdisc) in qdiscs {
+            mirror.estate.of_mut(index).add_qdisc(qdisc);
+        }
+        mirror
+    }
+
+    /// Keeps the speeds that another picture knew, until they are asked for anew.
+    pub(super) fn keep_speeds(&mut self, former: &Mirror) {
+        for (index, head) in &mut self.heads {
+            let known = former.heads.get(index).filter(|it| it.link.name == head.link.name);
+            if let Some(known) = known.map(|it| &it.link.details).filter(|it| it.speed.is_some() || it.duplex.is_some())
+            {
+                let details = Arc::make_mut(&mut head.link.details);
+                (details.speed, details.duplex) = (known.speed, known.duplex);
+            }
+        }
+    }
+
+    /// The moment, put together; and the links that are not what they were.
+    pub(super) fn compose(&mut self) -> (NetInfo, BTreeSet<DeviceName>) {
+        let mut names = BTreeSet::new();
+        for index in std::mem::take(&mut self.stale) {
+            let head = self.heads.get(&index);
+            if let Some(old) = self.info.name_of(index).filter(|old| head.is_none_or(|head| head.link.name != *old)) {
+                self.info.remove(&old);
+                names.insert(old);
+            }
+            if let Some(head) = head {
+                names.insert(head.link.name);
+                let link = self.whole(index, head);
+                self.info.insert(Arc::new(link));
+            }
+        }
+        self.rules_changed = false;
+        (self.info.clone(), names)
+    }
+
+    /// Whether there is something to put together.
+    pub(super) fn is_stale(&self) -> bool {
+        !self.stale.is_empty() || self.rules_changed
+    }
+
+    fn whole(&self, index: u32, head: &Head) -> SeenLink {
+        let mut link = head.resolve(&|index| self.heads.get(&index).map(|head| head.link.name));
+        if let Some(own) = self.estate.of(index) {
+            link.addresses = own.addresses().copied().collect();
+            link.routes = own.routes().to_vec();
+            link.made_routes = own.made().to_vec();
+            link.many_routes = own.many;
+            if !own.qdiscs.is_empty() {
+                Arc::make_mut(&mut link.details).qdiscs = own.qdiscs.clone();
+            }
+        }
+        link
+    }
+
+    /// What is to be asked; forgotten here with that.
+    pub(super) fn take_wants(&mut self) -> Wants {
+        self.begin_question();
+        std::mem::take(&mut self.wants)
+    }
+
+    /// Whether there is anything to ask.
+    pub(super) fn is_wanting(&self) -> bool {
+        self.wants != Wants::default()
+    }
+
+    /// From now on [`Mirror::was_touched`] counts.
+    pub(super) fn begin_question(&mut self) {
+        self.touched.clear();
+    }
+
+    /// How many links there were when the moment was last put together.
+    pub(super) fn count(&self) -> usize {
+        self.info.count()
+    }
+
+    /// Whether events have told of a link since the questions were taken.
+    pub(super) fn was_touched(&self, index: u32) -> bool {
+        self.touched.contains(&index)
+    }
+
+    /// Wants something asked, again or by somebody else's wish.
+    pub(super) fn want(&mut self, more: Wants) {
+        self.wants.links.extend(more.links);
+        self.wants.routes.extend(more.routes);
+        self.wants.speeds.extend(more.speeds);
+    }
+
+    /// The index of the link of that name.
+    pub(super) fn index_of(&self, name: &DeviceName) -> Option<u32> {
+        self.info.link(name).map(|link| link.index)
+    }
+
+    /// Takes one event.
+    pub(super) fn take(&mut self, kind: u16, flags: u16, payload: &[u8], nics: &dyn NicRule) {
+        self.take_message(kind, flags, payload, nics);
+        self.note_disturbed();
+    }
+
+    fn take_message(&mut self, kind: u16, flags: u16, payload: &[u8], nics: &dyn NicRule) {
+        match kind {
+            libc::RTM_NEWLINK | libc::RTM_DELLINK => self.take_link(kind == libc::RTM_NEWLINK, payload, nics),
+            libc::RTM_NEWADDR | libc::RTM_DELADDR => {
+                let Some(told) = layer3::address(payload) else { return };
+                self.touch(told.index);
+                match told.address {
+                    None => self.link_local(told.index, kind == libc::RTM_NEWADDR),
+                    Some(address) if kind == libc::RTM_NEWADDR => {
+                        self.estate.add_address(told.index, address, told.secondary);
+                    }
+                    Some(address) => self.estate.remove_address(told.index, &address),
+                }
+            }
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
+                let Some((index, route)) = layer3::route(payload) else { return };
+                self.touch(index);
+                if kind == libc::RTM_DELROUTE {
+                    self.estate.remove_route(index, &route);
+                } else {
+                    if flags & NLM_F_REPLACE != 0 {
+                        let holders = self.estate.replace(&route);
+                        let own = Some(index).filter(|_| !holders.is_empty());
+                        self.wants.routes.extend(holders.into_iter().chain(own));
+                    }
+                    self.estate.add_route(index, route);
+                }
+            }
+            libc::RTM_NEWRULE | libc::RTM_DELRULE => {
+                let Some(rule) = rule::rule(payload) else { return };
+                self.rules_changed = true;
+                match kind {
+                    libc::RTM_NEWRULE => self.info.insert_rule(rule),
+                    _ => self.info.remove_rule(&rule),
+                }
+            }
+            libc::RTM_NEWQDISC | libc::RTM_DELQDISC => {
+                let Some((index, qdisc)) = details::qdisc(payload) else { return };
+                self.touch(index);
+                let own = self.estate.of_mut(index);
+                match kind {
+                    libc::RTM_NEWQDISC => own.add_qdisc(qdisc),
+                    _ => own.remove_qdisc(qdisc.handle),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// What lost something by another link's change has changed, too.
+    fn note_disturbed(&mut self) {
+        self.estate.take_disturbed().into_iter().for_each(|index| self.touch(index));
+    }
+
+    fn touch(&mut self, index: u32) {
+        self.touched.insert(index);
+        self.stale.insert(index);
+    }
+
+    fn take_link(&mut self, is_there: bool, payload: &[u8], nics: &dyn NicRule) {
+        let Some(index) = payload.get(4..).and_then(attrs::u32) else { return };
+        match (payload[0].into(), is_there) {
+            (libc::AF_UNSPEC, true) => {
+                self.touch(index);
+                match Head::read(payload, nics) {
+                    Some(head) => self.renew(head),
+                    // A name we refuse.
+                    None => self.drop_link(index),
+                }
+            }
+            (libc::AF_UNSPEC, false) => {
+                self.touch(index);
+                self.drop_link(index);
+                self.estate.drop_all(index);
+            }
+            (libc::AF_BRIDGE, true) => self.bridge_says(index, payload),
+            (libc::AF_INET6, true) => {
+                let told = attrs::find(Attrs::after(payload, IFINFOMSG), IFLA_PROTINFO).and_then(ipv6_in);
+                if let (Some((disabled, autoconf)), Some(head)) = (told, self.heads.get_mut(&index)) {
+                    (head.link.ipv6_disabled, head.link.ipv6_autoconf) = (Some(disabled), Some(autoconf));
+                    self.info.has_ipv6 = true;
+                    self.touch(index);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A port's state; and a bridge with a spanning tree may have another root by now.
+    fn bridge_says(&mut self, index: u32, payload: &[u8]) {
+        let Some(told) = attrs::find(Attrs::after(payload, IFINFOMSG), IFLA_PROTINFO) else { return };
+        let Some(head) = self.heads.get_mut(&index) else { return };
+        let master = head.master();
+        Arc::make_mut(&mut head.link.details).port = Some(Port::Bridge(details::bridge_port(told)));
+        self.touch(index);
+        let has_tree = |head: &Head| matches!(&head.link.kind, SeenKind::Bridge { options, .. } if options.get("stp_state").unwrap_or(0) != 0);
+        self.wants.links.extend(master.filter(|it| self.heads.get(it).is_some_and(has_tree)));
+    }
+
+    /// A link as an event tells it: with what events leave out, and what the kernel does without them.
+    fn renew(&mut self, mut head: Head) {
+        let index = head.link.index;
+        let (is_nic, is_slave) = (head.link.nic, matches!(head.link.details.port, Some(Port::Bond(_))));
+        let state = |link: &SeenLink| (link.up, link.running);
+        let old = self.heads.get(&index).map(|old| &old.link);
+        if is_nic && old.is_none_or(|old| !old.nic || state(old) != state(&head.link)) {
+            self.wants.speeds.insert(index);
+        }
+        if let Some(old) = old {
+            let (known, own) = (Arc::clone(&old.details), Arc::make_mut(&mut head.link.details));
+            if head.link.running {
+                (own.speed, own.duplex) = (known.speed, known.duplex);
+            }
+            if own.vfs.is_empty() && !known.vfs.is_empty() {
+                own.vfs = known.vfs.clone();
+                self.wants.links.insert(index);
+            }
+            if old.up && !head.link.up {
+                self.estate.went_down(index);
+            }
+            // In silence (drivers/net/bonding/bond_main.c) a bond that goes gives its slaves their MTU
+            // back, and one that turns its first slave away takes a new address.
+            let is_free = matches!(known.port, Some(Port::Bond(_))) && !is_slave;
+            let is_bond = matches!(head.link.kind, SeenKind::Bond { .. });
+            if is_free || is_bond && !self.has_ports(index) {
+                self.wants.links.insert(index);
+            }
+        }
+        // IPv6 hears of a new MTU after us, and comes or goes with it.
+        if (head.link.mtu.get() >= IPV6_MIN_MTU) != head.link.ipv6_disabled.is_some() && self.info.has_ipv6 {
+            self.wants.links.insert(index);
+        }
+        // What LACP agreed on is the bond's to tell, and only its slaves have events of it.
+        self.wants.links.extend(head.master().filter(|_| is_slave));
+        self.put(head);
+    }
+
+    fn has_ports(&self, index: u32) -> bool {
+        let mut named_by = self.referrers.range((index, 0)..=(index, u32::MAX));
+        named_by.any(|(_, it)| self.heads.get(it).is_some_and(|head| head.master() == Some(index)))
+    }
+
+    /// Puts a link in, or in the place of the one of that index.
+    fn put(&mut self, head: Head) {
+        let index = head.link.index;
+        let renamed = self.heads.get(&index).is_none_or(|old| old.link.name != head.link.name);
+        self.info.has_ipv6 |= head.link.ipv6_disabled.is_some();
+        self.forget_references(index);
+        self.referrers.extend(head.refers().map(|it| (it, index)));
+        // Of a pair, the first end is told before there is a second.
+        if let Some(peer) = head.peer
+            && let Some(other) = self.heads.get_mut(&peer).filter(|it| it.peer.is_none() && it.is_veth())
+        {
+            other.peer = Some(index);
+            self.referrers.insert((index, peer));
+            self.stale.insert(peer);
+        }
+        self.heads.insert(index, head);
+        self.stale.insert(index);
+        if renamed {
+            self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
+        }
+    }
+
+    fn drop_link(&mut self, index: u32) {
+        self.forget_references(index);
+        if self.heads.remove(&index).is_some() {
+            self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
+        }
+    }
+
+    fn forget_references(&mut self, index: u32) {
+        if let Some(old) = self.heads.get(&index) {
+            for it in old.refers() {
+                self.referrers.remove(&(it, index));
+            }
+        }
+    }
+
+    /// Answers to questions: all routes through these links, as they are now.
+    pub(super) fn refresh_routes(&mut self, links: &BTreeSet<u32>, dump: &Dump<'_>) {
+        for index in links {
+            self.estate.clear_routes(*index);
+            self.stale.insert(*index);
+        }
+        for (index, route) in dump.routes.iter().filter(|(index, _)| links.contains(index)) {
+            self.estate.add_route(*index, *route);
+        }
+    }
+
+    /// Answers to questions: these links as they are told now. Of `deep` ones their addresses and
+    /// routes were read, too, and those that were not found are gone.
+    pub(super) fn refresh(&mut self, dump: Dump<'_>, deep: &BTreeSet<DeviceName>) {
+        let Dump { links, addresses, routes, .. } = dump;
+        let found: BTreeSet<DeviceName> = links.iter().map(|head| head.link.name).collect();
+        for name in deep.difference(&found) {
+            if let Some(index) = self.index_of(name) {
+                self.drop_link(index);
+                self.estate.drop_all(index);
+                self.stale.insert(index);
+            }
+        }
+        let mut lost = BTreeSet::new();
+        for mut head in links {
+            let index = head.link.index;
+            if let Some(old) = self.heads.get(&index).filter(|_| head.link.running) {
+                let known = Arc::clone(&old.link.details);
+                let own = Arc::make_mut(&mut head.link.details);
+                (own.speed, own.duplex) = (known.speed, known.duplex);
+            }
+            if deep.contains(&head.link.name) {
+                let (qdiscs, addresses) = self.estate.take_all(index);
+                self.estate.start_with(index, qdiscs);
+                lost.extend(addresses);
+            }
+            self.put(head);
+        }
+        for told in addresses {
+            self.estate.append_address(told);
+        }
+        lost.into_iter().for_each(|addr| self.estate.nobody_has(addr));
+        for (index, route) in routes {
+            self.estate.add_route(index, route);
+        }
+        self.note_disturbed();
+    }
+
+    /// The speed of a nic, as it was answered. One that waits for others (dormant) has a carrier and
+    /// would tell, but the next event would not.
+    pub(super) fn learn_speed(&mut self, index: u32, modes: Modes) {
+        if let Some(head) = self.heads.get_mut(&index).filter(|head| head.link.running) {
+            let details = Arc::make_mut(&mut head.link.details);
+            details.speed = modes.speed;
+            details.duplex = modes.duplex.map(|duplex| match duplex {
+                ethtool::Duplex::Half => Duplex::Half,
+                ethtool::Duplex::Full => Duplex::Full,
+            });
+            self.stale.insert(index);
+        }
+    }
+
+    /// The nics whose speed can be asked for.
+    pub(super) fn nics(&self) -> impl Iterator<Item = u32> {
+        self.heads.iter().filter(|(_, head)| head.link.nic).map(|(index, _)| *index)
+    }
+
+    /// A link-local address of the kernel's own shows that somebody turned IPv6 on or off: that has
+    /// no event of its own.
+    fn link_local(&mut self, index: u32, came: bool) {
+        let known = self.heads.get(&index).map(|head| head.link.ipv6_disabled);
+        if known.is_some_and(|disabled| disabled != Some(!came)) {
+            self.wants.links.insert(index);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "mirror_tests.rs"]
+mod tests;

@@ -1,0 +1,90 @@
+//! What is told of the host on request: capabilities, statistics, topology.
+//!
+//! Wiring: a moment of the host and the running configuration go to whoever makes the report. The
+//! reports' keys and words are `caps.rs`'s, `stats.rs`'s and `topology.rs`'s.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+use vdsm_model::netinfo::NetInfo;
+use vdsm_model::problem::Code;
+
+use crate::api::refused;
+use crate::caps::{self, About, Visibility};
+use crate::engine::{Engine, EngineError};
+use crate::netinfo::{CounterReader, CountersError};
+use crate::rpc::RpcError;
+use crate::server::{RawJson, Reply};
+use crate::stats::Stats;
+use crate::topology::topology;
+use crate::transaction::chain;
+
+/// What reports need besides the engine.
+pub struct Reports {
+    visibility: Visibility,
+    stats: Stats,
+}
+
+/// A dump of ten thousand links' counters takes some milliseconds.
+const COUNTERS_WITHIN: Duration = Duration::from_secs(30);
+
+impl Reports {
+    /// Reports that show what is visible.
+    pub fn new(visibility: Visibility) -> Reports {
+        Reports { visibility, stats: Stats::new() }
+    }
+
+    /// Host.getCapabilities. `last_client` is the address from which the engine called.
+    pub(crate) fn capabilities(&self, engine: &Engine, last_client: Option<&Value>) -> Result<Reply, RpcError> {
+        let about = About {
+            visible: self.visibility.clone(),
+            dirty: engine.is_dirty(),
+            nameservers: nameservers(),
+            last_client: address(last_client)?,
+        };
+        Ok(RawJson::from(caps::capabilities(&*look(engine)?, &engine.running(), &about)).into())
+    }
+
+    /// Host.getNetworkCapabilities.
+    pub(crate) fn network_capabilities(&self, engine: &Engine) -> Result<Reply, RpcError> {
+        let (seen, running) = (look(engine)?, engine.running());
+        Ok(RawJson::from(caps::network_capabilities(&seen, &running, &self.visibility, &nameservers())).into())
+    }
+
+    /// Host.getStats.
+    pub(crate) fn stats(&self, engine: &Engine) -> Result<Reply, RpcError> {
+        let unreadable = |error: CountersError| RpcError::new(Code::Unexpected as i64, chain(&error));
+        let counters = CounterReader::open(COUNTERS_WITHIN).and_then(|mut reader| reader.read()).map_err(unreadable)?;
+        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        Ok(RawJson::from(self.stats.sample(&counters, at, &*look(engine)?, &self.visibility)).into())
+    }
+
+    /// Host.getTopology.
+    pub(crate) fn topology(&self, engine: &Engine) -> Result<Value, RpcError> {
+        let (seen, checked) = engine.survey().map_err(refused)?;
+        Ok(topology(&seen, &engine.running(), &checked, &nameservers(), engine.is_dirty()))
+    }
+}
+
+fn look(engine: &Engine) -> Result<Arc<NetInfo>, RpcError> {
+    engine.look().map_err(|error| refused(EngineError::Look(error)))
+}
+
+fn address(given: Option<&Value>) -> Result<Option<IpAddr>, RpcError> {
+    match given {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(given) => given
+            .as_str()
+            .and_then(|text| text.parse().ok())
+            .map(Some)
+            .ok_or_else(|| RpcError::invalid_params(format!("lastClient is {given}, but it must be an IP address"))),
+    }
+}
+
+/// A host without the file has no name servers.
+fn nameservers() -> Vec<String> {
+    caps::resolver(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
+}

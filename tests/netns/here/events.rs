@@ -1,0 +1,167 @@
+//! Subscribers hear what happens to the host, all of them the same, and none at another's cost.
+
+use std::collections::BTreeMap;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use serde_json::{Value, json};
+use vdsm_net::events;
+
+use crate::ears::Ears;
+use crate::lab::{Nics::Veth, program, story};
+use crate::look::ip;
+
+#[test]
+fn each_thing_that_happens_is_told() {
+    story(Veth, 1, |lab| {
+        let mut ears = Ears::open(lab, &[]);
+        lab.ip("link add veth_7 type veth peer name peer7\n");
+        ears.until("veth_7 appeared (nic)");
+        lab.ip("link set peer7 up\nlink set veth_7 up\n");
+        ears.until("veth_7 is up");
+        lab.ip("addr add 192.0.2.7/24 dev veth_7\n");
+        ears.until("veth_7 has address 192.0.2.7/24");
+        lab.ip("route add default via 192.0.2.1 dev veth_7\n");
+        ears.until("ipv4 default route: via 192.0.2.1 dev veth_7");
+        lab.ip("route replace default via 192.0.2.2 dev veth_7\n");
+        ears.until("ipv4 default route: via 192.0.2.2 dev veth_7");
+        lab.ip("addr add 2001:db8::7/64 dev veth_7 nodad\nroute add default via 2001:db8::1 dev veth_7\n");
+        ears.until("ipv6 default route: via 2001:db8::1 dev veth_7");
+        lab.ip("addr del 192.0.2.7/24 dev veth_7\n");
+        let told = ears.until("there is no ipv4 default route");
+        assert!(told.contains(&"veth_7 lost address 192.0.2.7/24".to_owned()), "{told:?}");
+        lab.ip("link set peer7 down\n");
+        ears.until("veth_7 is down");
+        lab.ip("link del veth_7\n");
+        ears.until("veth_7 vanished");
+    });
+}
+
+#[test]
+fn a_request_is_told_as_it_shows_and_each_subscriber_hears_what_he_wants() {
+    story(Veth, 1, |lab| {
+        let (mut all, mut few) = (Ears::open(lab, &[]), Ears::open(lab, &["link_vanished"]));
+        let refused = lab.call("Host.subscribe", json!({ "events": ["link_up", "nonsense"] })).unwrap_err();
+        assert!(refused.code == -32602 && refused.message.contains("nonsense"), "{refused:?}");
+        lab.nets(json!({ "red": { "nic": "veth_0", "ipaddr": "192.0.2.7", "prefix": 24 } }));
+        let told = all.until("red is up");
+        assert!(told.contains(&"red appeared (bridge)".to_owned()), "{told:?}");
+        lab.nets(json!({ "red": { "remove": true } }));
+        all.until("red vanished");
+        assert_eq!(few.until("red vanished"), ["red vanished"]);
+    });
+}
+
+/// Links, and addresses of each.
+const MANY: (u8, u8) = (20, 250);
+
+/// A command for each address of each link.
+fn batch(verb: &str) -> String {
+    let (links, addresses) = MANY;
+    let line = |link, address| format!("addr {verb} 10.{link}.{address}.1/24 dev veth_{link}\n");
+    (0..links).flat_map(|link| (0..addresses).map(move |address| line(link, address))).collect()
+}
+
+#[test]
+fn who_does_not_read_loses_the_oldest_and_is_told_how_many() {
+    story(Veth, MANY.0.into(), |lab| {
+        let (mut slow, mut quick) = (Ears::open(lab, &["address_added"]), Ears::open(lab, &["address_added"]));
+        let total = usize::from(MANY.0) * usize::from(MANY.1);
+        let reader = thread::spawn(move || (0..total).map(|_| quick.next()).collect::<Vec<Value>>());
+        lab.ip(&batch("add"));
+        // The daemon goes on for others: none of them misses anything, and calls are answered.
+        lab.call("Host.ping2", json!({})).unwrap();
+        let told = reader.join().unwrap();
+        assert!(told.iter().all(|event| event["event"] == "address_added"), "{:?}", told.last());
+        let (mut heard, mut missed) = (0, 0);
+        while heard + missed < total {
+            let event = slow.next();
+            match event["count"].as_u64() {
+                Some(count) => missed += count as usize,
+                None => heard += 1,
+            }
+        }
+        assert!(missed > 0 && heard >= 1024, "{heard} heard, {missed} missed");
+        assert_eq!(heard + missed, total, "each is told, or counted");
+        lab.ip("addr add 192.0.2.1/24 dev veth_0\n");
+        slow.until("veth_0 has address 192.0.2.1/24");
+    });
+}
+
+#[test]
+fn in_a_storm_the_last_word_about_each_thing_is_the_truth() {
+    story(Veth, 3, |lab| {
+        let mut ears = Ears::open(lab, &[]);
+        let flaps = |link| format!("link set peer{link} down\nlink set peer{link} up\n").repeat(400);
+        lab.ip(&(0..3).map(flaps).collect::<String>());
+        lab.ip("link set peer1 down\naddr add 192.0.2.1/24 dev veth_2\n");
+        let mut last = BTreeMap::new();
+        loop {
+            let event = ears.next();
+            if event["address"] == "192.0.2.1/24" {
+                break;
+            }
+            if ["link_up", "link_down"].contains(&event["event"].as_str().unwrap()) {
+                last.insert(event["link"].as_str().unwrap().to_owned(), events::sentence(&event));
+            }
+        }
+        for nic in ["veth_0 is up", "veth_1 is down", "veth_2 is up"] {
+            assert_eq!(last[&nic[..6]], nic);
+        }
+    });
+}
+
+#[test]
+fn devices_that_come_and_go_meanwhile_are_in_no_reports_way() {
+    story(Veth, 2, |lab| {
+        lab.nets(json!({ "red": { "nic": "veth_0", "ipaddr": "10.0.0.1", "prefix": 24 } }));
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let others = scope.spawn(|| {
+                let mut rounds = 0;
+                while !over.load(Ordering::SeqCst) {
+                    ip("link add veth_8 type veth peer name veth_9\ntuntap add dev vnet0 mode tap\nlink set vnet0 master red up\nlink set veth_8 master red up\naddr add 192.0.2.8/24 dev veth_9\nlink del vnet0\nlink del veth_8\n");
+                    rounds += 1;
+                }
+                rounds
+            });
+            for _ in 0..50 {
+                for verb in ["Host.getCapabilities", "Host.getNetworkCapabilities", "Host.getStats", "Host.getTopology"]
+                {
+                    let told = lab.call(verb, json!({})).unwrap_or_else(|e| panic!("{verb}: {e:?}"));
+                    assert!(told.to_string().contains("veth_1"), "{verb}: {told}");
+                }
+                let checked = lab.call("Host.checkNetworks", json!({})).unwrap();
+                assert_eq!(checked["in_sync"], true, "{checked}");
+            }
+            over.store(true, Ordering::SeqCst);
+            assert!(others.join().unwrap() > 3);
+        });
+    });
+}
+
+#[test]
+fn who_may_only_read_may_listen_and_check_and_not_heal() {
+    story(Veth, 1, |lab| {
+        lab.nets(json!({ "red": { "nic": "veth_0" } }));
+        let nobody = |words: &str| {
+            let mut command = Command::new(program("vdsm-tool"));
+            command.arg("--socket").arg(lab.path("socket")).args(words.split(' ')).uid(65534).gid(65534);
+            let output = command.output().unwrap();
+            (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+        };
+        for words in
+            ["check", "show", "graph", "top --frames 1", "call Host.getStats", "call Host.getNetworkCapabilities"]
+        {
+            assert_eq!(nobody(words), (Some(0), String::new()), "{words}");
+        }
+        assert_eq!(nobody("call Host.subscribe"), (Some(0), String::new()));
+        lab.ip("link set veth_0 nomaster\n");
+        assert_eq!(nobody("check").0, Some(3));
+        let (code, said) = nobody("check --heal");
+        assert!(code == Some(7) && said.contains("uid 65534 may only read"), "{code:?} {said}");
+        assert_eq!(nobody("check").0, Some(3), "nothing was healed");
+    });
+}
