@@ -8,7 +8,7 @@ use vdsm_model::request::Request;
 
 use crate::engine::{Engine, EngineError};
 use crate::events;
-use crate::hub::Hub;
+use crate::hub::{Hub, Kinds};
 use crate::older::{self, Translated};
 use crate::reports::Reports;
 use crate::restore::Omission;
@@ -173,8 +173,8 @@ impl Api {
 
     fn subscribe(&self, kinds: Option<&Value>, caller: &Caller) -> Answer {
         let kinds = match kinds {
-            None | Some(Value::Null) => None,
-            Some(Value::Array(kinds)) => Some(kinds.iter().map(event_kind).collect::<Result<Vec<_>, _>>()?),
+            None | Some(Value::Null) => Kinds::ALL,
+            Some(Value::Array(kinds)) => kinds.iter().try_fold(Kinds::NONE, with_kind)?,
             Some(other) => {
                 return Err(RpcError::invalid_params(format!("events is {other}, but it must be a list of kinds")));
             }
@@ -184,9 +184,8 @@ impl Api {
     }
 }
 
-fn event_kind(kind: &Value) -> Result<String, RpcError> {
-    let known = kind.as_str().filter(|kind| events::KINDS.contains(kind));
-    known.map(str::to_owned).ok_or_else(|| {
+fn with_kind(kinds: Kinds, kind: &Value) -> Result<Kinds, RpcError> {
+    kind.as_str().and_then(|kind| kinds.and(kind)).ok_or_else(|| {
         RpcError::invalid_params(format!("there is no event {kind}; known are: {}", events::KINDS.join(", ")))
     })
 }

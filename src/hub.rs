@@ -29,9 +29,30 @@ pub struct Hub {
 pub struct Mailbox {
     waiting: Mutex<Waiting>,
     waker: Notify,
-    /// The kinds he wants; none: all.
-    kinds: Option<Vec<String>>,
+    kinds: Kinds,
     hub: Weak<Hub>,
+}
+
+/// Which kinds of events a subscriber wants: bit n is the n-th of [`events::KINDS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kinds(u16);
+
+impl Kinds {
+    /// Whatever happens.
+    pub const ALL: Kinds = Kinds(u16::MAX);
+
+    /// None of them.
+    pub const NONE: Kinds = Kinds(0);
+
+    /// These and one more; none if there is no such kind.
+    pub fn and(self, kind: &str) -> Option<Kinds> {
+        let place = events::KINDS.iter().position(|it| *it == kind)?;
+        Some(Kinds(self.0 | 1 << place))
+    }
+
+    fn has(self, kind: &str) -> bool {
+        events::KINDS.iter().position(|it| *it == kind).is_some_and(|place| self.0 & (1 << place) != 0)
+    }
 }
 
 #[derive(Default)]
@@ -45,7 +66,7 @@ struct Waiting {
 
 impl Hub {
     /// A mailbox for one more subscriber; it stays until it is closed.
-    pub fn subscribe(self: &Arc<Hub>, kinds: Option<Vec<String>>) -> Arc<Mailbox> {
+    pub fn subscribe(self: &Arc<Hub>, kinds: Kinds) -> Arc<Mailbox> {
         let mailbox = Mailbox { waiting: Mutex::default(), waker: Notify::new(), kinds, hub: Arc::downgrade(self) };
         let mailbox = Arc::new(mailbox);
         self.all().push(Arc::clone(&mailbox));
@@ -78,7 +99,7 @@ impl Hub {
 
 impl Mailbox {
     fn put(&self, event: &Event, line: &Arc<[u8]>) {
-        if self.kinds.as_ref().is_some_and(|kinds| !kinds.iter().any(|kind| kind == event.kind())) {
+        if !self.kinds.has(event.kind()) {
             return;
         }
         let waiting = &mut *self.waiting();
@@ -165,7 +186,7 @@ mod tests {
     #[test]
     fn the_latest_about_a_subject_is_told_and_in_its_order() {
         let hub = Arc::new(Hub::default());
-        let mailbox = hub.subscribe(None);
+        let mailbox = hub.subscribe(Kinds::ALL);
         let state = |name, up| Event::State { link: link(name), up };
         hub.publish(&[state("a", true), state("b", true), Event::Vanished { link: link("a") }, state("a", false)]);
         assert_eq!(taken(&mailbox), ["b is up", "a vanished", "a is down"]);
@@ -175,7 +196,7 @@ mod tests {
     #[test]
     fn who_takes_nothing_loses_the_oldest_and_is_told_so() {
         let hub = Arc::new(Hub::default());
-        let (slow, quick) = (hub.subscribe(None), hub.subscribe(None));
+        let (slow, quick) = (hub.subscribe(Kinds::ALL), hub.subscribe(Kinds::ALL));
         for number in 0..MOST_WAITING + 7 {
             hub.publish(&[Event::Vanished { link: link(&format!("d{number}")) }]);
             assert_eq!(taken(&quick), [format!("d{number} vanished")]);
@@ -190,7 +211,7 @@ mod tests {
     #[test]
     fn only_what_is_wanted_is_kept_and_a_closed_mailbox_is_gone() {
         let hub = Arc::new(Hub::default());
-        let mailbox = hub.subscribe(Some(vec!["link_down".to_owned()]));
+        let mailbox = hub.subscribe(Kinds::NONE.and("link_down").unwrap());
         hub.publish(&[Event::State { link: link("a"), up: true }, Event::State { link: link("b"), up: false }]);
         assert_eq!(taken(&mailbox), ["b is down"]);
         assert_eq!(hub.count(), 1);

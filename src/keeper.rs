@@ -84,6 +84,9 @@ struct Keeper {
     resting: Instant,
     /// Links that appeared, and when they have settled.
     appeared: BTreeMap<DeviceName, Instant>,
+    /// Links that appeared and whose networks are not what they should be yet: the next thing that
+    /// happens to them is as good as their coming.
+    unserved: BTreeSet<DeviceName>,
     /// Networks and bonds that are out of sync, and what was said of them.
     out: BTreeMap<Entity, Vec<String>>,
     /// What was mended lately, or could not be.
@@ -102,6 +105,7 @@ impl Keeper {
             judge_at: Some(now),
             resting: now,
             appeared: BTreeMap::new(),
+            unserved: BTreeSet::new(),
             out: BTreeMap::new(),
             pauses: Pauses::default(),
         }
@@ -120,8 +124,13 @@ impl Keeper {
         for name in &moment.links {
             let index = |host: &NetInfo| host.link(name).map(|link| (link.index, link.nic));
             match (index(&moment.before), index(&moment.after)) {
-                (_, None) => drop(self.appeared.remove(name)),
-                (before, after) if before != after => drop(self.appeared.insert(*name, now + SETTLING)),
+                (_, None) => {
+                    self.appeared.remove(name);
+                    self.unserved.remove(name);
+                }
+                (before, after) if before != after || self.unserved.remove(name) => {
+                    self.appeared.insert(*name, now + SETTLING);
+                }
                 _ => {}
             }
             // A link that is gone does not say any more what it belonged to.
@@ -165,7 +174,12 @@ impl Keeper {
             Err(EngineError::Busy) => return Some(now + BUSY),
             // It was restored meanwhile, say, and those who wait are others.
             _ if !Arc::ptr_eq(&running, &self.engine.running()) => return Some(now),
-            Ok(checked) if checked.plan.is_empty() => return None,
+            Ok(checked) if checked.plan.is_empty() => {
+                if !checked.in_sync() {
+                    self.unserved.extend(settled);
+                }
+                return None;
+            }
             checked => checked,
         };
         let brought = checked.and_then(|checked| self.bring_back(&mendable(&checked)));
@@ -175,10 +189,10 @@ impl Keeper {
             Err(EngineError::Busy) => return Some(now + BUSY),
             Err(error) => tracing::warn!("{appeared} appeared, and who waits for it is not known: {}", chain(&error)),
             Ok(brought) => {
-                // What has failed is not mended a moment later.
-                let failed = brought.failed.iter().filter(|_| self.drift == Drift::Heal);
-                failed.for_each(|(entity, _)| self.pauses.lengthen(entity, now));
                 brought.tell(&format!("{appeared} appeared"));
+                // What has failed is tried again, later each time.
+                brought.failed.iter().for_each(|(entity, _)| self.pauses.lengthen(entity, now));
+                return brought.failed.iter().filter_map(|(entity, _)| self.pauses.until(entity)).min();
             }
         }
         None
@@ -222,7 +236,10 @@ impl Keeper {
     fn suspects(&self, running: &NetConfig) -> Result<Selection, EngineError> {
         let mut selection = self.engine.concerned(&self.changed)?;
         self.out.keys().for_each(|entity| entity.select(&mut selection));
-        for changed in running.changes_from(&self.judged) {
+        // To compare a configuration with itself costs what all its networks cost.
+        let changes =
+            if std::ptr::eq(running, &*self.judged) { Vec::new() } else { running.changes_from(&self.judged) };
+        for changed in changes {
             match changed {
                 Changed::Network(name) => selection.networks.insert(name),
                 Changed::Bond(name) => selection.bonds.insert(name),

@@ -72,15 +72,13 @@ fn look(engine: &Engine) -> Result<Arc<NetInfo>, RpcError> {
     engine.look().map_err(|error| refused(EngineError::Look(error)))
 }
 
+/// The caller's address, with or without the zone of a link-local one; what is no address has no
+/// device, and is no reason to keep the report back.
 fn address(given: Option<&Value>) -> Result<Option<IpAddr>, RpcError> {
     match given {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) if text.is_empty() => Ok(None),
-        Some(given) => given
-            .as_str()
-            .and_then(|text| text.parse().ok())
-            .map(Some)
-            .ok_or_else(|| RpcError::invalid_params(format!("lastClient is {given}, but it must be an IP address"))),
+        Some(Value::String(text)) => Ok(text.split('%').next().and_then(|text| text.parse().ok())),
+        Some(given) => Err(RpcError::invalid_params(format!("lastClient is {given}, but it must be a text"))),
     }
 }
 

@@ -42,6 +42,11 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
             let what =
                 if bond.nics.is_empty() { "none of its slaves is there" } else { "restored without missing slaves" };
             skipped.push(Omission { name: name.to_string(), reason: format!("{what}: {}", missing.join(", ")) });
+            // What a bond is for: it goes on without its favourite.
+            if let Some(options) = bond.options.without_primary(&missing) {
+                bond.options_text = options.canonical();
+                bond.options = options;
+            }
         }
         was_empty || !bond.nics.is_empty()
     });

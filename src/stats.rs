@@ -2,7 +2,7 @@
 //!
 //! Every link is told, as the original does, but those that are hidden from the engine. Counters
 //! come from `netinfo::counters`, all else from the picture of the host; nobody is asked here. Only
-//! the last sample is kept: rates are since then, whoever asked for it.
+//! the last samples are kept: rates are since one that is a second old at least, whoever asked for it.
 //!
 //! What differs from the original's report (4.30), and why:
 //!
@@ -12,7 +12,7 @@
 //! | `rxDropped`, `txDropped` of the host | each its own | the original swapped them (vdsm-facts 9, 30) |
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Duplex, NetInfo, SeenKind, SeenLink};
@@ -25,10 +25,31 @@ use crate::netinfo::Counters;
 /// What is told of a device that does not know its own speed, in Mbit/s.
 const USUAL_SPEED: u64 = 1000;
 
-/// The last sample.
+/// Rates over less than this many seconds say nothing.
+const SHORTEST: f64 = 1.0;
+
+/// The last samples.
 #[derive(Debug, Default)]
 pub struct Stats {
-    last: Mutex<Sample>,
+    last: Mutex<Last>,
+}
+
+/// So that several may ask at once, a sample is compared with one that is [`SHORTEST`] older.
+#[derive(Debug, Default)]
+struct Last {
+    older: Arc<Sample>,
+    newer: Arc<Sample>,
+}
+
+impl Last {
+    /// Keeps a sample, and gives back the one to compare it with.
+    fn keep(&mut self, now: Sample) -> Arc<Sample> {
+        // A clock that was set back starts anew.
+        if now.at - self.newer.at >= SHORTEST || now.at < self.newer.at {
+            self.older = std::mem::replace(&mut self.newer, Arc::new(now));
+        }
+        Arc::clone(&self.older)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -58,7 +79,7 @@ impl Stats {
         };
         let devices = links().map(|(link, counters)| (link.index, (link.name, counters))).collect();
         let now = Sample { at, devices };
-        let before = std::mem::replace(&mut *self.last.lock().unwrap_or_else(PoisonError::into_inner), now);
+        let before = self.last.lock().unwrap_or_else(PoisonError::into_inner).keep(now);
         let mut speeds = Speeds::of(seen);
         Object::document(1024 + 256 * counters.len(), |report| {
             let (mut rx_dropped, mut tx_dropped) = (0_u64, 0_u64);

@@ -82,6 +82,15 @@ impl What {
         }
     }
 
+    /// Its name where it stands by itself, without the row above it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            What::CapabilitiesAfterChange => "getCapabilities after a change",
+            What::LoneOurs => "change alone, of a network's link",
+            other => other.name(),
+        }
+    }
+
     fn named(word: &str) -> Result<What, String> {
         Self::ALL.into_iter().find(|it| it.name() == word).ok_or_else(|| format!("{word}: no figure"))
     }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vdsm_model::config::{Base, NetConfig, Policy};
-use vdsm_model::device::NetDevice;
+use vdsm_model::device::{Device, NetDevice};
 use vdsm_model::graph::{Desired, Graph, Stack};
 use vdsm_model::ip::Route;
 use vdsm_model::name::{DeviceName, NetworkName};
@@ -62,6 +62,7 @@ pub(super) fn judge<'a>(
     };
     loop {
         match Desired::build(running, &trial.request, seen, policy) {
+            Ok(desired) if trial.without_impossible(&desired) => {}
             Ok(desired) => return Judged::of(trial.request, trial.refused, desired.prior, desired.graph),
             // An empty request has no problems; if it has, the configuration is not to blame.
             Err(_) if trial.is_empty() => {
@@ -115,8 +116,7 @@ impl<'a> Trial<'a> {
             return;
         }
         // A bond that is left out already cannot be had by those upon it either.
-        let upon = |base: Option<Base>| base.is_some_and(|b| blamed.contains(&Entity::Bond(b.device())));
-        self.request.networks.retain(|_, net| !net.as_ref().is_some_and(|net| upon(net.base)));
+        self.drop_upon(&blamed);
         if self.size() < before {
             return;
         }
@@ -125,6 +125,23 @@ impl<'a> Trial<'a> {
             self.refused.entry(entity).or_default().extend(problems.all().iter().map(Problem::to_string));
         }
         self.request = Request { options: self.request.options.clone(), ..Request::default() };
+    }
+
+    /// A bond that is left out may come back in with the networks upon it, as it ran, and with nics
+    /// that are missing or hidden: nobody can make those. Whether such networks were left out.
+    fn without_impossible(&mut self, desired: &Desired) -> bool {
+        let nics = desired.graph.devices().filter(|device| matches!(device, Device::Nic(_))).map(NetDevice::name);
+        let impossible = nics.filter(|nic| desired.prior.device(nic).is_none());
+        let blamed = impossible.flat_map(|nic| self.owners.of(nic)).copied().collect();
+        let before = self.size();
+        self.drop_upon(&blamed);
+        self.size() < before
+    }
+
+    /// Takes out the networks upon these bonds.
+    fn drop_upon(&mut self, bonds: &BTreeSet<Entity<'a>>) {
+        let upon = |base: Option<Base>| base.is_some_and(|b| bonds.contains(&Entity::Bond(b.device())));
+        self.request.networks.retain(|_, net| !net.as_ref().is_some_and(|net| upon(net.base)));
     }
 
     fn drop(&mut self, entity: Entity<'a>) {

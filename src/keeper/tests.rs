@@ -12,10 +12,11 @@ mod random;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tempfile::TempDir;
 use vdsm_configurators::RunError;
-use vdsm_configurators::iproute2::{Action, Iproute2, Kernel, LinkChange};
+use vdsm_configurators::iproute2::{Action, Iproute2, Kernel, LinkChange, NewLink};
 use vdsm_configurators::sim::Sim;
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::config::{Base, BondConfig, NetworkConfig, Switch};
@@ -27,7 +28,8 @@ use vdsm_model::units::{Mtu, Prefixed, VlanTag};
 use super::*;
 use crate::conf::Settings;
 use crate::host::Host;
-use crate::hub::Mailbox;
+
+use crate::hub::{Kinds, Mailbox};
 use crate::server::Feed;
 
 const NICS: [&str; 4] = ["eth0", "eth1", "eth2", "eth3"];
@@ -84,6 +86,8 @@ struct Moods {
     refused: BTreeSet<DeviceName>,
     refusals: usize,
     changes: usize,
+    /// At its next change it says that it was asked, and waits until it may.
+    gate: Option<(Sender<()>, Receiver<()>)>,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,11 @@ struct Moody(Sim, Arc<Mutex<Moods>>);
 
 impl Kernel for Moody {
     fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        let gate = self.1.lock().unwrap().gate.take();
+        if let Some((asked, may)) = gate {
+            asked.send(()).unwrap();
+            may.recv().unwrap();
+        }
         let mut moods = self.1.lock().unwrap();
         moods.changes += 1;
         let is_refused =
@@ -122,8 +131,8 @@ impl Stage {
         let (sim, moods, disk) = (Sim::with_nics(&NICS), Arc::default(), TempDir::new().unwrap());
         let engine = open(&sim, &moods, &disk);
         let (hub, now) = (Arc::new(Hub::default()), Instant::now());
-        let kinds = ["out_of_sync", "in_sync"].map(str::to_owned).to_vec();
-        let mailbox = hub.subscribe(Some(kinds));
+        let kinds = Kinds::NONE.and("out_of_sync").unwrap().and("in_sync").unwrap();
+        let mailbox = hub.subscribe(kinds);
         let keeper = Keeper::new(Arc::clone(&engine), Arc::clone(&hub), drift, now);
         let mut stage = Stage { known: Arc::new(sim.look()), sim, moods, engine, hub, mailbox, keeper, now, disk };
         stage.set(&config);
@@ -238,6 +247,12 @@ impl Stage {
 
     fn release(&self, port: &str) {
         self.change(port, LinkChange { master: Some(None), ..LinkChange::default() });
+    }
+
+    fn add_bridge(&self, name: &str, port: &str) {
+        let kind = NewLink::Bridge(Default::default());
+        self.act(Action::AddLink { name: dev(name), kind, mtu: None, mac: None });
+        self.change(port, LinkChange { master: Some(Some(dev(name))), ..LinkChange::default() });
     }
 
     fn delete(&self, name: &str) {

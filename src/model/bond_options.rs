@@ -191,6 +191,18 @@ impl BondOptions {
         Some(self.values.get(option.name).cloned().unwrap_or_else(|| default_value(option, self.mode)))
     }
 
+    /// The same without `primary`, where that names one of these slaves.
+    pub fn without_primary(&self, slaves: &[String]) -> Option<BondOptions> {
+        match self.values.get("primary") {
+            Some(OptionValue::Device(primary)) if slaves.contains(primary) => {
+                let mut others = self.clone();
+                others.values.remove("primary");
+                Some(others)
+            }
+            _ => None,
+        }
+    }
+
     /// One spelling for all that mean the same: `mode=4 lacp_rate=1 custom=a:b`. The mode comes
     /// first, then in alphabetical order what is not the mode's default, all in numbers.
     pub fn canonical(&self) -> String {

@@ -129,10 +129,10 @@ impl Estate {
     /// One route to the same destination goes, on whichever link it was. Where there were several,
     /// or one of a routing daemon's that is not kept, it is not known which: the links that had one
     /// are given back, to be read anew.
-    pub(super) fn replace(&mut self, route: &Route) -> Vec<u32> {
-        let holders = self.holders.get(&key(route)).cloned().unwrap_or_default();
+    pub(super) fn replace(&mut self, place: (u32, Prefixed<IpAddr>, u32)) -> Vec<u32> {
+        let holders = self.holders.get(&place).cloned().unwrap_or_default();
         for holder in &holders {
-            self.drop_routes(*holder, |it| key(it) == key(route));
+            self.drop_routes(*holder, |it| key(it) == place);
             self.disturbed.push(*holder);
         }
         holders

@@ -148,6 +148,27 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
     Some((index?, route))
 }
 
+/// Table, destination and metric of the message's route, whatever kind of route it is: with
+/// `NLM_F_REPLACE` it takes the place of one that has the same.
+pub(super) fn place(payload: &[u8]) -> Option<(u32, Prefixed<IpAddr>, u32)> {
+    let [family, prefix, _, _, table, ..] = *payload.first_chunk::<RTMSG>()?;
+    let any: IpAddr = match family {
+        INET => Ipv4Addr::UNSPECIFIED.into(),
+        INET6 => Ipv6Addr::UNSPECIFIED.into(),
+        _ => return None,
+    };
+    let (mut to, mut table, mut metric) = (prefixed(any, prefix)?, u32::from(table), 0);
+    for (kind, value) in Attrs::after(payload, RTMSG) {
+        match kind {
+            libc::RTA_DST => to.addr = ip(family, value)?,
+            libc::RTA_TABLE => table = attrs::u32(value)?,
+            libc::RTA_PRIORITY => metric = attrs::u32(value)?,
+            _ => {}
+        }
+    }
+    Some((table, to, metric))
+}
+
 /// The congestion algorithm (`RTAX_CC_ALGO`) is a text and is passed over.
 fn metrics(value: &[u8], into: &mut [u32; ROUTE_METRICS]) {
     for (kind, value) in Attrs::new(value) {

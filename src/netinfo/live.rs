@@ -138,6 +138,8 @@ impl Live {
             stop: end,
         });
         live.settle()?;
+        // What was there before us is no news.
+        live.news.forget();
         let thread = std::thread::Builder::new().name("events".to_owned());
         let watcher = Arc::clone(&live);
         let thread = thread.spawn(move || watcher.watch()).map_err(deaf)?;

@@ -244,6 +244,7 @@ fn an_old_moment_stays_what_it_was() {
     in_namespace(|| {
         ip("link add br0 type bridge");
         let (live, _watching) = Live::open(Rule, PATIENCE, None).unwrap();
+        assert!(live.news(Duration::ZERO).0.is_none(), "what was there before is no news");
         let then = live.latest();
         ip("link set br0 mtu 1400\nlink add br1 type bridge");
         let now = live.latest();

@@ -195,20 +195,7 @@ impl Mirror {
                     Some(address) => self.estate.remove_address(told.index, &address),
                 }
             }
-            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => {
-                let Some((index, route)) = layer3::route(payload) else { return };
-                self.touch(index);
-                if kind == libc::RTM_DELROUTE {
-                    self.estate.remove_route(index, &route);
-                } else {
-                    if flags & NLM_F_REPLACE != 0 {
-                        let holders = self.estate.replace(&route);
-                        let own = Some(index).filter(|_| !holders.is_empty());
-                        self.wants.routes.extend(holders.into_iter().chain(own));
-                    }
-                    self.estate.add_route(index, route);
-                }
-            }
+            libc::RTM_NEWROUTE | libc::RTM_DELROUTE => self.take_route(kind == libc::RTM_NEWROUTE, flags, payload),
             libc::RTM_NEWRULE | libc::RTM_DELRULE => {
                 let Some(rule) = rule::rule(payload) else { return };
                 self.rules_changed = true;
@@ -227,6 +214,22 @@ impl Mirror {
                 }
             }
             _ => {}
+        }
+    }
+
+    fn take_route(&mut self, is_there: bool, flags: u16, payload: &[u8]) {
+        let route = layer3::route(payload);
+        if is_there && flags & NLM_F_REPLACE != 0 {
+            // Also one that is not kept, a blackhole say, takes another's place.
+            let holders = layer3::place(payload).map(|place| self.estate.replace(place)).unwrap_or_default();
+            let own = route.as_ref().map(|(index, _)| *index).filter(|_| !holders.is_empty());
+            self.wants.routes.extend(holders.into_iter().chain(own));
+        }
+        let Some((index, route)) = route else { return };
+        self.touch(index);
+        match is_there {
+            true => self.estate.add_route(index, route),
+            false => self.estate.remove_route(index, &route),
         }
     }
 

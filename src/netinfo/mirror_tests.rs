@@ -157,6 +157,11 @@ fn a_replaced_route_goes_wherever_it_was_and_is_asked_for() {
     assert_eq!(mirror.take_wants().routes, [2, 3].into());
     mirror.take(libc::RTM_NEWROUTE, NLM_F_REPLACE, &route(3, [10, 7, 0, 0], 8, None), &Rule);
     assert_eq!(mirror.take_wants().routes, [].into(), "it replaced nothing");
+    let to = attribute(libc::RTA_DST, &[10, 7, 0, 0]);
+    let blackhole = route_message([2, 24, 0, 0, 254, 4, 0, 6], 0, &[to]);
+    mirror.take(libc::RTM_NEWROUTE, NLM_F_REPLACE, &blackhole, &Rule);
+    assert_eq!(routes(&mut mirror, "eth1"), ["10.9.0.0/24 via 10.0.0.8"], "one that is not kept, too");
+    assert_eq!(mirror.take_wants().routes, [3].into());
 }
 
 #[test]

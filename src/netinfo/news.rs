@@ -48,6 +48,11 @@ impl News {
         self.came.notify_all();
     }
 
+    /// What waits is not told.
+    pub(super) fn forget(&self) {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).moment = None;
+    }
+
     /// Nothing more will come.
     pub(super) fn close(&self) {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).closed = true;

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::future::pending;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncWriteExt, Interest};
@@ -33,9 +33,14 @@ pub(super) struct Answer {
     pub(super) turn: OwnedSemaphorePermit,
 }
 
+/// The time for all answers that are left when the connection is to end: a client that does not read
+/// must not keep a daemon from ending.
+const LEAVE: Duration = Duration::from_secs(2);
+
 /// Writes to a client until no answer can come any more and no feed is attached.
 ///
-/// `patience` is the time in which the client has to take an answer. A feed is
+/// `patience` is the time in which the client has to take an answer; when the connection is to end,
+/// all that are left have [`LEAVE`] together. A feed is
 /// closed when the client has left, and when the other end of `listening` is
 /// dropped: the connection is to end. A client that has only closed its sending
 /// side has not left. The line of a feed that is half sent then is finished
@@ -48,12 +53,28 @@ pub(super) async fn write(
 ) -> io::Result<()> {
     let mut writer = Writer { to, fed: None, taken: Taken::default() };
     let (mut more, mut feeding) = (true, true);
+    let mut leave = patience.min(LEAVE);
     while more || writer.fed.is_some() {
         tokio::select! {
             biased;
             answer = answers.recv(), if more => match answer {
                 Some(answer) => {
-                    let feed = timeout(patience, writer.answer(answer)).await??;
+                    let start = Instant::now();
+                    let mut sending = Box::pin(writer.answer(answer));
+                    let sent = tokio::select! {
+                        biased;
+                        _ = &mut listening, if feeding => {
+                            feeding = false;
+                            timeout(leave, &mut sending).await
+                        }
+                        sent = timeout(if feeding { patience } else { leave }, &mut sending) => sent,
+                    };
+                    drop(sending);
+                    let feed = sent??;
+                    if !feeding {
+                        leave = leave.saturating_sub(start.elapsed());
+                        writer.detach();
+                    }
                     if let Some(feed) = feed.filter(|_| feeding) {
                         writer.attach(feed)?;
                     }

@@ -120,11 +120,11 @@ fn rates_are_percent_of_the_speed_since_the_last_sample() {
     assert_eq!(rates(100.0, 1_000_000, 50), "0.0 0.0 0.0");
     // 2.5 MB in 2 s are 10 Mbit/s.
     assert_eq!(rates(102.0, 3_500_000, 50), "10.0 0.0 1.0");
-    assert_eq!(rates(102.5, 3_500_000, 3_125_050), "0.0 50.0 0.0");
+    assert_eq!(rates(103.0, 3_500_000, 6_250_050), "0.0 50.0 0.0");
     // A clock that was set back, and a sample in the same moment.
     assert_eq!(rates(90.0, 9_000_000, 9_000_000), "0.0 0.0 0.0");
     assert_eq!(rates(90.0, 19_000_000, 19_000_000), "0.0 0.0 0.0");
-    assert_eq!(rates(91.0, 31_500_000, 19_000_000), "100.0 0.0 10.0");
+    assert_eq!(rates(91.0, 21_500_000, 9_000_000), "100.0 0.0 10.0");
 }
 
 #[test]
@@ -138,11 +138,11 @@ fn a_device_that_was_made_anew_has_no_rate() {
     assert_eq!(rates(1.0, 2, "eth0", 1 << 40, 1000), none);
     // The same name and index, but from zero; it sent more already than its forerunner.
     assert_eq!(rates(2.0, 2, "eth0", 5, 1 << 30), none);
-    assert_eq!(rates(2.5, 2, "eth0", 1 << 30, 5), none);
+    assert_eq!(rates(3.0, 2, "eth0", 1 << 30, 5), none);
     // The same name with another index, and the other way round.
-    assert_eq!(rates(3.0, 3, "eth0", 1 << 41, 1 << 41), none);
-    assert_eq!(rates(4.0, 3, "eth1", 1 << 42, 1 << 42), none);
-    assert_eq!(rates(5.0, 3, "eth1", (1 << 42) + 12_500_000, 1 << 42), (json!("10.0"), json!("0.0")));
+    assert_eq!(rates(4.0, 3, "eth0", 1 << 41, 1 << 41), none);
+    assert_eq!(rates(5.0, 3, "eth1", 1 << 42, 1 << 42), none);
+    assert_eq!(rates(6.0, 3, "eth1", (1 << 42) + 12_500_000, 1 << 42), (json!("10.0"), json!("0.0")));
 }
 
 #[test]
@@ -189,4 +189,19 @@ fn what_is_hidden_is_not_told() {
     let told: Value = serde_json::from_slice(&text).unwrap();
     let names: Vec<_> = told["network"].as_object().unwrap().keys().collect();
     assert_eq!(names, ["bond0", "eth0", "eth0.7", "tunl0", "vnet0"]);
+}
+
+#[test]
+fn several_may_ask_at_once_and_all_get_rates_over_a_second() {
+    let stats = Stats::new();
+    let rate = |at: f64, rx: u64| {
+        let told = sample(&stats, at, &[nic(2, "eth0", 1000)], &[(2, bytes(rx, 0))]);
+        told["network"]["eth0"]["rxRate"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(rate(10.0, 0), "0.0");
+    assert_eq!(rate(12.0, 25_000_000), "10.0");
+    assert_eq!(rate(12.1, 26_250_000), "10.0", "not over a tenth of a second");
+    assert_eq!(rate(14.0, 50_000_000), "10.0");
+    // A clock that was set back has nothing to compare with at first.
+    assert_eq!([rate(3.0, 60_000_000), rate(5.0, 85_000_000)], ["0.0", "10.0"]);
 }

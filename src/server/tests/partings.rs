@@ -255,3 +255,22 @@ fn a_thousand_who_come_and_go_leave_nothing_behind() {
     drop(wires);
     server.ends_with_feeds(1000);
 }
+
+#[test]
+fn a_shutdown_does_not_wait_long_for_who_reads_no_answers() {
+    let write_timeout = Duration::from_secs(3600);
+    let mut server = Server::start(Limits { write_timeout, ..Limits::default() });
+    let mut deaf: Vec<_> = (0..3).map(|_| server.connect()).collect();
+    for wire in &mut deaf {
+        (0..8).for_each(|id| wire.call(id, "large"));
+    }
+    server.gates.wait_for(|calls| calls.done.len() == 24);
+    let mut late = server.connect();
+    late.call(1, "hold");
+    server.gates.wait_for(|calls| calls.running == 1);
+    server.ask_to_stop();
+    // Who has waited for his own answer all the time gets it.
+    server.gates.open();
+    late.hears(1, "held");
+    server.stopped().unwrap();
+}

@@ -6,6 +6,7 @@ mod caps;
 mod commands;
 mod mtu;
 mod picture;
+mod reactions;
 mod restore;
 mod rollback;
 mod slaves;

@@ -145,17 +145,28 @@ fn a_bond_that_a_strangers_bridge_holds_is_told() {
 }
 
 #[test]
-fn a_bond_whose_primary_is_missing_is_told_why_it_is_not_judged() {
+fn a_bond_whose_primary_is_missing_goes_on_with_the_others() {
     let world = World::with(
         json!({ "a": { "bonding": "bond0", "vlan": 1 } }),
         json!({ "bond0": { "nics": ["dummy_0", "dummy_1"], "options": "mode=1 primary=dummy_1" } }),
     );
     world.sim.unplug("dummy_1");
-    assert_eq!(
-        world.said("bond0"),
-        ["its slave dummy_1 is missing", "bond 'bond0': options: primary is dummy_1, but that is none of its slaves",]
-    );
+    assert_eq!(world.said("bond0"), ["its slave dummy_1 is missing"]);
     assert_eq!(world.said("a"), ["its bond bond0 is out of sync"]);
+    assert!(world.check().plan.is_empty());
+}
+
+#[test]
+fn nobody_plans_to_make_a_nic() {
+    let world = bonded();
+    // vdsm.conf does not let it in any more: it is no nic, and no other object of ours.
+    let mut slave = world.link("dummy_1");
+    (slave.nic, slave.kind) = (false, SeenKind::Other("dummy".to_owned()));
+    let seen = world.sim.look().with([(dev("dummy_1"), Some(slave))]);
+    let checked = check(&world.running, &seen, &world.policy, None);
+    assert!(checked.plan.is_empty(), "{}", checked.plan);
+    let told = "bond 'bond0': unknown nic 'dummy_1': the host has none of that name, or hides it";
+    assert_eq!(texts(verdict(&checked, "bond0")), [told]);
 }
 
 #[test]

@@ -308,6 +308,22 @@ fn a_bond_that_is_running_and_not_safe_goes() {
 }
 
 #[test]
+fn a_bond_goes_on_without_the_primary_slave_that_is_missing() {
+    let bonds = json!({ "bond1": { "nics": ["dummy_0", "dummy_1"], "options": "mode=1 primary=dummy_0" } });
+    let machine = Machine::with(json!({ "n": { "bonding": "bond1" } }), bonds);
+    machine.engine.set_safe().unwrap();
+    let machine = machine.reboot(&["dummy_1"]);
+    let restored = machine.restore();
+    assert_eq!(restored.skipped, [omitted("bond1", "restored without missing slaves: dummy_0")]);
+    assert_eq!(restored.failed, []);
+    assert!(machine.has("n"));
+    // It waits for the slave, with the option that names it; and nothing can be done until then.
+    assert_eq!(machine.engine.running().bonds[&dev("bond1")].options_text, "mode=1 primary=dummy_0");
+    let checked = machine.engine.check(None, true).unwrap();
+    assert!(!checked.in_sync() && checked.plan.is_empty(), "{}", checked.plan);
+}
+
+#[test]
 fn what_stands_on_a_missing_nic_is_skipped_and_not_forgotten() {
     let (mut networks, mut bonds) = two_networks();
     networks["storage"] = json!({ "nic": "dummy_3", "vlan": 20, "bridged": false });
