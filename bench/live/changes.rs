@@ -26,7 +26,7 @@ const APART: Duration = Duration::from_millis(200);
 const ROW: u32 = 1000;
 const ROWS: usize = 5;
 /// So long the daemon has nothing to do after its start,
-const CALM: Duration = Duration::from_secs(4);
+const CALM: Duration = Duration::from_secs(8);
 /// or this much is waited for.
 const CALM_AT_LAST: Duration = Duration::from_secs(60);
 
@@ -96,8 +96,8 @@ pub(super) fn of_daemon(daemon: &Daemon, clock: CpuClock, bare: &Series) -> Resu
     Ok(vec![(What::Dense, series(dense, ROW)), (What::Lone, series(lone, 1)), (What::LoneOurs, series(lone_ours, 1))])
 }
 
-/// The daemon's CPU time from an act until it is quiet again; the median, as what it does now and
-/// then belongs to no act. Where a clock ticks that is mostly none or a tick, and the mean counts.
+/// The daemon's CPU time from an act until it is quiet again: the mean, as it may do something once
+/// for several, but without the dearest, as what it does now and then belongs to no act.
 fn typical(
     daemon: &Daemon,
     clock: CpuClock,
@@ -111,11 +111,14 @@ fn typical(
         std::thread::sleep(APART);
         all.push(watch.stop().map_err(|e| format!("the clock: {e}"))?.cpu);
     }
+    Ok(without_dearest(all))
+}
+
+/// The mean of all but one in twenty.
+fn without_dearest(mut all: Vec<Duration>) -> Duration {
     all.sort_unstable();
-    match clock {
-        CpuClock::Ticks => Ok(all.iter().sum::<Duration>() / all.len().max(1) as u32),
-        CpuClock::Process | CpuClock::Busy => Ok(all.get(all.len() / 2).copied().unwrap_or_default()),
-    }
+    all.truncate(all.len() - all.len() / 20);
+    all.iter().sum::<Duration>() / all.len().max(1) as u32
 }
 
 /// Waits until the daemon has done what it does after its start: it looks for drift everywhere, and
@@ -128,4 +131,19 @@ fn calm(daemon: &Daemon, clock: CpuClock) -> Result<(), String> {
         quiet = if spent < Duration::from_millis(2) { quiet + APART } else { Duration::ZERO };
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_one_in_twenty_does_not_count() {
+        let millis = |all: &[u64]| all.iter().map(|it| Duration::from_millis(*it)).collect::<Vec<_>>();
+        let mut all = vec![1; 18];
+        all.extend([20, 900]);
+        assert_eq!(without_dearest(millis(&all)), Duration::from_millis(38) / 19);
+        assert_eq!(without_dearest(millis(&[1, 3])), Duration::from_millis(2));
+        assert_eq!(without_dearest(Vec::new()), Duration::ZERO);
+    }
 }

@@ -138,10 +138,6 @@ impl Host {
         };
         let enslaved = link.own.is_some();
         SeenLink {
-            index: link.index,
-            name,
-            nic: matches!(kind, SeenKind::Nic),
-            kind,
             mtu: Mtu::seen(link.mtu),
             up: link.up,
             running: link.up,
@@ -152,15 +148,11 @@ impl Host {
                 Kind::Vlan { device, .. } => Some(device),
                 _ => None,
             },
-            group: 0,
             ipv6_disabled: link.ipv6.map(|on| !on),
             ipv6_autoconf: link.ipv6.map(|_| link.autoconf),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
-            made_routes: Vec::new(),
-            many_routes: false,
-            aggregator: None,
-            details: Default::default(),
+            ..SeenLink::new(link.index, name, kind)
         }
     }
 

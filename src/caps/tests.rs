@@ -33,28 +33,7 @@ fn via(gateway: &str, table: u32) -> Route {
 }
 
 fn link(text: &str, kind: SeenKind) -> SeenLink {
-    SeenLink {
-        index: 0,
-        name: name(text),
-        nic: matches!(kind, SeenKind::Nic),
-        kind,
-        mtu: Mtu::DEFAULT,
-        up: true,
-        running: true,
-        mac: None,
-        permanent_mac: None,
-        master: None,
-        group: 0,
-        ipv6_disabled: None,
-        ipv6_autoconf: None,
-        addresses: Vec::new(),
-        routes: Vec::new(),
-        made_routes: Vec::new(),
-        many_routes: false,
-        base: None,
-        aggregator: None,
-        details: Default::default(),
-    }
+    SeenLink::new(0, name(text), kind)
 }
 
 fn port(master: &str, link: SeenLink) -> SeenLink {

@@ -13,28 +13,7 @@ fn name(text: &str) -> DeviceName {
 }
 
 fn link(text: &str) -> SeenLink {
-    SeenLink {
-        index: 1 + u32::from(text.as_bytes()[0]),
-        name: name(text),
-        kind: SeenKind::Nic,
-        nic: true,
-        mtu: Mtu::DEFAULT,
-        up: true,
-        running: true,
-        mac: None,
-        permanent_mac: None,
-        master: None,
-        base: None,
-        group: 0,
-        ipv6_disabled: None,
-        ipv6_autoconf: None,
-        addresses: Vec::new(),
-        routes: Vec::new(),
-        made_routes: Vec::new(),
-        many_routes: false,
-        aggregator: None,
-        details: Arc::default(),
-    }
+    SeenLink::new(1 + u32::from(text.as_bytes()[0]), name(text), SeenKind::Nic)
 }
 
 fn told(before: &[SeenLink], after: &[SeenLink]) -> Vec<String> {

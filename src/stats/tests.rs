@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::netinfo::Details;
-use vdsm_model::units::{Mtu, VlanTag};
+use vdsm_model::units::VlanTag;
 
 use super::*;
 use crate::conf::Patterns;
@@ -15,28 +15,7 @@ fn name(text: &str) -> DeviceName {
 }
 
 fn link(index: u32, text: &str, kind: SeenKind) -> SeenLink {
-    SeenLink {
-        index,
-        name: name(text),
-        nic: matches!(kind, SeenKind::Nic),
-        kind,
-        mtu: Mtu::DEFAULT,
-        up: true,
-        running: true,
-        mac: None,
-        permanent_mac: None,
-        master: None,
-        base: None,
-        group: 0,
-        ipv6_disabled: None,
-        ipv6_autoconf: None,
-        addresses: Vec::new(),
-        routes: Vec::new(),
-        made_routes: Vec::new(),
-        many_routes: false,
-        aggregator: None,
-        details: Arc::default(),
-    }
+    SeenLink::new(index, name(text), kind)
 }
 
 fn nic(index: u32, text: &str, speed: u32) -> SeenLink {

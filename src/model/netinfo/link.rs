@@ -59,6 +59,34 @@ pub struct SeenLink {
     pub details: Arc<Details>,
 }
 
+impl SeenLink {
+    /// A link that is up, with nothing on it and nothing around it.
+    pub fn new(index: u32, name: DeviceName, kind: SeenKind) -> SeenLink {
+        SeenLink {
+            index,
+            name,
+            nic: matches!(kind, SeenKind::Nic),
+            kind,
+            mtu: Mtu::DEFAULT,
+            up: true,
+            running: true,
+            mac: None,
+            permanent_mac: None,
+            master: None,
+            base: None,
+            group: 0,
+            ipv6_disabled: None,
+            ipv6_autoconf: None,
+            addresses: Vec::new(),
+            routes: Vec::new(),
+            made_routes: Vec::new(),
+            many_routes: false,
+            aggregator: None,
+            details: Arc::default(),
+        }
+    }
+}
+
 /// The most routes of a link that are kept beside its default routes.
 pub const MANY_ROUTES: usize = 1000;
 

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
-use crate::units::Mtu;
 
 fn name(number: u8) -> DeviceName {
     DeviceName::try_from(format!("d{number}").as_str()).unwrap()
@@ -22,10 +21,7 @@ prop_compose! {
             _ => SeenKind::Nic,
         };
         SeenLink {
-            index, name: name(me), kind, nic: false, mtu: Mtu::DEFAULT, up: true, running: true, mac: None,
-            permanent_mac: None, master: master.map(name), base: base.map(name), group: 0, ipv6_disabled: None,
-            ipv6_autoconf: None, addresses: Vec::new(), routes: Vec::new(), made_routes: Vec::new(),
-            many_routes: false, aggregator: None, details: Arc::default(),
+            nic: false, master: master.map(name), base: base.map(name), ..SeenLink::new(index, name(me), kind)
         }
     }
 }

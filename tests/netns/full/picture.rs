@@ -4,6 +4,7 @@
 //! `ip`, `bridge`, `tc` and sysfs say what came of them, field by field. Our own reader's word
 //! counts for nothing here; it has tests of its own beside it in `src/netinfo/`.
 
+mod bonds;
 mod changes;
 mod facts;
 mod silence;
