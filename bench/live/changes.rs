@@ -1,8 +1,9 @@
 //! What a change of the host costs: until the picture shows it, until a subscriber reads of it, and
 //! the daemon's CPU time.
 //!
-//! A change among many is one the daemon may take together with others; one that comes alone also
-//! pays for whatever the daemon does once for many. Storms are in `storm`.
+//! A change among many is one the daemon may take together with others, more or less as the scheduler
+//! likes; one that comes alone also pays for whatever the daemon does once for many. Storms are in
+//! `storm`.
 
 use std::time::{Duration, Instant};
 
@@ -57,12 +58,14 @@ pub(super) fn to_snapshot(picture: &Picture) -> Result<Series, String> {
     Ok(series)
 }
 
-/// Each until a subscriber of the daemon's has read of it.
-pub(super) fn to_subscriber(daemon: &Daemon) -> Result<Series, String> {
+/// Each until a subscriber of the daemon's has read of it; and the daemon's CPU time for all that,
+/// which is that of an event taken by itself.
+pub(super) fn to_subscriber(daemon: &Daemon, clock: CpuClock, bare: &Series) -> Result<Series, String> {
     let mut subscriber = daemon.connect()?;
     subscriber.call("Host.subscribe", json!({}))?;
     let mut swing = Swing::address(STRAY.index())?;
     let mut series = Series::default();
+    let watch = Stopwatch::start(clock, daemon.who()).map_err(|e| format!("the clock: {e}"))?;
     for _ in 0..CHANGES {
         let event = ["\"address_added\"", "\"address_removed\""][swing.turn()];
         let begun = Instant::now();
@@ -71,17 +74,23 @@ pub(super) fn to_subscriber(daemon: &Daemon) -> Result<Series, String> {
         heard.map_err(|e| daemon.explained(format!("a subscriber: {e}")))?;
         series.add_wall(begun.elapsed());
     }
+    let cpu = watch.stop().map_err(|e| format!("the clock: {e}"))?.cpu;
+    series.add_cpu(cpu.saturating_sub(of_others(clock, bare) * CHANGES), CHANGES);
     Ok(series)
+}
+
+/// What of a change a clock that counts everybody also counts: the change itself.
+fn of_others(clock: CpuClock, bare: &Series) -> Duration {
+    match clock {
+        CpuClock::Busy => bare.cpu_each().unwrap_or_default(),
+        CpuClock::Process | CpuClock::Ticks => Duration::ZERO,
+    }
 }
 
 /// The daemon's CPU time for changes in a row, and for such that come alone; it has just been started.
 pub(super) fn of_daemon(daemon: &Daemon, clock: CpuClock, bare: &Series) -> Result<Vec<(What, Series)>, String> {
     calm(daemon, clock)?;
-    // A clock that counts everybody also counts the change itself.
-    let own = match clock {
-        CpuClock::Busy => bare.cpu_each().unwrap_or_default(),
-        CpuClock::Process | CpuClock::Ticks => Duration::ZERO,
-    };
+    let own = of_others(clock, bare);
     let mut stray = Swing::mtu(STRAY.index())?;
     let mut ours = Swing::mtu(index_of(&bridge(1))?)?;
     let at_rest = typical(daemon, clock, ALONE, || Ok(()))?;

@@ -46,7 +46,7 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     // Whoever was asked to check everything has more to do than a change.
     let daemon = Daemon::start(scratch.path())?;
     print(&changes::of_daemon(&daemon, clock, &bare)?);
-    print(&[(What::Told, changes::to_subscriber(&daemon)?), (What::Raw, raw), (What::Change, bare)]);
+    print(&[(What::Told, changes::to_subscriber(&daemon, clock, &bare)?), (What::Raw, raw), (What::Change, bare)]);
     drop(daemon);
     raw::clear().map_err(|e| format!("cannot clear the namespace: {e}"))?;
     Ok(ExitCode::SUCCESS)

@@ -142,6 +142,13 @@ impl Belongings {
         }
     }
 
+    /// A class went, and what hung on it with it.
+    pub(super) fn remove_class(&mut self, class: u32) {
+        if let Some(lost) = self.qdiscs.iter().find(|it| it.parent == class) {
+            self.remove_qdisc(lost.handle);
+        }
+    }
+
     /// A discipline went, and what hung on it with it.
     pub(super) fn remove_qdisc(&mut self, handle: u32) {
         self.qdiscs.retain(|it| it.handle != handle);

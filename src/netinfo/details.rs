@@ -151,6 +151,11 @@ pub(super) fn qdisc(payload: &[u8]) -> Option<(u32, Qdisc)> {
     Some((index, Qdisc { parent, handle, kind: kind.to_owned() }))
 }
 
+/// The class of an `RTM_DELTCLASS` message, with its link's index.
+pub(super) fn class(payload: &[u8]) -> Option<(u32, u32)> {
+    Some((attrs::u32(payload.get(4..)?)?, attrs::u32(payload.get(8..)?)?))
+}
+
 #[cfg(test)]
 #[path = "details_tests.rs"]
 mod tests;

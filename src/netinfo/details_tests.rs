@@ -219,6 +219,7 @@ proptest! {
         for bytes in [&noise, &wild] {
             let _ = vfs(bytes);
             let _ = qdisc(bytes);
+            let _ = class(bytes);
             let _ = bridge_port(bytes);
             let info = [text(1, &kind), attribute(2, bytes), text(4, &kind), attribute(5, bytes)].concat();
             let message = link(7, "it", &[attribute(libc::IFLA_LINKINFO, &info), attribute(libc::IFLA_VFINFO_LIST, bytes)]);

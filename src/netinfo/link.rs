@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{Driver, SeenKind, SeenLink};
+use vdsm_model::netinfo::{Driver, Port, SeenKind, SeenLink};
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 use vdsm_netlink::attrs::{self, Attrs};
 
@@ -147,6 +147,15 @@ impl Head {
     /// Whether it is one end of a pair.
     pub(super) fn is_veth(&self) -> bool {
         matches!(self.link.details.driver, Driver::Veth { .. })
+    }
+
+    /// What LACP has agreed on: as a bond tells it, as its slave does.
+    pub(super) fn lacp(&self) -> (Option<(u16, Mac)>, Option<u16>, Option<&Port>) {
+        let of_bond = match &self.link.kind {
+            SeenKind::Bond { lacp, .. } => *lacp,
+            _ => None,
+        };
+        (of_bond, self.link.aggregator, self.link.details.port.as_ref())
     }
 
     /// The index of its master.

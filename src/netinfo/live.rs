@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -39,6 +39,8 @@ const ROUNDS: usize = 8;
 /// How long to wait before everything is read anew once more, when that failed.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often bonds with LACP are asked what it has learned. Its fast partners speak once a second.
+const LACP_PACE: Duration = Duration::from_secs(1);
 
 /// A live picture of one network namespace.
 pub struct Live {
@@ -298,8 +300,14 @@ impl Live {
 
     /// Waits for events until nobody wants them any more.
     fn watch(&self) {
-        let (mut pause, mut done) = (None, true);
+        let (mut pause, mut done, mut asked) = (None, true, Instant::now());
         while !done || self.wait(pause) {
+            if asked.elapsed() >= LACP_PACE {
+                let mirror = &mut self.side().mirror;
+                let lacp = mirror.lacp();
+                mirror.want(Wants { lacp, ..Wants::default() });
+                asked = Instant::now();
+            }
             let held = self.held();
             drop(self.released.wait_while(held, |held| *held > 0).unwrap_or_else(PoisonError::into_inner));
             pause = match self.settle() {
@@ -328,7 +336,9 @@ impl Live {
         // During a pause what is queued stays queued.
         let ears = self.ears.iter().filter(|_| pause.is_none());
         all.extend(ears.map(|ear| PollFd::new(ear.as_fd(), PollFlags::POLLIN)));
-        let timeout = pause.map_or(PollTimeout::NONE, |it| PollTimeout::try_from(it).unwrap_or(PollTimeout::MAX));
+        let pace = || Some(LACP_PACE).filter(|_| self.side().mirror.has_lacp());
+        let timeout = pause.or_else(pace);
+        let timeout = timeout.map_or(PollTimeout::NONE, |it| PollTimeout::try_from(it).unwrap_or(PollTimeout::MAX));
         if let Err(errno) = poll(&mut all, timeout)
             && errno != nix::errno::Errno::EINTR
         {

@@ -7,6 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
+use vdsm_model::bond_options::BondMode;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_netlink::attrs::{self, Attrs};
@@ -34,6 +35,8 @@ pub(super) struct Wants {
     pub(super) routes: BTreeSet<u32>,
     /// Nics whose speed may have changed.
     pub(super) speeds: BTreeSet<u32>,
+    /// Links of which LACP may have learned something.
+    pub(super) lacp: BTreeSet<u32>,
 }
 
 /// All that is known, and what follows from it.
@@ -42,6 +45,8 @@ pub(super) struct Mirror {
     /// Who names whom: the link that is named, and the one that names it.
     referrers: BTreeSet<(u32, u32)>,
     estate: Estate,
+    /// Bonds in which LACP is at work.
+    lacp_bonds: BTreeSet<u32>,
     info: NetInfo,
     /// Links that are to be put together anew.
     stale: BTreeSet<u32>,
@@ -58,6 +63,7 @@ impl Mirror {
             heads: HashMap::new(),
             referrers: BTreeSet::new(),
             estate: Estate::default(),
+            lacp_bonds: BTreeSet::new(),
             info: NetInfo::default(),
             stale: BTreeSet::new(),
             rules_changed: false,
@@ -168,6 +174,7 @@ impl Mirror {
         self.wants.links.extend(more.links);
         self.wants.routes.extend(more.routes);
         self.wants.speeds.extend(more.speeds);
+        self.wants.lacp.extend(more.lacp);
     }
 
     /// The index of the link of that name.
@@ -212,6 +219,13 @@ impl Mirror {
                     libc::RTM_NEWQDISC => own.add_qdisc(qdisc),
                     _ => own.remove_qdisc(qdisc.handle),
                 }
+            }
+            // A class that goes takes its discipline along without a word of that
+            // (net/sched/sch_htb.c, htb_delete).
+            libc::RTM_DELTCLASS => {
+                let Some((index, class)) = details::class(payload) else { return };
+                self.touch(index);
+                self.estate.of_mut(index).remove_class(class);
             }
             _ => {}
         }
@@ -341,6 +355,10 @@ impl Mirror {
             self.referrers.insert((index, peer));
             self.stale.insert(peer);
         }
+        match &head.link.kind {
+            SeenKind::Bond { options, .. } if options.mode() == BondMode::Lacp => self.lacp_bonds.insert(index),
+            _ => self.lacp_bonds.remove(&index),
+        };
         self.heads.insert(index, head);
         self.stale.insert(index);
         if renamed {
@@ -350,6 +368,7 @@ impl Mirror {
 
     fn drop_link(&mut self, index: u32) {
         self.forget_references(index);
+        self.lacp_bonds.remove(&index);
         if self.heads.remove(&index).is_some() {
             self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
         }
@@ -389,11 +408,7 @@ impl Mirror {
         let mut lost = BTreeSet::new();
         for mut head in links {
             let index = head.link.index;
-            if let Some(old) = self.heads.get(&index).filter(|_| head.link.running) {
-                let known = Arc::clone(&old.link.details);
-                let own = Arc::make_mut(&mut head.link.details);
-                (own.speed, own.duplex) = (known.speed, known.duplex);
-            }
+            self.keep_speed(&mut head);
             if deep.contains(&head.link.name) {
                 let (qdiscs, addresses) = self.estate.take_all(index);
                 self.estate.start_with(index, qdiscs);
@@ -422,6 +437,39 @@ impl Mirror {
                 ethtool::Duplex::Full => Duplex::Full,
             });
             self.stale.insert(index);
+        }
+    }
+
+    /// A link's message does not have it.
+    fn keep_speed(&self, head: &mut Head) {
+        if let Some(old) = self.heads.get(&head.link.index).filter(|_| head.link.running) {
+            let known = Arc::clone(&old.link.details);
+            let own = Arc::make_mut(&mut head.link.details);
+            (own.speed, own.duplex) = (known.speed, known.duplex);
+        }
+    }
+
+    /// Bonds in which LACP is at work, and their slaves. What it learns from its partner changes by
+    /// a clock and without an event (drivers/net/bonding/bond_3ad.c); only that a slave begins or
+    /// ends to carry traffic is told.
+    pub(super) fn lacp(&self) -> BTreeSet<u32> {
+        let of = |bond: u32| {
+            let named = self.referrers.range((bond, 0)..=(bond, u32::MAX)).map(|(_, it)| *it);
+            named.filter(move |it| self.heads.get(it).is_some_and(|head| head.master() == Some(bond))).chain([bond])
+        };
+        self.lacp_bonds.iter().flat_map(|bond| of(*bond)).collect()
+    }
+
+    /// Whether LACP is at work anywhere.
+    pub(super) fn has_lacp(&self) -> bool {
+        !self.lacp_bonds.is_empty()
+    }
+
+    /// What LACP has learned, as it was answered. Mostly that is nothing new.
+    pub(super) fn learn_lacp(&mut self, mut head: Head) {
+        if self.heads.get(&head.link.index).is_some_and(|known| known.lacp() != head.lacp()) {
+            self.keep_speed(&mut head);
+            self.put(head);
         }
     }
 

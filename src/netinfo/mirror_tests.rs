@@ -212,3 +212,68 @@ fn ipv4_addresses_stand_as_the_kernel_has_them() {
     take(&mut mirror, &[(libc::RTM_DELADDR, address(2, [10, 0, 0, 1])), told(2, false)]);
     assert_eq!(order(&mut mirror), [3, 2], "promoted");
 }
+
+#[test]
+fn a_class_takes_its_discipline_along() {
+    let message = |handle: u32, parent: u32, kind: &str| {
+        let words = [3, handle, parent, 0].iter().flat_map(|it: &u32| it.to_ne_bytes()).collect();
+        [vec![0; 4], words, text(1, kind)].concat()
+    };
+    let new = |handle, parent, kind| (libc::RTM_NEWQDISC, message(handle, parent, kind));
+    let mut mirror = mirror(&[
+        (NEWLINK, link(3, "a", &[])),
+        new(0x2_0000, u32::MAX, "htb"),
+        new(0x30_0000, 0x2_0001, "prio"),
+        new(0x40_0000, 0x30_0001, "pfifo"),
+        new(0x50_0000, 0x2_0002, "pfifo"),
+    ]);
+    take(&mut mirror, &[(libc::RTM_DELTCLASS, message(0x2_0001, 0x2_0000, "htb"))]);
+    let host = mirror.compose().0;
+    let left: Vec<_> = host.link(&name("a")).unwrap().details.qdiscs.iter().map(|it| it.handle).collect();
+    assert_eq!(left, [0x50_0000, 0x2_0000]);
+}
+
+#[test]
+fn a_slave_that_its_bond_set_free_is_asked_for() {
+    let free = || link(3, "a", &[]);
+    let bond = |more: &[Vec<u8>]| link(9, "bond0", &[&[kind("bond", &[attribute(1, &[1])])], more].concat());
+    let mut mirror = mirror(&[(NEWLINK, bond(&[])), (NEWLINK, link(3, "a", &[slave_of(9)]))]);
+    take(&mut mirror, &[(NEWLINK, free()), (DELLINK, bond(&[]))]);
+    assert!(mirror.take_wants().links.contains(&3), "its MTU comes back in silence");
+    take(&mut mirror, &[(NEWLINK, free())]);
+    assert!(!mirror.is_wanting(), "once is enough: {:?}", mirror.take_wants());
+}
+
+#[test]
+fn a_bond_without_slaves_is_asked_for() {
+    let bond = || link(9, "bond0", &[kind("bond", &[attribute(1, &[1])])]);
+    let mut mirror = mirror(&[(NEWLINK, bond())]);
+    take(&mut mirror, &[(NEWLINK, bond())]);
+    assert!(mirror.take_wants().links.contains(&9), "it may have turned a slave away");
+    take(&mut mirror, &[(NEWLINK, link(3, "a", &[slave_of(9)]))]);
+    mirror.take_wants();
+    take(&mut mirror, &[(NEWLINK, bond())]);
+    assert!(!mirror.is_wanting(), "it has one: {:?}", mirror.take_wants());
+}
+
+#[test]
+fn what_lacp_learns_is_taken_where_it_is_new() {
+    let bond = link(9, "bond0", &[kind("bond", &[attribute(1, &[4])])]);
+    let slave = |partner: u8| {
+        let data = [attribute(1, &[0]), attribute(7, &[63]), attribute(8, &[partner, 0])].concat();
+        let info = [text(4, "bond"), attribute(5, &data)].concat();
+        link(3, "a", &[number(libc::IFLA_MASTER, 9), attribute(libc::IFLA_LINKINFO, &info)])
+    };
+    let other = link(8, "bond1", &[kind("bond", &[attribute(1, &[1])])]);
+    let mut mirror =
+        mirror(&[(NEWLINK, bond), (NEWLINK, slave(15)), (NEWLINK, other), (NEWLINK, link(4, "b", &[slave_of(8)]))]);
+    assert_eq!(mirror.lacp().into_iter().collect::<Vec<_>>(), [3, 9], "active-backup is no LACP");
+    mirror.compose();
+    let head = |partner| Head::read(&slave(partner), &Rule).unwrap();
+    mirror.learn_lacp(head(15));
+    assert!(!mirror.is_stale(), "nothing new");
+    mirror.learn_lacp(head(63));
+    let host = mirror.compose().0;
+    let Some(Port::Bond(port)) = &host.link(&name("a")).unwrap().details.port else { panic!("no slave") };
+    assert_eq!(port.partner, Some(63));
+}

@@ -86,7 +86,7 @@ impl Live {
     /// Asks what events have left open.
     pub(super) fn ask(&self, asker: &mut Asker) -> Result<(), LookError> {
         let wants = self.side().mirror.take_wants();
-        let links: Vec<u32> = wants.links.iter().copied().collect();
+        let links: Vec<u32> = wants.links.union(&wants.lacp).copied().collect();
         let mut dump = Dump::new(&*self.nics);
         let reader = &mut asker.reader;
         let read = reader.links(&links, &mut dump).and_then(|()| reader.routes(&wants.routes, &mut dump));
@@ -104,8 +104,14 @@ impl Live {
         side.mirror.want(Wants { links: again, routes: routes_again, ..Wants::default() });
         side.mirror.refresh_routes(&routes, &dump);
         dump.routes.clear();
-        dump.links.retain(|head| links.contains(&head.link.index));
+        let silent: Vec<_> = dump.links.extract_if(.., |head| !links.contains(&head.link.index)).collect();
         side.mirror.refresh(dump, &BTreeSet::new());
+        // Of what was touched an event has told as much as an answer could.
+        for head in silent.into_iter().filter(|head| wants.lacp.contains(&head.link.index)) {
+            if !side.mirror.was_touched(head.link.index) {
+                side.mirror.learn_lacp(head);
+            }
+        }
         for (index, modes) in speeds {
             side.mirror.learn_speed(index, modes);
         }

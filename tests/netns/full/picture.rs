@@ -7,6 +7,7 @@
 mod bonds;
 mod changes;
 mod facts;
+mod masses;
 mod silence;
 mod stage;
 mod tools;

@@ -28,9 +28,6 @@ fn is_silent(facts: &Facts, name: &str, property: &str) -> bool {
         "persist" | "owner" => true,
         // net/core/dev.c, netdev_state_change: of what is down nobody is told.
         "group" | "macvlan mode" => is("up", "false"),
-        // drivers/net/bonding/bond_3ad.c: the machines run by a clock, and only what they do to a slave
-        // is told. `lacp.rs` holds them against the tools.
-        "actor" | "partner" | "aggregator" | "lacp" => true,
         // drivers/net/bonding/bond_options.c, bond_option_queue_id_set: the bond is told of, not its slave.
         "queue" => true,
         // No event tells of these sysctls; one about something else may bring them.

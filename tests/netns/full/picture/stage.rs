@@ -69,7 +69,7 @@ pub fn mortal(program: &str) -> Command {
 /// Feeds a program, whatever it says to some of it; what it writes.
 pub fn run(program: &str, arguments: &str, input: &str) -> String {
     let mut command = Command::new(program);
-    command.args(arguments.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(arguments.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
@@ -163,7 +163,8 @@ pub fn agrees_wholly(live: &Live, when: &str) {
     });
 }
 
-fn said_alike(ours: &Facts, theirs: &Facts) -> Result<(), String> {
+/// Whether both say the same; if not, where they differ.
+pub fn said_alike(ours: &Facts, theirs: &Facts) -> Result<(), String> {
     let differences = differences(ours, theirs);
     if differences.is_empty() { Ok(()) } else { Err(differences) }
 }
