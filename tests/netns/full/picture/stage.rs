@@ -69,7 +69,7 @@ pub fn mortal(program: &str) -> Command {
 /// Feeds a program, whatever it says to some of it; what it writes.
 pub fn run(program: &str, arguments: &str, input: &str) -> String {
     let mut command = Command::new(program);
-    command.args(arguments.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.args(arguments.split_whitespace()).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
     String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap()
