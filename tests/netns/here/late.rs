@@ -151,7 +151,7 @@ fn a_change_waits_for_a_reaction_and_is_not_refused() {
 }
 
 #[test]
-fn a_reaction_that_fails_is_told_and_tried_once() {
+fn a_reaction_that_fails_is_told_and_tried_less_and_less_often() {
     story(Veth, 2, |lab| {
         lab.nets(json!({ "red": { "nic": "veth_0" }, "blue": { "nic": "veth_1" } }));
         lab.ip("link del veth_0\nlink del veth_1\n");
@@ -167,7 +167,8 @@ fn a_reaction_that_fails_is_told_and_tried_once() {
             until("blue has its port", |look| look.ports("blue") == ["veth_1"]);
             lab.ip("link del veth_1\n");
         }
-        assert_eq!(said(lab, failed), 1, "it does not loop");
+        // After 1, 2, 4 .. seconds, and each time takes its own: 12 would be more than an hour.
+        assert!(said(lab, failed) < 12, "it does not loop");
         lab.ip("link del veth_0\n");
         plug(lab, 0);
         until("the right one has come", |look| look.ports("red") == ["veth_0"]);
