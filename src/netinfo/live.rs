@@ -275,10 +275,7 @@ impl Live {
             let mut published = self.published.write().unwrap_or_else(PoisonError::into_inner);
             std::mem::replace(&mut *published, Arc::clone(&after))
         };
-        // What was there before anybody looked is no news. A host always has its loopback.
-        if before.count() > 0 {
-            self.news.add(&before, &after, links);
-        }
+        self.news.add(&before, &after, links);
     }
 
     /// Until nothing is missed and nothing is wanted; false when new events keep coming.

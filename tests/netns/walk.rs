@@ -57,9 +57,12 @@ fn line(link: &mut serde_json::Value) -> String {
     addresses.sort();
     let mut data = link["linkinfo"]["info_data"].clone();
     if let Some(map) = data.as_object_mut() {
-        // Timers run, identifiers follow addresses, and LACP talks.
+        // Timers run, identifiers follow addresses, LACP talks, and a spanning tree that changes
+        // shortens the ageing time for a while (net/bridge/br_stp.c).
         map.retain(|key, _| {
-            !["timer", "_id", "root", "ad_info", "active_slave", "topology", "primary"].iter().any(|w| key.contains(w))
+            !["timer", "_id", "root", "ad_info", "active_slave", "topology", "primary", "ageing_time"]
+                .iter()
+                .any(|w| key.contains(w))
         });
     }
     if data["mode"].is_string() && data["mode"] != "802.3ad" {
