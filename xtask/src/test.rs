@@ -192,6 +192,9 @@ impl Run {
         if all.is_empty() {
             return Tally::default();
         }
+        if let Err(error) = packages::ensure(packages::FOR_TESTS) {
+            println!("some tests will be skipped: {error}");
+        }
         let (here, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| name.starts_with(HERE));
         let ground = Ground::find();
         let mut total = Tally::default();
