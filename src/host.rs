@@ -75,7 +75,7 @@ impl Eyes for Sim {
 
     fn look_at(&self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
         let now = Sim::look(self);
-        Ok(known.with(names.iter().map(|name| (*name, now.link(name).cloned()))))
+        Ok(known.with(names.iter().map(|name| (*name, now.link(name).cloned()))).with_rules_of(&now))
     }
 
     /// It keeps them all.

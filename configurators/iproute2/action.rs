@@ -8,6 +8,7 @@ use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
 use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
+use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
 /// One thing done to the host.
@@ -64,14 +65,23 @@ pub enum Action {
         device: DeviceName,
         address: Address,
     },
+    /// With `replace` it takes the place of the one to the same destination, whoever has that.
     AddRoute {
         device: DeviceName,
         route: Route,
+        replace: bool,
     },
     /// That it is gone already is no error: the kernel removes routes of itself.
     DelRoute {
         device: DeviceName,
         route: Route,
+    },
+    AddRule {
+        rule: Rule,
+    },
+    /// That it is gone already is no error.
+    DelRule {
+        rule: Rule,
     },
 }
 
@@ -141,10 +151,13 @@ impl fmt::Display for Action {
                 write!(f, " dev {device}")
             }
             Action::DelAddress { device, address } => write!(f, "ip addr del {address} dev {device}"),
-            Action::AddRoute { device, route } => {
-                write!(f, "ip {}route add {route} dev {device} proto {}", family(route), route.protocol)
+            Action::AddRoute { device, route, replace } => {
+                let verb = if *replace { "replace" } else { "add" };
+                write!(f, "ip {}route {verb} {route} dev {device} proto {}", family(route), route.protocol)
             }
             Action::DelRoute { device, route } => write!(f, "ip {}route del {route} dev {device}", family(route)),
+            Action::AddRule { rule } => write!(f, "ip rule add {}", rule.spelled()),
+            Action::DelRule { rule } => write!(f, "ip rule del {}", rule.spelled()),
         }
     }
 }

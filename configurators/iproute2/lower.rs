@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vdsm_model::bond_options::OptionChange;
 use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
 use vdsm_model::device::{Bond, Bridge, Link, Nic, Vlan};
-use vdsm_model::ip::IpConfig;
+use vdsm_model::ip::{IpConfig, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::{Change, Step};
@@ -101,7 +101,7 @@ impl Lowered {
             Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => {
                 self.push(Action::DelLink { name: step.device() });
             }
-            Step::Ip { device, from, to } => self.ip(*device, from, to),
+            Step::Ip { device, from, to, replaces } => self.ip(*device, from, to, replaces),
         }
     }
 
@@ -241,8 +241,11 @@ impl Lowered {
     }
 
     /// Removals first; a primary address last, since its secondaries go with it.
-    fn ip(&mut self, device: DeviceName, from: &IpConfig, to: &IpConfig) {
+    fn ip(&mut self, device: DeviceName, from: &IpConfig, to: &IpConfig, replaces: &[(DeviceName, Route)]) {
         let kept = from.kept(to);
+        for rule in from.rules.difference(&kept.rules) {
+            self.push(Action::DelRule { rule: rule.clone() });
+        }
         for route in from.routes.difference(&kept.routes) {
             self.push(Action::DelRoute { device, route: *route });
         }
@@ -259,7 +262,12 @@ impl Lowered {
         let (direct, via): (Vec<_>, Vec<_>) =
             to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
         for route in direct.into_iter().chain(via) {
-            self.push(Action::AddRoute { device, route });
+            let replace = replaces.iter().any(|(_, theirs)| theirs.rivals(&route));
+            self.push(Action::AddRoute { device, route, replace });
+        }
+        // Nothing is led into a table before it is complete.
+        for rule in to.rules.difference(&kept.rules) {
+            self.push(Action::AddRule { rule: rule.clone() });
         }
     }
 }

@@ -1,9 +1,10 @@
 //! Actions as rtnetlink messages. Pure; the indexes of devices are asked of whoever calls.
 
-use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL};
+use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoBond, InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkMessage};
 use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteVia};
+use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBond, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVlan, RouteMessageBuilder};
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use vdsm_model::bond_options::{Attribute, Payload};
 use vdsm_model::bridge_options;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
+use vdsm_model::rule::Rule;
 use vdsm_netlink::Request;
 
 use super::action::{Action, LinkChange, NewLink, named};
@@ -79,13 +81,17 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         Action::DelAddress { device, address } => {
             Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0)
         }
-        Action::AddRoute { device, route } => Request::new(
+        Action::AddRoute { device, route, replace } => Request::new(
             RouteNetlinkMessage::NewRoute(self::route(indexes.index(device)?, route)?),
-            NLM_F_CREATE | NLM_F_EXCL,
+            NLM_F_CREATE | if *replace { NLM_F_REPLACE } else { NLM_F_EXCL },
         ),
         Action::DelRoute { device, route } => {
             Request::new(RouteNetlinkMessage::DelRoute(self::route(indexes.index(device)?, route)?), 0)
         }
+        Action::AddRule { rule } => {
+            Request::new(RouteNetlinkMessage::NewRule(self::rule(rule)), NLM_F_CREATE | NLM_F_EXCL)
+        }
+        Action::DelRule { rule } => Request::new(RouteNetlinkMessage::DelRule(self::rule(rule)), 0),
         Action::Ipv6 { .. } | Action::Autoconf { .. } => return Ok(None),
     }))
 }
@@ -233,4 +239,25 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
         builder.get_mut().attributes.push(RouteAttribute::Other(DefaultNla::new(libc::RTA_METRICS, metrics)));
     }
     Ok(builder.build())
+}
+
+/// A rule of ours: those of others have conditions that are not spelled here, and are never sent.
+fn rule(rule: &Rule) -> RuleMessage {
+    let mut message = RuleMessage::default();
+    message.header.family = if rule.v6 { AddressFamily::Inet6 } else { AddressFamily::Inet };
+    message.header.action = RuleAction::from(rule.action);
+    let all = &mut message.attributes;
+    if let Some(from) = rule.from {
+        message.header.src_len = from.prefix;
+        all.push(RuleAttribute::Source(from.addr));
+    }
+    if let Some(to) = rule.to {
+        message.header.dst_len = to.prefix;
+        all.push(RuleAttribute::Destination(to.addr));
+    }
+    all.extend(rule.iif.map(|iif| RuleAttribute::Iifname(iif.to_string())));
+    all.push(RuleAttribute::Priority(rule.priority));
+    all.push(RuleAttribute::Table(rule.table));
+    all.push(RuleAttribute::Protocol(RouteProtocol::from(rule.protocol)));
+    message
 }

@@ -46,7 +46,9 @@ enum Manner {
 fn manner(action: &Action) -> Manner {
     match action {
         Action::DelLink { .. } => Manner::Links,
-        Action::DelAddress { .. } | Action::DelRoute { .. } | Action::SetTap { .. } => Manner::Gone,
+        Action::DelAddress { .. } | Action::DelRoute { .. } | Action::DelRule { .. } | Action::SetTap { .. } => {
+            Manner::Gone
+        }
         Action::Ipv6 { .. } | Action::Autoconf { .. } => Manner::Sysctl,
         _ => Manner::Strict,
     }
@@ -180,9 +182,9 @@ fn used(action: &Action) -> [Option<DeviceName>; 2] {
     }
 }
 
-/// No such device, process (route) or address.
+/// No such device, process (route), address or entry (rule).
 fn is_gone(error: &KernelError) -> bool {
-    [libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL].contains(&error.errno)
+    [libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL, libc::ENOENT].contains(&error.errno)
 }
 
 fn sysctls(actions: &[(usize, Action)]) -> Outcome {

@@ -6,7 +6,7 @@
 
 mod rules;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vdsm_model::bond_options::BondOptions;
@@ -14,6 +14,7 @@ use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
+use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
 use crate::RunError;
@@ -27,6 +28,7 @@ pub struct Sim(Arc<Mutex<Host>>);
 #[derive(Debug, Default)]
 pub(crate) struct Host {
     links: BTreeMap<DeviceName, Link>,
+    rules: BTreeSet<Rule>,
     last_index: u32,
     last_mac: u32,
 }
@@ -106,7 +108,11 @@ impl Sim {
 
     /// The host as a reader of the kernel would see it.
     pub fn look(&self) -> NetInfo {
-        self.with(|host| NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true))
+        self.with(|host| {
+            let mut seen = NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true);
+            host.rules.iter().for_each(|rule| seen.insert_rule(rule.clone()));
+            seen
+        })
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Host) -> T) -> T {

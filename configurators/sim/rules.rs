@@ -66,11 +66,19 @@ impl Host {
                 self.del_address(*device, *address);
                 Ok(())
             }
-            Action::AddRoute { device, route } => self.add_route(*device, *route),
+            Action::AddRoute { device, route, replace } => self.add_route(*device, *route, *replace),
             Action::DelRoute { device, route } => {
                 if let Some(link) = self.links.get_mut(device) {
                     link.routes.retain(|r| r != route);
                 }
+                Ok(())
+            }
+            Action::AddRule { rule } => {
+                let fresh = self.rules.insert(rule.clone());
+                if fresh { Ok(()) } else { Err("File exists".into()) }
+            }
+            Action::DelRule { rule } => {
+                self.rules.remove(rule);
                 Ok(())
             }
         }
@@ -420,7 +428,7 @@ impl Host {
         }
     }
 
-    fn add_route(&mut self, device: DeviceName, route: Route) -> Done {
+    fn add_route(&mut self, device: DeviceName, route: Route, replace: bool) -> Done {
         let link = self.get(&device)?;
         if !link.up {
             return Err("Device for nexthop is not up".into());
@@ -437,7 +445,9 @@ impl Host {
         }
         let clash = |r: &Route| r.rivals(&route) && (route.to.addr.is_ipv4() || r.gateway == route.gateway);
         let v4 = route.to.addr.is_ipv4();
-        if self.links.iter().any(|(name, l)| (v4 || *name == device) && l.routes.iter().any(clash)) {
+        if replace {
+            self.links.values_mut().for_each(|l| l.routes.retain(|r| !r.rivals(&route)));
+        } else if self.links.iter().any(|(name, l)| (v4 || *name == device) && l.routes.iter().any(clash)) {
             return Err("File exists".into());
         }
         self.get_mut(&device)?.routes.push(route);

@@ -161,9 +161,9 @@ impl<'a> Trial<'a> {
             | Problem::Both { of, .. }
             | Problem::UnknownNic { of, .. }
             | Problem::NotSupported { of, .. } => self.subject(of),
-            Problem::SharedInterface { networks, .. } | Problem::ManyDefaultRoutes { networks } => {
-                networks.iter().filter_map(network).collect()
-            }
+            Problem::SharedInterface { networks, .. }
+            | Problem::SharedAddress { networks, .. }
+            | Problem::ManyDefaultRoutes { networks } => networks.iter().filter_map(network).collect(),
             Problem::BridgeOption { network: name, .. }
             | Problem::UnknownBond { network: name, .. }
             | Problem::NoDevices { network: name }

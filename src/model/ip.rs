@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::rule::Rule;
 use crate::units::Prefixed;
 
 /// The kernel's main routing table (`RT_TABLE_MAIN`).
@@ -25,12 +26,14 @@ pub struct IpConfig {
     pub addresses: Vec<Address>,
     /// Routes through the device that the kernel did not make by itself.
     pub routes: BTreeSet<Route>,
+    /// The rules of routing that are for it (`source_routing.rs`).
+    pub rules: BTreeSet<Rule>,
 }
 
 impl IpConfig {
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.addresses.is_empty() && self.routes.is_empty()
+        self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
     }
 
     /// Whether any of it needs IPv6.
@@ -45,7 +48,7 @@ impl IpConfig {
     }
 
     /// What stays when `self` is to become `to`: the addresses whose place in their subnet does
-    /// not change, and the routes both have.
+    /// not change, and the routes and rules both have.
     pub fn kept(&self, to: &IpConfig) -> IpConfig {
         let stays = |a: &Address| {
             // IPv6 knows no primary address, and the kernel lists the newest first.
@@ -62,13 +65,14 @@ impl IpConfig {
         // With its last IPv4 address a device loses all IPv4 routes (fib_disable_ip).
         let lost = has_ipv4(&self.addresses) && !has_ipv4(&addresses);
         let routes = self.routes.intersection(&to.routes).filter(|r| !(lost && r.to.addr.is_ipv4())).copied().collect();
-        IpConfig { addresses, routes }
+        IpConfig { addresses, routes, rules: self.rules.intersection(&to.rules).cloned().collect() }
     }
 
     /// Whether both mean the same: the order matters within a subnet only.
     pub fn same(&self, to: &IpConfig) -> bool {
         self.addresses.len() == to.addresses.len()
             && self.routes == to.routes
+            && self.rules == to.rules
             && self.kept(to).addresses.len() == to.addresses.len()
     }
 }
@@ -215,7 +219,7 @@ mod tests {
     }
 
     fn config(texts: &[&str]) -> IpConfig {
-        IpConfig { addresses: texts.iter().map(|t| ip(t)).collect(), routes: BTreeSet::new() }
+        IpConfig { addresses: texts.iter().map(|t| ip(t)).collect(), ..IpConfig::default() }
     }
 
     #[test]

@@ -18,6 +18,8 @@ mod nic;
 pub mod plan; // the steps from one graph to another
 pub mod problem; // every way a request can be wrong
 pub mod request; // the engine's JSON, to and fro
+pub mod rule; // which packets look up which routing table
+pub mod source_routing; // each network answers through its own gateway
 pub mod units; // VLAN tag, MTU, MAC, prefix
 mod vlan;
 

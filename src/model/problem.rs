@@ -125,6 +125,8 @@ pub enum Problem {
     NoSuchNetwork { network: NetworkName },
     /// Networks that cannot share their interface.
     SharedInterface { interface: DeviceName, networks: Vec<NetworkName>, rule: &'static str },
+    /// Networks with one address and each a gateway of its own.
+    SharedAddress { address: std::net::Ipv4Addr, networks: Vec<NetworkName> },
     /// A network without bridge and without device.
     NoDevices { network: NetworkName },
     /// A VLAN device that cannot have its name.
@@ -150,6 +152,7 @@ impl Problem {
             | Problem::NoDevices { .. }
             | Problem::BridgeOption { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
+            Problem::SharedAddress { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
             Problem::UsedNic { .. } => Code::UsedNic,
             Problem::BondName { .. }
@@ -171,7 +174,9 @@ impl Problem {
                 Stage::Canonical
             }
             Problem::BondName { .. } => Stage::Link,
-            Problem::SharedInterface { .. } | Problem::NoDevices { .. } => Stage::Sharing,
+            Problem::SharedInterface { .. } | Problem::NoDevices { .. } | Problem::SharedAddress { .. } => {
+                Stage::Sharing
+            }
             Problem::RemovalWithAttributes { .. }
             | Problem::BondOption { .. }
             | Problem::UnknownNic { .. }
@@ -274,6 +279,12 @@ impl fmt::Display for Problem {
             Problem::SharedInterface { interface, networks, rule } => {
                 write!(f, "networks {} share the interface '{interface}', but {rule}", list(networks))
             }
+            Problem::SharedAddress { address, networks } => write!(
+                f,
+                "networks {} all have the ipaddr {address} and a gateway, but what came to one address is answered \
+                 through one gateway",
+                list(networks)
+            ),
             Problem::NoDevices { network } => {
                 write!(f, "network '{network}': it is not bridged and has neither nic nor bonding")
             }

@@ -1,5 +1,7 @@
 //! Random sound configurations over a few nics, from a seed that a failing test prints.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 use vdsm_model::config::NetConfig;
 
@@ -35,6 +37,15 @@ pub struct Kinds {
     pub vlans: bool,
 }
 
+/// What only one network of a configuration can have.
+#[derive(Default)]
+struct Used {
+    /// The default route is given away.
+    default: bool,
+    /// Addresses that have a gateway.
+    with_gateway: BTreeSet<String>,
+}
+
 /// A configuration that every rule allows.
 pub fn config(random: &mut Random, nics: &[String], kinds: Kinds) -> NetConfig {
     let mut free: Vec<String> = nics.to_vec();
@@ -57,12 +68,12 @@ pub fn config(random: &mut Random, nics: &[String], kinds: Kinds) -> NetConfig {
         }
     }
     bases.extend(free.into_iter().map(|nic| ("nic", nic)));
-    let mut used_default = false;
+    let mut used = Used::default();
     for (key, base) in bases {
-        on_base(random, key, &base, kinds, &mut nets, &mut used_default);
+        on_base(random, key, &base, kinds, &mut nets, &mut used);
     }
     if random.chance(30) {
-        nets.insert("lonely".to_owned(), network(random, true, &mut true));
+        nets.insert("lonely".to_owned(), network(random, true, &mut Used { default: true, ..used }));
     }
     let to_stored = |map: Map<String, Value>| map.into_iter().collect();
     let (config, problems) = NetConfig::from_stored(&to_stored(nets), &to_stored(bonds));
@@ -71,14 +82,7 @@ pub fn config(random: &mut Random, nics: &[String], kinds: Kinds) -> NetConfig {
 }
 
 /// The networks on one nic or bond, within the strict rule.
-fn on_base(
-    random: &mut Random,
-    key: &str,
-    base: &str,
-    kinds: Kinds,
-    nets: &mut Map<String, Value>,
-    used_default: &mut bool,
-) {
+fn on_base(random: &mut Random, key: &str, base: &str, kinds: Kinds, nets: &mut Map<String, Value>, used: &mut Used) {
     let short: String = base.replace("dummy_", "d").replace("veth_", "v").replace("bond", "b");
     let mut add = |name: String, mut net: Value| {
         net[key] = json!(base);
@@ -88,24 +92,24 @@ fn on_base(
         0 => {}
         1 => {
             let bridged = random.chance(70);
-            add(format!("n{short}"), network(random, bridged, used_default));
+            add(format!("n{short}"), network(random, bridged, used));
         }
         _ => {
             for _ in 0..=random.below(3) {
                 let tag = random.pick(&[0, 10, 20, 30, 4094]);
                 let bridged = random.chance(60);
-                let mut net = network(random, bridged, used_default);
+                let mut net = network(random, bridged, used);
                 net["vlan"] = json!(tag);
                 add(format!("n{short}v{tag}"), net);
             }
             if random.chance(30) {
-                add(format!("n{short}"), network(random, false, used_default));
+                add(format!("n{short}"), network(random, false, used));
             }
         }
     }
 }
 
-fn network(random: &mut Random, bridged: bool, used_default: &mut bool) -> Value {
+fn network(random: &mut Random, bridged: bool, used: &mut Used) -> Value {
     let mtu = random.pick(&[1500, 1500, 1500, 9000, 2000, 1400, 1280, 600]);
     let mut net = json!({ "bridged": bridged, "mtu": mtu });
     if bridged {
@@ -119,16 +123,14 @@ fn network(random: &mut Random, bridged: bool, used_default: &mut bool) -> Value
     if random.chance(50) {
         net["ipaddr"] = json!(format!("10.{}.0.{host}", random.below(4)));
         net["prefix"] = json!(random.pick(&[24, 24, 16, 30]));
-        if !*used_default && random.chance(60) {
-            let ip = net["ipaddr"]
-                .as_str()
-                .map(|a| a.rsplit_once('.').map(|(front, _)| front.to_owned()))
-                .unwrap_or_default()
-                .unwrap_or_default();
-            if net["prefix"] != json!(30) {
-                net["gateway"] = json!(format!("{ip}.254"));
+        let address = net["ipaddr"].as_str().unwrap_or_default().to_owned();
+        let front = address.rsplit_once('.').map_or("", |(front, _)| front);
+        // What came to one address is answered through one gateway.
+        if net["prefix"] != json!(30) && random.chance(60) && used.with_gateway.insert(address.clone()) {
+            net["gateway"] = json!(format!("{front}.254"));
+            if !used.default && random.chance(70) {
                 net["defaultRoute"] = json!(true);
-                *used_default = true;
+                used.default = true;
             }
         }
     }

@@ -11,6 +11,12 @@ pub fn text(seen: &NetInfo) -> String {
         let kind = match &link.kind {
             SeenKind::Bond { options, .. } => format!("bond {}", options.canonical()),
             SeenKind::Vlan { tag, device } => format!("vlan {tag} on {device:?}"),
+            // A spanning tree that changes shortens the ageing time for a while (net/bridge/br_stp.c).
+            SeenKind::Bridge { options, .. } if options.get("stp_state") == Some(1) => {
+                let all = options.canonical();
+                let steady: Vec<&str> = all.split(' ').filter(|it| !it.starts_with("ageing_time=")).collect();
+                format!("bridge {}", steady.join(" "))
+            }
             SeenKind::Bridge { options, .. } => format!("bridge {}", options.canonical()),
             other => other.word().to_owned(),
         };
@@ -30,6 +36,9 @@ pub fn text(seen: &NetInfo) -> String {
         let mut routes: Vec<String> = link.routes.iter().map(|r| format!("{r} proto {}", r.protocol)).collect();
         routes.sort();
         let _ = writeln!(out, " {routes:?}");
+    }
+    for rule in seen.rules() {
+        let _ = writeln!(out, "rule {rule} proto {}", rule.protocol);
     }
     out
 }

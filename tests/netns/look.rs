@@ -13,6 +13,7 @@ use crate::common::state::difference;
 pub struct Look {
     links: BTreeMap<String, Value>,
     routes: Vec<Value>,
+    rules: Vec<Value>,
 }
 
 /// Runs `ip -batch`, one command a line; a failing one is a failing test.
@@ -27,7 +28,8 @@ pub fn try_ip(commands: &str) -> Result<(), String> {
     batch(&[], commands).map(drop)
 }
 
-fn batch(options: &[&str], commands: &str) -> Result<String, String> {
+/// What `ip -batch` says, document after document.
+pub fn batch(options: &[&str], commands: &str) -> Result<String, String> {
     let mut child = Command::new("ip")
         .args(options)
         .args(["-batch", "-"])
@@ -47,7 +49,7 @@ fn batch(options: &[&str], commands: &str) -> Result<String, String> {
 
 impl Look {
     pub fn now() -> Look {
-        let text = batch(&["-d", "-j"], "addr show\nroute show table all\n").unwrap();
+        let text = batch(&["-d", "-j"], "addr show\nroute show table all\nrule show\n").unwrap();
         let mut documents = serde_json::Deserializer::from_str(&text).into_iter::<Vec<Value>>().map(Result::unwrap);
         let links = documents
             .next()
@@ -55,7 +57,8 @@ impl Look {
             .into_iter()
             .map(|link| (link["ifname"].as_str().unwrap().to_owned(), link))
             .collect();
-        Look { links, routes: documents.next().unwrap_or_default() }
+        let mut rest = || documents.next().unwrap_or_default();
+        Look { links, routes: rest(), rules: rest() }
     }
 
     pub fn has(&self, name: &str) -> bool {
@@ -148,6 +151,47 @@ impl Look {
             .collect()
     }
 
+    /// `10.0.0.0/24 via - of red, table 167772161`, for each IPv4 route of a table that is not the kernel's.
+    pub fn source_routes(&self) -> Vec<String> {
+        let text = |v: &Value| v.as_str().unwrap_or("-").to_owned();
+        let others = self.routes.iter().filter(|r| !["main", "local"].contains(&r["table"].as_str().unwrap_or("main")));
+        let mut all: Vec<String> = others
+            .map(|r| {
+                format!(
+                    "{} via {} of {}, table {}",
+                    text(&r["dst"]),
+                    text(&r["gateway"]),
+                    text(&r["dev"]),
+                    text(&r["table"])
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
+    /// `from all to 10.0.0.0/24 iif red, table 167772161`, for each rule of priority 32000.
+    pub fn source_rules(&self) -> Vec<String> {
+        let subnet = |r: &Value, key: &str| match r[key].as_str() {
+            Some(addr) if r[format!("{key}len")].is_number() => format!("{addr}/{}", r[format!("{key}len")]),
+            other => other.unwrap_or("-").to_owned(),
+        };
+        let ours = self.rules.iter().filter(|r| r["priority"] == 32000);
+        let mut all: Vec<String> = ours
+            .map(|r| {
+                let iif = r["iif"].as_str().unwrap_or("-");
+                format!(
+                    "from {} to {} iif {iif}, table {}",
+                    subnet(r, "src"),
+                    subnet(r, "dst"),
+                    r["table"].as_str().unwrap()
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    }
+
     /// IPv6 is off: by the sysctl, and no address came before it was.
     pub fn assert_no_ipv6(&self, names: &[&str]) {
         for name in names {
@@ -194,6 +238,9 @@ impl Look {
             routes.push(format!("route {route}\n"));
         }
         routes.sort();
+        if known.is_none() {
+            routes.extend(self.rules.iter().map(|rule| format!("rule {rule}\n")));
+        }
         out + &routes.concat()
     }
 }

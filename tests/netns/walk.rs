@@ -14,6 +14,8 @@ use vdsm_net::netinfo::{Live, NicRule, Reader, Watching};
 use vdsm_net::transaction::{Done, SetupError, Transaction, chain};
 use vdsm_persistence::{RunningConfig, Tree};
 
+use crate::look::batch;
+
 use crate::common::random::{Kinds, Random, config};
 use crate::common::{host, policy, state};
 
@@ -37,9 +39,15 @@ fn run(words: &str) {
 
 /// What `ip` says, without what changes by itself or with a device made anew.
 fn outside() -> String {
-    let output = Command::new("ip").args(["-d", "-j", "addr"]).output().unwrap();
-    let mut links: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout).unwrap();
-    let mut lines: Vec<String> = links.iter_mut().map(line).collect();
+    let text = batch(&["-d", "-j"], "addr show\nroute show table all proto static\nrule show\n").unwrap();
+    let mut tables =
+        serde_json::Deserializer::from_str(&text).into_iter::<Vec<serde_json::Value>>().map(Result::unwrap);
+    let mut lines: Vec<String> = tables.next().unwrap().iter_mut().map(line).collect();
+    for mut other in tables.flatten() {
+        // A carrier comes and goes by itself.
+        other.as_object_mut().unwrap().remove("flags");
+        lines.push(other.to_string());
+    }
     lines.sort();
     lines.join("\n")
 }

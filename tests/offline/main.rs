@@ -13,5 +13,6 @@ mod laws;
 mod older;
 mod refusals;
 mod requests;
+mod source_routing;
 mod strangers;
 mod world;

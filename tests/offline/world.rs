@@ -11,7 +11,7 @@ use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::config::{NetConfig, NetworkConfig, Policy};
 use vdsm_model::graph::Desired;
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, MAIN_TABLE, Route};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::problem::Problem;
@@ -137,8 +137,21 @@ impl World {
         self.link(name).addresses.iter().map(ToString::to_string).collect()
     }
 
+    /// Those of the main table.
     pub(crate) fn routes(&self, name: &str) -> Vec<String> {
-        self.link(name).routes.iter().map(ToString::to_string).collect()
+        self.routes_where(name, |route| route.table == MAIN_TABLE)
+    }
+
+    pub(crate) fn source_routes(&self, name: &str) -> Vec<String> {
+        self.routes_where(name, |route| route.table != MAIN_TABLE)
+    }
+
+    fn routes_where(&self, name: &str, which: impl Fn(&Route) -> bool) -> Vec<String> {
+        self.link(name).routes.iter().filter(|route| which(route)).map(ToString::to_string).collect()
+    }
+
+    pub(crate) fn rules(&self) -> Vec<String> {
+        self.sim.look().rules().map(ToString::to_string).collect()
     }
 
     /// All that a rollback must bring back, as text.
@@ -174,7 +187,11 @@ impl World {
     }
 
     pub(crate) fn add_default_route(&mut self, device: &str, gateway: &str) {
-        self.act(Action::AddRoute { device: dev(device), route: Route::default_via(gateway.parse().unwrap()) });
+        self.act(Action::AddRoute {
+            device: dev(device),
+            route: Route::default_via(gateway.parse().unwrap()),
+            replace: false,
+        });
     }
 
     pub(crate) fn add_vlan(&mut self, name: &str, base: &str, tag: i64) {

@@ -18,6 +18,7 @@ use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
 use crate::problem::{Code, Problem, Problems, Subject};
 use crate::request::Request;
+use crate::source_routing;
 use crate::units::Mtu;
 
 /// A sound wish: where the host is to arrive, and from where it starts.
@@ -334,7 +335,7 @@ impl<'a> Builder<'a> {
         let link = self.link(name, net.mtu, Some(!net.bridged && net.wants_ipv6()));
         self.leave_masters(name);
         self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
-        self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { ip_of(net) });
+        self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { ip_of(name, net) });
     }
 
     fn put_bridge(&mut self, name: &NetworkName, net: &NetworkConfig) {
@@ -354,7 +355,7 @@ impl<'a> Builder<'a> {
         let link = self.link(bridge, net.mtu, Some(net.wants_ipv6()));
         let options = self.bridge_options(name, net);
         self.graph.insert(Device::Bridge(Bridge { link, ports: port.into_iter().collect(), options, guests }));
-        self.graph.set_ip(bridge, ip_of(net));
+        self.graph.set_ip(bridge, ip_of(bridge, net));
     }
 
     /// What the network names, and the kernel's default for what it named before.
@@ -422,14 +423,14 @@ impl<'a> Builder<'a> {
         if !self.merged.networks.contains(name) {
             return (None, live);
         }
-        let mut ip = ip_of(net);
+        let mut ip = ip_of(base, net);
         if policy == BondAddresses::Preserve {
             let owned = self
                 .running
                 .networks
                 .get(name)
                 .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
-                .map(ip_of)
+                .map(|net| ip_of(base, net))
                 .unwrap_or_default();
             // The stranger's stay first: the network's become the secondary ones. What the network has
             // already stays where it is, whoever came after it.
@@ -487,11 +488,19 @@ static BASE_OPTIONS: LazyLock<[BridgeOptions; 2]> = LazyLock::new(|| {
     })
 });
 
-/// What a static network has at layer three.
-fn ip_of(net: &NetworkConfig) -> IpConfig {
+/// What a static network has at layer three, on the device that carries its addresses.
+fn ip_of(top: DeviceName, net: &NetworkConfig) -> IpConfig {
     let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
     let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
-    IpConfig { addresses: v4.into_iter().chain(v6).collect(), routes: default_routes(net).into_iter().collect() }
+    let mut ip = IpConfig {
+        addresses: v4.into_iter().chain(v6).collect(),
+        routes: default_routes(net).into_iter().collect(),
+        ..IpConfig::default()
+    };
+    if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
+        source_routing::add(top, address, gateway, &mut ip);
+    }
+    ip
 }
 
 /// The host's default routes, if they are this network's.

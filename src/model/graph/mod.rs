@@ -22,6 +22,7 @@ use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
 use crate::ip::IpConfig;
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
+use crate::source_routing::Rules;
 
 /// Devices, and what some of them have at layer three.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -40,6 +41,14 @@ impl Graph {
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
         let mut devices = BTreeMap::new();
         let mut ip = BTreeMap::new();
+        let rules = Rules::of(seen);
+        // Rules outlive their device.
+        for device in scope.devices().filter(|name| seen.link(name).is_none()) {
+            let rules = rules.of_device(*device, None);
+            if !rules.is_empty() {
+                ip.insert(*device, IpConfig { rules, ..IpConfig::default() });
+            }
+        }
         for link in scope.devices().filter_map(|name| seen.link(name)) {
             if let Some(mut device) = seen_device(link) {
                 if let Device::Vlan(vlan) = &device
@@ -49,7 +58,8 @@ impl Graph {
                 }
                 devices.insert(link.name, device);
                 let routes = link.routes.iter().copied().collect();
-                ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes });
+                let rules = rules.of_device(link.name, Some(link));
+                ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes, rules });
             }
         }
         // Filled from below, so that a host with thousands of links is walked once.

@@ -2,6 +2,7 @@
 //! Only configurations are compared here; the host is not asked.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use super::merge::{Merged, uses};
 use crate::config::{Base, Combination, NetworkConfig, Policy};
@@ -15,6 +16,7 @@ pub(super) fn check(merged: &Merged, policy: &Policy) -> Vec<Problem> {
     shared_interfaces(merged, policy, &mut problems);
     nics_used_twice(merged, &mut problems);
     used_bonds(merged, &mut problems);
+    shared_addresses(merged, &mut problems);
     unsupported(merged, policy, &mut problems);
     problems
 }
@@ -102,6 +104,21 @@ fn used_bonds(merged: &Merged, problems: &mut Vec<Problem>) {
             merged.config.networks.iter().filter(|(_, net)| uses(net, *bond)).map(|(name, _)| name.clone()).collect();
         if !networks.is_empty() {
             problems.push(Problem::UsedBond { bond: *bond, networks });
+        }
+    }
+}
+
+/// The table of source routing is the address's own (`source_routing.rs`): it has room for one gateway.
+fn shared_addresses(merged: &Merged, problems: &mut Vec<Problem>) {
+    let mut users: BTreeMap<Ipv4Addr, Vec<&NetworkName>> = BTreeMap::new();
+    for (name, net) in &merged.config.networks {
+        if let (Some(ip), Some(_)) = (net.ipv4, net.gateway) {
+            users.entry(ip.addr).or_default().push(name);
+        }
+    }
+    for (address, users) in users.into_iter().filter(|(_, users)| users.len() > 1) {
+        if users.iter().any(|name| merged.networks.contains(*name)) {
+            problems.push(Problem::SharedAddress { address, networks: users.into_iter().cloned().collect() });
         }
     }
 }

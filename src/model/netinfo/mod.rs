@@ -6,7 +6,6 @@
 
 mod details;
 mod link;
-mod rule;
 #[cfg(test)]
 mod tests;
 
@@ -14,9 +13,9 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
+pub use crate::rule::Rule;
 pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Vf};
 pub use link::{MANY_ROUTES, SeenKind, SeenLink};
-pub use rule::Rule;
 
 use crate::name::DeviceName;
 use crate::units::VlanTag;
@@ -136,6 +135,18 @@ impl NetInfo {
     /// The rules of routing, by priority, IPv4's before IPv6's.
     pub fn rules(&self) -> impl Iterator<Item = &Rule> {
         self.rules.iter().map(Arc::as_ref)
+    }
+
+    /// The rules of one priority.
+    pub fn rules_at(&self, priority: u32) -> impl Iterator<Item = &Rule> {
+        let from_there = self.rules.range(Arc::new(Rule::new(priority))..);
+        from_there.map(Arc::as_ref).take_while(move |rule| rule.priority == priority)
+    }
+
+    /// The same links with the rules of another moment.
+    pub fn with_rules_of(mut self, other: &NetInfo) -> NetInfo {
+        self.rules = other.rules.clone();
+        self
     }
 
     /// Adds a rule.

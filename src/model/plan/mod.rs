@@ -11,7 +11,7 @@ pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
 use crate::graph::Graph;
-use crate::ip::IpConfig;
+use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
 
 /// What becomes of one object. It carries whole objects, so that a backend that writes files or
@@ -32,7 +32,13 @@ pub enum Step {
     Bond(Change<Bond>),
     Vlan(Change<Vlan>),
     Bridge(Change<Bridge>),
-    Ip { device: DeviceName, from: IpConfig, to: IpConfig },
+    /// `replaces` names the default routes of others that give way to one of `to`.
+    Ip {
+        device: DeviceName,
+        from: IpConfig,
+        to: IpConfig,
+        replaces: Vec<(DeviceName, Route)>,
+    },
 }
 
 impl Step {

@@ -9,7 +9,8 @@
 //! 3. Devices that go, from the top. A VLAN that changes its base or tag is another VLAN.
 //! 4. MTUs that fall, from the top: an upper one must not exceed its lower.
 //! 5. Devices that come or change, from the ground, MTUs that rise among it.
-//! 6. Addresses and routes that come.
+//! 6. Addresses and routes that come. A default route that moves is replaced, so that there is
+//!    never a moment with two, nor one without unless its device or its last address had to go.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
 //! addresses and routes off a device that goes down. `now` follows that, so that what is lost on
@@ -20,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Change, Step, goes_down};
 use crate::device::{Bond, Device, NetDevice};
 use crate::graph::Graph;
-use crate::ip::IpConfig;
+use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
 use crate::units::Mtu;
 
@@ -51,6 +52,8 @@ fn arrived(from: &Graph, to: &Graph) -> bool {
     let none = IpConfig::default();
     to.devices().all(|device| from.device(&device.name()).is_some_and(|now| now.same(device)))
         && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
+        // Rules outlive their device.
+        && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
         && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
 }
 
@@ -140,17 +143,32 @@ impl Planner<'_> {
     }
 
     fn withdraw(&mut self) {
-        let changes: Vec<_> = self
-            .now
-            .ips()
-            .filter(|(device, _)| !self.going.contains(*device))
-            .filter_map(|(device, ip)| Some((*device, ip.clone(), ip.kept(self.to.ip(device)?))))
+        let left = |device: &DeviceName, from: &IpConfig| match self.to.ip(device) {
+            Some(to) if !self.going.contains(device) => Some(from.kept(&self.with_moving(*device, from, to))),
+            // All but the rules goes with the device.
+            _ if from.rules.is_empty() => None,
+            _ => Some(IpConfig { rules: BTreeSet::new(), ..from.clone() }),
+        };
+        let changes: Vec<_> = (self.now.ips())
+            .filter_map(|(device, ip)| Some((*device, ip.clone(), left(device, ip)?)))
             .filter(|(_, from, kept)| !from.same(kept))
             .collect();
         for (device, from, to) in changes {
             self.now.set_ip(device, to.clone());
-            self.steps.push(Step::Ip { device, from, to });
+            self.steps.push(Step::Ip { device, from, to, replaces: Vec::new() });
         }
+    }
+
+    /// What a device is to have, and for now the default route that another one will take over: so
+    /// the host is never without.
+    fn with_moving(&self, device: DeviceName, from: &IpConfig, to: &IpConfig) -> IpConfig {
+        let moves = |route: &&Route| {
+            route.to.prefix == 0
+                && self.to.ips().any(|(other, ip)| *other != device && ip.routes.iter().any(|r| r.rivals(route)))
+        };
+        let mut to = to.clone();
+        to.routes.extend(from.routes.iter().filter(moves).copied());
+        to
     }
 
     fn release(&mut self) {
@@ -322,18 +340,45 @@ impl Planner<'_> {
         for device in all {
             if let Some(ip) = self.now.ip(&device) {
                 let addresses = ip.addresses.iter().filter(|a| a.ip.addr.is_ipv4()).copied().collect();
-                self.now.set_ip(device, IpConfig { addresses, routes: BTreeSet::new() });
+                let rules = ip.rules.clone();
+                self.now.set_ip(device, IpConfig { addresses, rules, ..IpConfig::default() });
             }
         }
     }
 
+    /// Whoever takes a default route over comes before the one who loses it by that.
     fn address(&mut self) {
-        for (device, to) in self.to.ips() {
-            let from = self.now.ip(device).cloned().unwrap_or_default();
-            if !from.same(to) {
-                self.steps.push(Step::Ip { device: *device, from, to: to.clone() });
-                self.now.set_ip(*device, to.clone());
+        let (takers, others): (Vec<DeviceName>, Vec<DeviceName>) =
+            self.to.ips().map(|(device, _)| *device).partition(|device| !self.taken_by(device).is_empty());
+        for device in takers.into_iter().chain(others) {
+            let (Some(to), from) = (self.to.ip(&device), self.now.ip(&device).cloned().unwrap_or_default()) else {
+                continue;
+            };
+            if from.same(to) {
+                continue;
             }
+            let replaces = self.taken_by(&device);
+            for (other, route) in &replaces {
+                if let Some(mut ip) = self.now.ip(other).cloned() {
+                    ip.routes.remove(route);
+                    self.now.set_ip(*other, ip);
+                }
+            }
+            self.now.set_ip(device, to.clone());
+            self.steps.push(Step::Ip { device, from, to: to.clone(), replaces });
         }
+    }
+
+    /// The default routes that others still have and a device is to have instead.
+    fn taken_by(&self, device: &DeviceName) -> Vec<(DeviceName, Route)> {
+        let has = |route: &Route| self.now.ip(device).is_some_and(|ip| ip.routes.contains(route));
+        let fresh: Vec<&Route> =
+            self.to.ip(device).into_iter().flat_map(|ip| &ip.routes).filter(|r| r.to.prefix == 0 && !has(r)).collect();
+        if fresh.is_empty() {
+            return Vec::new();
+        }
+        let others = self.now.ips().filter(|(other, _)| *other != device);
+        let all = others.flat_map(|(other, ip)| ip.routes.iter().map(|route| (*other, *route)));
+        all.filter(|(_, route)| fresh.iter().any(|ours| route.rivals(ours))).collect()
     }
 }

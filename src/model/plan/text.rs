@@ -52,7 +52,11 @@ impl Step {
             Step::Bond(c) => of("bond", c, bond_details, bond_changes),
             Step::Vlan(c) => of("vlan", c, vlan_details, |_, _| Vec::new()),
             Step::Bridge(c) => of("bridge", c, bridge_details, bridge_changes),
-            Step::Ip { device, from, to } => ("address", device.to_string(), ip_changes(from, to)),
+            Step::Ip { device, from, to, replaces } => {
+                let mut details = ip_changes(from, to);
+                details.extend(replaces.iter().map(|(other, route)| format!("instead of {route} on {other}")));
+                ("address", device.to_string(), details)
+            }
         }
     }
 
@@ -149,9 +153,11 @@ fn bridge_changes(from: &Bridge, to: &Bridge) -> Vec<String> {
 
 fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
     let kept = from.kept(to);
-    let mut out: Vec<String> = from.routes.difference(&kept.routes).map(|r| format!("-{r}")).collect();
+    let mut out: Vec<String> = from.rules.difference(&kept.rules).map(|r| format!("-rule {r}")).collect();
+    out.extend(from.routes.difference(&kept.routes).map(|r| format!("-{r}")));
     out.extend(from.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("-{a}")));
     out.extend(to.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("+{a}")));
     out.extend(to.routes.difference(&kept.routes).map(|r| format!("+{r}")));
+    out.extend(to.rules.difference(&kept.rules).map(|r| format!("+rule {r}")));
     out
 }

@@ -200,6 +200,8 @@ impl Teller<'_> {
             .difference(&told)
             .for_each(|subnet| tell(format!("the addresses of {subnet} on {name} are out of order")));
         routes(now, wished).into_iter().for_each(|route| tell(route.told(name)));
+        wished.rules.difference(&now.rules).for_each(|rule| tell(format!("the rule {rule} of {name} is missing")));
+        now.rules.difference(&wished.rules).for_each(|rule| tell(format!("the rule {rule} of {name} is not ours")));
     }
 }
 

@@ -84,6 +84,45 @@ fn the_default_route_is_one_networks_and_moves_to_whoever_asks() {
 }
 
 #[test]
+fn each_network_with_a_gateway_has_its_own_table_and_rules() {
+    story(Veth, 2, |lab| {
+        lab.nets(json!({ "a": net("veth_0", 1, true), "b": net("veth_1", 2, false) }));
+        let of = |number: u32, net: &str| {
+            let table = (10 << 24) + (number << 8) + 1;
+            let routes = [
+                format!("10.0.{number}.0/24 via - of {net}, table {table}"),
+                format!("default via 10.0.{number}.254 of {net}, table {table}"),
+            ];
+            let rules = [
+                format!("from 10.0.{number}.0/24 to - iif -, table {table}"),
+                format!("from all to 10.0.{number}.0/24 iif {net}, table {table}"),
+            ];
+            (routes, rules)
+        };
+        let both = |one: ([String; 2], [String; 2]), other: ([String; 2], [String; 2])| {
+            let (mut routes, mut rules) = ([one.0, other.0].concat(), [one.1, other.1].concat());
+            routes.sort();
+            rules.sort();
+            (routes, rules)
+        };
+        let told = |now: &Look| (now.source_routes(), now.source_rules());
+        assert_eq!(told(&Look::now()), both(of(1, "a"), of(2, "b")));
+        lab.again(json!({ "a": net("veth_0", 1, true), "b": net("veth_1", 2, false) }), json!({}));
+        // A bridgeless one, with another address; nothing of the old is left.
+        let mut c = net("veth_1", 3, false);
+        c["bridged"] = json!(false);
+        lab.nets(json!({ "b": c }));
+        assert_eq!(told(&Look::now()), both(of(1, "a"), of(3, "veth_1")));
+        // Whoever takes a rule away, or a device: it comes back, and nothing is there twice.
+        lab.ip("rule del priority 32000 from 10.0.1.0/24 table 167772417\nlink del dev a\n");
+        lab.nets(json!({ "a": net("veth_0", 1, true) }));
+        assert_eq!(told(&Look::now()), both(of(1, "a"), of(3, "veth_1")));
+        lab.nets(json!({ "a": { "remove": true }, "b": { "remove": true } }));
+        assert_eq!(told(&Look::now()), (vec![], vec![]));
+    });
+}
+
+#[test]
 fn a_nic_with_an_address_of_its_own_loses_it_to_its_network() {
     story(Veth, 2, |lab| {
         lab.ip("addr add 172.16.0.1/24 dev veth_0\naddr add 2001:db8::1/64 dev veth_0\naddr add 172.16.1.1/24 dev veth_1\nroute add default via 172.16.0.254\n");

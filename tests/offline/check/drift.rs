@@ -179,7 +179,9 @@ impl Change {
                 let addr = Ipv4Addr::new(10, *net, 0, *host).into();
                 vec![Action::AddAddress { device: name, address: Address::new(addr, 24) }]
             }
-            Change::AddDefaultRoute => vec![Action::AddRoute { device: name, route: default_near(link)? }],
+            Change::AddDefaultRoute => {
+                vec![Action::AddRoute { device: name, route: default_near(link)?, replace: false }]
+            }
             Change::AddVlan(tag, mtu) => {
                 let kind = NewLink::Vlan { device: name, tag: VlanTag::new(*tag)? };
                 vec![new(free(&format!("theirs{tag}"))?, kind, Mtu::new(*mtu))]

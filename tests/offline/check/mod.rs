@@ -161,7 +161,12 @@ fn a_missing_address_is_told_with_the_routes_it_took_along() {
     says(
         "plain",
         |w| w.drop_address("dummy_2", "192.0.2.9/24"),
-        ["address 192.0.2.9/24 on dummy_2 is missing", "default route via 192.0.2.1 on dummy_2 is missing"],
+        [
+            "address 192.0.2.9/24 on dummy_2 is missing",
+            "default route via 192.0.2.1 on dummy_2 is missing",
+            "default route via 192.0.2.1 table 3221225993 on dummy_2 is missing",
+            "route 192.0.2.0/24 table 3221225993 on dummy_2 is missing",
+        ],
     );
 }
 
@@ -178,7 +183,16 @@ fn an_address_that_only_moved_is_told() {
         w.add_address("dummy_2", "192.0.2.9/24");
         w.add_default_route("dummy_2", "192.0.2.1");
     };
-    says("plain", drift, ["address 192.0.2.10/24 on dummy_2 is not ours"]);
+    says(
+        "plain",
+        drift,
+        [
+            "address 192.0.2.10/24 on dummy_2 is not ours",
+            // With the last address of a device all its routes go, those of other tables as well.
+            "default route via 192.0.2.1 table 3221225993 on dummy_2 is missing",
+            "route 192.0.2.0/24 table 3221225993 on dummy_2 is missing",
+        ],
+    );
 }
 
 #[test]
@@ -196,7 +210,7 @@ fn a_route_made_by_somebody_else_is_told() {
         let ours = Route::default_via("192.0.2.1".parse().unwrap());
         w.act(Action::DelRoute { device: dev("dummy_2"), route: ours });
         // As `ip route add` makes it: RTPROT_BOOT.
-        w.act(Action::AddRoute { device: dev("dummy_2"), route: Route { protocol: 3, ..ours } });
+        w.act(Action::AddRoute { device: dev("dummy_2"), route: Route { protocol: 3, ..ours }, replace: false });
     };
     says("plain", drift, ["default route via 192.0.2.1 on dummy_2 has other attributes than ours"]);
 }
@@ -206,7 +220,7 @@ fn a_route_of_somebody_elses_is_told() {
     let drift = |w: &mut World| {
         let default = Route::default_via("192.0.2.77".parse().unwrap());
         let to = vdsm_model::units::Prefixed { addr: "203.0.113.0".parse().unwrap(), prefix: 24 };
-        w.act(Action::AddRoute { device: dev("dummy_2"), route: Route { to, ..default } });
+        w.act(Action::AddRoute { device: dev("dummy_2"), route: Route { to, ..default }, replace: false });
     };
     says("plain", drift, ["route 203.0.113.0/24 via 192.0.2.77 on dummy_2 is not ours"]);
 }

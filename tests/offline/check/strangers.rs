@@ -230,6 +230,8 @@ fn a_strangers_default_route_is_told_of_the_network_whose_route_it_rivals() {
         [
             "address 192.0.2.9/24 on mgmt is missing",
             "default route via 192.0.2.1 on mgmt is missing",
+            "default route via 192.0.2.1 table 3221225993 on mgmt is missing",
+            "route 192.0.2.0/24 table 3221225993 on mgmt is missing",
             "default via 198.51.100.1 on dummy_3 is in the way of its default route",
         ]
     );

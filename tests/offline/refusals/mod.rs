@@ -54,7 +54,7 @@ pub(super) const ALONE: &str = "a bridged network without VLAN tag must be the o
 
 /// A fresh host refuses the request, for these reasons and no others.
 #[track_caller]
-pub(super) fn rejects(networks: Value, bonds: Value, expected: &[Problem]) {
+pub(crate) fn rejects(networks: Value, bonds: Value, expected: &[Problem]) {
     refuses(&World::new(), networks, bonds, expected);
 }
 

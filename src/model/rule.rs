@@ -6,6 +6,9 @@ use std::net::IpAddr;
 use crate::name::DeviceName;
 use crate::units::Prefixed;
 
+/// Look up a table: the action `FR_ACT_TO_TBL` of linux/fib_rules.h.
+pub const TO_TABLE: u8 = 1;
+
 /// One rule. The kernel has no two that are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Rule {
@@ -39,8 +42,39 @@ pub struct Rule {
     pub rest: Vec<(u16, Vec<u8>)>,
 }
 
+impl Rule {
+    /// One without any condition that does nothing; the first of its priority in the order of rules.
+    pub(crate) fn new(priority: u32) -> Rule {
+        Rule {
+            priority,
+            v6: false,
+            not: false,
+            from: None,
+            to: None,
+            iif: None,
+            oif: None,
+            mark: None,
+            tos: 0,
+            action: 0,
+            table: 0,
+            goto: None,
+            protocol: 0,
+            rest: Vec::new(),
+        }
+    }
+}
+
+impl Rule {
+    /// As `ip rule add` takes it; of ours, which have no conditions but these.
+    pub fn spelled(&self) -> String {
+        let text = self.to_string();
+        let conditions = text.split_once(": ").map_or(text.as_str(), |(_, conditions)| conditions);
+        format!("{conditions} priority {}", self.priority)
+    }
+}
+
 impl fmt::Display for Rule {
-    /// Close to what `ip rule` takes; conditions that have no field here are counted.
+    /// Close to what `ip rule` shows; conditions that have no field here are counted.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}from ", self.priority, if self.not { "not " } else { "" })?;
         match &self.from {
