@@ -6,6 +6,7 @@ use std::fmt;
 
 use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
 use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
@@ -46,10 +47,15 @@ pub enum Action {
         name: DeviceName,
         on: bool,
     },
-    /// The sysctls `accept_ra` and `autoconf`.
-    Autoconf {
+    /// The sysctls `accept_ra`, `autoconf` and `accept_ra_defrtr`.
+    Adverts {
         name: DeviceName,
-        on: bool,
+        adverts: Adverts,
+    },
+    /// Asks the routers on a link to announce themselves (RFC 4861, 6.3.7): the kernel does that
+    /// only when IPv6 starts there. Nobody fails without.
+    Solicit {
+        device: DeviceName,
     },
     /// The MTU of a VM's tap, if it is still there.
     SetTap {
@@ -139,11 +145,13 @@ impl fmt::Display for Action {
             Action::Ipv6 { name, on } => {
                 write!(f, "echo {} > /proc/sys/net/ipv6/conf/{name}/disable_ipv6", u8::from(!on))
             }
-            Action::Autoconf { name, on } => write!(
-                f,
-                "echo {0} | tee /proc/sys/net/ipv6/conf/{name}/accept_ra /proc/sys/net/ipv6/conf/{name}/autoconf",
-                u8::from(*on)
-            ),
+            Action::Adverts { name, adverts } => {
+                let all = adverts_sysctls(*adverts);
+                let each =
+                    all.iter().map(|(key, value)| format!("echo {value} > /proc/sys/net/ipv6/conf/{name}/{key}"));
+                f.write_str(&each.collect::<Vec<_>>().join("; "))
+            }
+            Action::Solicit { device } => write!(f, "rdisc6 -1 {device}"),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
             Action::AddAddress { device, address } => {
                 write!(f, "ip addr add {address}")?;
@@ -160,6 +168,19 @@ impl fmt::Display for Action {
             Action::DelRule { rule } => write!(f, "ip rule del {}", rule.spelled()),
         }
     }
+}
+
+/// The sysctls of a device below `net.ipv6.conf`, in the order in which they are written: nothing is
+/// accepted before it is known what.
+pub(super) fn adverts_sysctls(adverts: Adverts) -> Vec<(&'static str, u8)> {
+    let mut all = vec![("autoconf", u8::from(adverts.autoconf))];
+    all.extend(adverts.default_route.map(|on| ("accept_ra_defrtr", u8::from(on))));
+    if adverts.are_heard() {
+        all.push(("accept_ra", adverts.accept));
+    } else {
+        all.insert(0, ("accept_ra", 0));
+    }
+    all
 }
 
 fn family(route: &Route) -> &'static str {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vdsm_model::bond_options::OptionChange;
 use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
-use vdsm_model::device::{Bond, Bridge, Link, Nic, Vlan};
+use vdsm_model::device::{Adverts, Bond, Bridge, Link, Nic, Vlan};
 use vdsm_model::ip::{IpConfig, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
@@ -120,8 +120,13 @@ impl Lowered {
         let up = Some(to.up).filter(|_| from.is_none_or(|f| f.up != to.up));
         let rest = LinkChange { up, ..LinkChange::default() };
         let first = LinkChange { mtu, mac, ..LinkChange::default() };
-        let autoconf = to.autoconf.filter(|_| from.is_none_or(|f| f.autoconf != to.autoconf));
-        let sysctls = sysctls(to.name, ipv6, autoconf);
+        let now = from.and_then(|f| f.adverts);
+        let adverts = to.adverts.filter(|to| !now.is_some_and(|now| now.meets(*to)));
+        let mut sysctls = sysctls(to.name, ipv6, adverts);
+        // Where IPv6 starts now, the kernel asks the routers by itself.
+        if adverts.is_some_and(Adverts::are_heard) && from.is_some_and(|f| f.ipv6 == Some(true) && f.up) {
+            sysctls.push(Action::Solicit { device: to.name });
+        }
         if sysctls.is_empty() {
             self.set(to.name, LinkChange { up, ..first });
         } else {
@@ -144,7 +149,7 @@ impl Lowered {
             mtu: bond.link.mtu,
             mac: bond.link.mac,
         });
-        sysctls(name, bond.link.ipv6, bond.link.autoconf).into_iter().for_each(|action| self.push(action));
+        sysctls(name, bond.link.ipv6, bond.link.adverts).into_iter().for_each(|action| self.push(action));
         self.enslave(name, bond.slaves.iter().copied().collect());
         if bond.link.up {
             self.set(name, LinkChange { up: Some(true), ..LinkChange::default() });
@@ -181,9 +186,9 @@ impl Lowered {
     }
 
     fn new_vlan(&mut self, vlan: &Vlan) {
-        let Link { name, mtu, up, ipv6, autoconf, mac } = vlan.link;
+        let Link { name, mtu, up, ipv6, adverts, mac } = vlan.link;
         self.push(Action::AddLink { name, kind: NewLink::Vlan { device: vlan.device, tag: vlan.tag }, mtu, mac });
-        self.sysctls.extend(sysctls(name, ipv6, autoconf).into_iter().map(|action| (self.step, action)));
+        self.sysctls.extend(sysctls(name, ipv6, adverts).into_iter().map(|action| (self.step, action)));
         if up && self.joining.contains(&name) {
             self.fresh.insert(name);
         } else if up {
@@ -197,9 +202,9 @@ impl Lowered {
     /// The MTU is set on the bridge once it exists, not with its creation: only then does the
     /// kernel know it as somebody's wish (BROPT_MTU_SET_BY_USER) and not follow the ports.
     fn new_bridge(&mut self, bridge: &Bridge) {
-        let Link { name, mtu, up, ipv6, autoconf, mac } = bridge.link;
+        let Link { name, mtu, up, ipv6, adverts, mac } = bridge.link;
         self.push(Action::AddLink { name, kind: NewLink::Bridge(uncommon(&bridge.options)), mtu: None, mac });
-        self.sysctls.extend(sysctls(name, ipv6, autoconf).into_iter().map(|action| (self.step, action)));
+        self.sysctls.extend(sysctls(name, ipv6, adverts).into_iter().map(|action| (self.step, action)));
         self.ups.push((
             self.step,
             Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } },
@@ -249,6 +254,9 @@ impl Lowered {
         for route in from.routes.difference(&kept.routes) {
             self.push(Action::DelRoute { device, route: *route });
         }
+        for route in from.announced.difference(&kept.announced) {
+            self.push(Action::DelRoute { device, route: *route });
+        }
         for address in from.addresses.iter().rev().filter(|a| !kept.addresses.contains(a)) {
             self.push(Action::DelAddress { device, address: *address });
         }
@@ -273,9 +281,9 @@ impl Lowered {
 }
 
 /// IPv6 comes on last, so that no advertisement is taken before it may not be.
-fn sysctls(name: DeviceName, ipv6: Option<bool>, autoconf: Option<bool>) -> Vec<Action> {
-    let autoconf = autoconf.map(|on| Action::Autoconf { name, on });
-    autoconf.into_iter().chain(ipv6.map(|on| Action::Ipv6 { name, on })).collect()
+fn sysctls(name: DeviceName, ipv6: Option<bool>, adverts: Option<Adverts>) -> Vec<Action> {
+    let adverts = adverts.map(|adverts| Action::Adverts { name, adverts });
+    adverts.into_iter().chain(ipv6.map(|on| Action::Ipv6 { name, on })).collect()
 }
 
 /// What a new bridge does not have by itself. Nothing more is sent: a kernel built without VLAN

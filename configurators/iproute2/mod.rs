@@ -5,6 +5,7 @@
 mod action;
 mod lower;
 mod message;
+mod routers;
 mod run;
 
 use std::collections::BTreeSet;
@@ -45,7 +46,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::new()
+        BTreeSet::from([Feature::Ipv6Autoconf])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

@@ -13,8 +13,9 @@ use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::{BatchError, KernelError, Request, Wire, WireError};
 
 use super::Kernel;
-use super::action::{Action, NewLink};
+use super::action::{Action, NewLink, adverts_sysctls};
 use super::message::{self, Indexes};
+use super::routers;
 use crate::RunError;
 
 /// The kernel of this network namespace.
@@ -41,6 +42,8 @@ enum Manner {
     Links,
     /// No message but a file.
     Sysctl,
+    /// No message to the kernel but to routers.
+    Solicitation,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -49,7 +52,8 @@ fn manner(action: &Action) -> Manner {
         Action::DelAddress { .. } | Action::DelRoute { .. } | Action::DelRule { .. } | Action::SetTap { .. } => {
             Manner::Gone
         }
-        Action::Ipv6 { .. } | Action::Autoconf { .. } => Manner::Sysctl,
+        Action::Ipv6 { .. } | Action::Adverts { .. } => Manner::Sysctl,
+        Action::Solicit { .. } => Manner::Solicitation,
         _ => Manner::Strict,
     }
 }
@@ -67,6 +71,10 @@ impl Kernel for Rtnetlink {
                 Manner::Gone => self.gone(part, &mut names),
                 Manner::Links => self.delete(part, &mut names),
                 Manner::Sysctl => sysctls(part),
+                Manner::Solicitation => {
+                    solicit(part, &names);
+                    Ok(())
+                }
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -189,14 +197,14 @@ fn is_gone(error: &KernelError) -> bool {
 
 fn sysctls(actions: &[(usize, Action)]) -> Outcome {
     for (at, (_, action)) in actions.iter().enumerate() {
-        let (name, keys, value): (_, &[&str], _) = match action {
-            Action::Ipv6 { name, on } => (name, &["disable_ipv6"], if *on { "0" } else { "1" }),
-            Action::Autoconf { name, on } => (name, &["accept_ra", "autoconf"], if *on { "1" } else { "0" }),
+        let (name, keys) = match action {
+            Action::Ipv6 { name, on } => (name, vec![("disable_ipv6", u8::from(!on))]),
+            Action::Adverts { name, adverts } => (name, adverts_sysctls(*adverts)),
             _ => continue,
         };
-        for key in keys {
+        for (key, value) in keys {
             let path = format!("/proc/sys/net/ipv6/conf/{name}/{key}");
-            match fs::write(&path, value) {
+            match fs::write(&path, value.to_string()) {
                 Ok(()) => {}
                 // Without the file IPv6 does not run on the device: MTU below 1280, none at all, or not
                 // yet, on a slave just released. Verification says whether that is as wished.
@@ -206,6 +214,18 @@ fn sysctls(actions: &[(usize, Action)]) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn solicit(actions: &[(usize, Action)], names: &Names<'_>) {
+    for (_, action) in actions {
+        if let Action::Solicit { device } = action
+            && let Ok(index) = names.index(device)
+            && let Err(error) = routers::solicit(index)
+        {
+            // Routers announce themselves in their own time, too.
+            tracing::info!("cannot ask the routers on {device}: {error}");
+        }
+    }
 }
 
 /// Indexes of the host as seen, and of what we have made since.

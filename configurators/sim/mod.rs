@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
@@ -45,7 +46,7 @@ pub(crate) struct Link {
     master: Option<DeviceName>,
     /// None: the MTU is below what IPv6 needs.
     ipv6: Option<bool>,
-    autoconf: bool,
+    adverts: Adverts,
     addresses: Vec<Address>,
     routes: Vec<Route>,
 }
@@ -155,7 +156,7 @@ impl Host {
                 _ => None,
             },
             ipv6_disabled: link.ipv6.map(|on| !on),
-            ipv6_autoconf: link.ipv6.map(|_| link.autoconf),
+            adverts: link.ipv6.map(|_| link.adverts),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
             ..SeenLink::new(link.index, name, kind)

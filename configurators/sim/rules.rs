@@ -4,6 +4,7 @@
 
 use vdsm_model::bond_options::{BondMode, MODE_ATTRIBUTE, Payload, find};
 use vdsm_model::bridge_options::{BridgeOptions, default_of};
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::units::Mac;
@@ -12,6 +13,9 @@ use super::{Host, Kind, Link};
 use crate::iproute2::{Action, LinkChange, NewLink};
 
 type Done = Result<(), String>;
+
+/// The kernel's default.
+const LISTENING: Adverts = Adverts { accept: 1, autoconf: true, default_route: Some(true) };
 
 impl Host {
     pub(super) fn act(&mut self, action: &Action) -> Done {
@@ -46,15 +50,19 @@ impl Host {
                 Ok(())
             }
             Action::Ipv6 { name, on } => self.set_ipv6(*name, *on),
-            Action::Autoconf { name, on } => {
+            Action::Adverts { name, adverts } => {
                 let link = self.get_mut(name)?;
                 match link.ipv6 {
-                    None if *on => return Err("No such file or directory".into()),
+                    None if adverts.are_heard() => return Err("No such file or directory".into()),
                     None => {}
-                    Some(_) => link.autoconf = *on,
+                    Some(_) => {
+                        let default_route = adverts.default_route.or(link.adverts.default_route);
+                        link.adverts = Adverts { default_route, ..*adverts };
+                    }
                 }
                 Ok(())
             }
+            Action::Solicit { .. } => Ok(()),
             Action::SetTap { name, mtu } => {
                 if let Some(link) = self.links.get_mut(name) {
                     link.mtu = mtu.get();
@@ -122,7 +130,7 @@ impl Host {
             own: None,
             master: None,
             ipv6: (mtu >= 1280).then_some(true),
-            autoconf: true,
+            adverts: LISTENING,
             addresses: Vec::new(),
             routes: Vec::new(),
         };
@@ -279,7 +287,7 @@ impl Host {
             drop_ipv6(link);
         } else if link.ipv6.is_none() {
             link.ipv6 = Some(true);
-            link.autoconf = true;
+            link.adverts = LISTENING;
         }
         // vlan_device_event: a VLAN never exceeds its base.
         for vlan in self.vlans_on(name) {

@@ -27,7 +27,10 @@ pub(super) fn tell(link: &SeenLink, keys: &mut Object<'_>) {
     keys.text("mtu", u64::from(link.mtu.get()));
     keys.truth("dhcpv4", false);
     keys.truth("dhcpv6", false);
-    keys.truth("ipv6autoconf", link.ipv6_disabled == Some(false) && link.ipv6_autoconf == Some(true));
+    keys.truth(
+        "ipv6autoconf",
+        link.ipv6_disabled == Some(false) && link.adverts.is_some_and(|it| it.are_heard() && it.autoconf),
+    );
 }
 
 /// The device's default route of one family, whoever made it, and its gateway. The source routes of

@@ -166,9 +166,14 @@ impl NetworkConfig {
         features.into_iter().filter_map(|(wanted, feature)| wanted.then_some(feature)).collect()
     }
 
+    /// Whether it lives by what routers announce: its addresses, or at least its default route.
+    pub fn hears_routers(&self) -> bool {
+        self.ipv6_autoconf || self.dhcpv6
+    }
+
     /// Whether any of it needs IPv6 on the network's top device.
     pub fn wants_ipv6(&self) -> bool {
-        self.ipv6.is_some() || self.dhcpv6 || self.ipv6_autoconf
+        self.ipv6.is_some() || self.hears_routers()
     }
 }
 

@@ -23,8 +23,8 @@ pub struct Link {
     pub up: bool,
     /// Whether IPv6 runs on it (the sysctl `disable_ipv6` turned round); none: not ours to say.
     pub ipv6: Option<bool>,
-    /// Whether it takes IPv6 addresses and routes from router advertisements (`accept_ra`, `autoconf`).
-    pub autoconf: Option<bool>,
+    /// What it takes from router advertisements; none: not ours to say.
+    pub adverts: Option<Adverts>,
     /// Its hardware address; none: whatever the kernel gives it.
     pub mac: Option<Mac>,
 }
@@ -32,7 +32,7 @@ pub struct Link {
 impl Link {
     /// A link that is up.
     pub fn new(name: DeviceName, mtu: Mtu) -> Link {
-        Link { name, mtu: Some(mtu), up: true, ipv6: None, autoconf: None, mac: None }
+        Link { name, mtu: Some(mtu), up: true, ipv6: None, adverts: None, mac: None }
     }
 
     /// Whether nothing is to be done to get from `self` to `to`.
@@ -43,8 +43,40 @@ impl Link {
         self.up == to.up
             && meets(&self.mtu, &to.mtu)
             && meets(&self.ipv6, &to.ipv6)
-            && meets(&self.autoconf, &to.autoconf)
+            && to.adverts.is_none_or(|to| self.adverts.is_some_and(|now| now.meets(to)))
             && meets(&self.mac, &to.mac)
+    }
+}
+
+/// What a device takes from router advertisements (RFC 4861): sysctls of `net.ipv6.conf`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adverts {
+    /// `accept_ra`: 0 not at all, 1 unless the host forwards IPv6, 2 even then.
+    pub accept: u8,
+    /// `autoconf`: it makes itself addresses of the announced prefixes (RFC 4862).
+    pub autoconf: bool,
+    /// `accept_ra_defrtr`: the router becomes the host's default route; none: not ours to say.
+    pub default_route: Option<bool>,
+}
+
+impl Adverts {
+    /// It does not listen to routers.
+    pub const IGNORED: Adverts = Adverts { accept: 0, autoconf: false, default_route: None };
+
+    /// It listens. A host whose VMs are routed forwards, and is to keep its addresses all the same.
+    pub fn heard(autoconf: bool, default_route: bool) -> Adverts {
+        Adverts { accept: 2, autoconf, default_route: Some(default_route) }
+    }
+
+    /// Whether it listens at all.
+    pub fn are_heard(self) -> bool {
+        self.accept != 0
+    }
+
+    /// Whether nothing is to be done to get from `self` to `to`.
+    pub fn meets(self, to: Adverts) -> bool {
+        let default_route = to.default_route.is_none() || self.default_route == to.default_route;
+        self.accept == to.accept && self.autoconf == to.autoconf && default_route
     }
 }
 

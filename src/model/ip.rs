@@ -28,6 +28,35 @@ pub struct IpConfig {
     pub routes: BTreeSet<Route>,
     /// The rules of routing that are for it (`source_routing.rs`).
     pub rules: BTreeSet<Rule>,
+    /// Of a seen device: what routers announced and no lasting address accounts for. Nobody can
+    /// wish for it; it goes where nobody listens to routers any more.
+    pub announced: BTreeSet<Route>,
+    /// In which families somebody else sees to addresses of limited life, and to what is announced.
+    pub dynamic: Dynamic,
+}
+
+/// Families in which addresses come and go by themselves: a DHCP client's, or those made of what
+/// routers announce.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Dynamic {
+    /// IPv4 addresses.
+    pub v4: bool,
+    /// IPv6 addresses, and routes to what is on the link.
+    pub v6: bool,
+    /// Announced default routes.
+    pub router: bool,
+}
+
+impl Dynamic {
+    /// Whether an address is not ours to say.
+    fn tolerates(self, address: &Address) -> bool {
+        address.is_dynamic() && if address.ip.addr.is_ipv4() { self.v4 } else { self.v6 }
+    }
+
+    /// The same of what routers announced.
+    fn hears(self, route: &Route) -> bool {
+        if route.to.prefix == 0 { self.router } else { self.v6 }
+    }
 }
 
 impl IpConfig {
@@ -42,20 +71,25 @@ impl IpConfig {
     }
 
     /// The addresses of one subnet, in order: the unit in which the kernel removes them, since
-    /// with a primary address its secondaries go (unless `promote_secondaries` is set).
-    pub fn subnet(&self, of: &Address) -> Vec<Address> {
-        self.addresses.iter().filter(|a| a.ip.network() == of.ip.network()).copied().collect()
+    /// with a primary address its secondaries go (unless `promote_secondaries` is set). Those that
+    /// `dynamic` tolerates do not count.
+    fn subnet(&self, of: &Address, dynamic: Dynamic) -> Vec<Address> {
+        let same = |a: &&Address| a.ip.network() == of.ip.network() && !dynamic.tolerates(a);
+        self.addresses.iter().filter(same).copied().collect()
     }
 
     /// What stays when `self` is to become `to`: the addresses whose place in their subnet does
-    /// not change, and the routes and rules both have.
+    /// not change, those that are not ours to say, and the routes and rules both have.
     pub fn kept(&self, to: &IpConfig) -> IpConfig {
         let stays = |a: &Address| {
+            if to.dynamic.tolerates(a) {
+                return true;
+            }
             // IPv6 knows no primary address, and the kernel lists the newest first.
             if a.ip.addr.is_ipv6() {
                 return to.addresses.contains(a);
             }
-            let (old, new) = (self.subnet(a), to.subnet(a));
+            let (old, new) = (self.subnet(a, to.dynamic), to.subnet(a, to.dynamic));
             let place = old.iter().position(|o| o == a);
             // Everything before it must stay as well: it may be the primary one.
             place.is_some_and(|p| new.len() > p && old[..=p] == new[..=p])
@@ -65,15 +99,22 @@ impl IpConfig {
         // With its last IPv4 address a device loses all IPv4 routes (fib_disable_ip).
         let lost = has_ipv4(&self.addresses) && !has_ipv4(&addresses);
         let routes = self.routes.intersection(&to.routes).filter(|r| !(lost && r.to.addr.is_ipv4())).copied().collect();
-        IpConfig { addresses, routes, rules: self.rules.intersection(&to.rules).cloned().collect() }
+        let rules = self.rules.intersection(&to.rules).cloned().collect();
+        let announced =
+            self.announced.iter().filter(|r| to.dynamic.hears(r) || to.announced.contains(r)).copied().collect();
+        IpConfig { addresses, routes, rules, announced, dynamic: to.dynamic }
     }
 
-    /// Whether both mean the same: the order matters within a subnet only.
+    /// Whether both mean the same: the order matters within a subnet only, and what comes and goes
+    /// by itself in `to` is as it happens to be.
     pub fn same(&self, to: &IpConfig) -> bool {
-        self.addresses.len() == to.addresses.len()
-            && self.routes == to.routes
+        let lasting = |of: &IpConfig| of.addresses.iter().filter(|a| !to.dynamic.tolerates(a)).count();
+        let kept = self.kept(to);
+        self.routes == to.routes
             && self.rules == to.rules
-            && self.kept(to).addresses.len() == to.addresses.len()
+            && kept.announced.len() == self.announced.len()
+            && kept.addresses.len() == self.addresses.len()
+            && lasting(self) == lasting(to)
     }
 }
 
@@ -115,6 +156,11 @@ impl Address {
             _ => None,
         };
         Address { ip: Prefixed { addr, prefix }, broadcast, more: More::default() }
+    }
+
+    /// Whether it ends by itself: its valid lifetime is limited.
+    pub fn is_dynamic(&self) -> bool {
+        self.more.lifetime.is_some_and(|(_, valid)| valid != u32::MAX)
     }
 }
 
@@ -218,6 +264,12 @@ mod tests {
         Address::new(addr.parse().unwrap(), prefix.parse().unwrap())
     }
 
+    impl IpConfig {
+        fn with(self, dynamic: Dynamic) -> IpConfig {
+            IpConfig { dynamic, ..self }
+        }
+    }
+
     fn config(texts: &[&str]) -> IpConfig {
         IpConfig { addresses: texts.iter().map(|t| ip(t)).collect(), ..IpConfig::default() }
     }
@@ -235,6 +287,35 @@ mod tests {
         let (one, other) = (config(&["fd01::1/64", "fd01::2/64"]), config(&["fd01::2/64", "fd01::1/64"]));
         assert!(one.same(&other));
         assert_eq!(one.kept(&config(&["fd01::2/64"])), config(&["fd01::2/64"]));
+    }
+
+    #[test]
+    fn what_comes_and_goes_by_itself_is_no_difference_where_it_may() {
+        let leased = |text| {
+            let more = More { lifetime: Some((60, 120)), ..More::default() };
+            Address { more, ..ip(text) }
+        };
+        let now = IpConfig { addresses: vec![leased("10.0.0.9/24"), leased("fd00::9/64")], ..IpConfig::default() };
+        let v4 = Dynamic { v4: true, ..Dynamic::default() };
+        let both = Dynamic { v6: true, ..v4 };
+        let wish = |dynamic| IpConfig { dynamic, ..IpConfig::default() };
+        assert!(now.same(&wish(both)) && !now.same(&wish(v4)) && !now.same(&wish(Dynamic::default())));
+        assert_eq!(now.kept(&wish(v4)).addresses, [ip("10.0.0.9/24")]);
+        assert!(IpConfig::default().same(&now.clone().with(both)), "nobody can make them come");
+        // One without an end is somebody's doing.
+        assert!(!config(&["10.0.0.9/24"]).same(&wish(both)));
+        // A static one beside it has its own place.
+        let beside = IpConfig { addresses: vec![leased("10.0.0.9/24"), ip("10.0.0.1/24")], ..IpConfig::default() };
+        assert!(beside.same(&config(&["10.0.0.1/24"]).with(both)));
+    }
+
+    #[test]
+    fn what_routers_announced_goes_where_nobody_listens_to_them() {
+        let route = Route { protocol: 9, ..Route::default_via("fe80::1".parse().unwrap()) };
+        let now = IpConfig { announced: [route].into(), ..IpConfig::default() };
+        let router = Dynamic { router: true, ..Dynamic::default() };
+        assert!(now.same(&IpConfig::default().with(router)) && now.same(&now));
+        assert!(!now.same(&IpConfig::default()) && now.kept(&IpConfig::default()).announced.is_empty());
     }
 
     #[test]

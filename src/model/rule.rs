@@ -69,7 +69,7 @@ impl Rule {
     pub fn spelled(&self) -> String {
         let text = self.to_string();
         let conditions = text.split_once(": ").map_or(text.as_str(), |(_, conditions)| conditions);
-        format!("{conditions} priority {}", self.priority)
+        format!("{conditions} priority {} protocol {}", self.priority, self.protocol)
     }
 }
 

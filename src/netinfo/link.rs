@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
+use vdsm_model::device::Adverts;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Driver, Port, SeenKind, SeenLink};
 use vdsm_model::units::{Mac, Mtu, VlanTag};
@@ -37,9 +38,10 @@ const IFLA_BOND_SLAVE_AD_AGGREGATOR_ID: u16 = 6;
 
 /// The place of `disable_ipv6` in `IFLA_INET6_CONF`: `DEVCONF_DISABLE_IPV6` of linux/ipv6.h.
 const DEVCONF_DISABLE_IPV6: usize = 26;
-/// The places of `accept_ra` and `autoconf`, likewise.
+/// The places of `accept_ra`, `autoconf` and `accept_ra_defrtr`, likewise.
 const DEVCONF_ACCEPT_RA: usize = 3;
 const DEVCONF_AUTOCONF: usize = 5;
+const DEVCONF_ACCEPT_RA_DEFRTR: usize = 17;
 
 /// A link as its own messages tell it: its neighbours are indexes, and what belongs to it is not there.
 #[derive(Clone)]
@@ -123,7 +125,7 @@ impl Head {
             base: None,
             group,
             ipv6_disabled: ipv6.map(|(disabled, _)| disabled),
-            ipv6_autoconf: ipv6.map(|(_, autoconf)| autoconf),
+            adverts: ipv6.map(|(_, adverts)| adverts),
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),
@@ -287,11 +289,14 @@ impl<'a> Info<'a> {
     }
 }
 
-/// `disable_ipv6`, and whether router advertisements are heeded.
-pub(super) fn ipv6_in(inet6: &[u8]) -> Option<(bool, bool)> {
+/// `disable_ipv6`, and what is taken from router advertisements.
+pub(super) fn ipv6_in(inet6: &[u8]) -> Option<(bool, Adverts)> {
     let conf = attrs::find(Attrs::new(inet6), IFLA_INET6_CONF)?;
-    let set = |place: usize| attrs::i32(conf.get(place * 4..)?).map(|value| value != 0);
-    Some((set(DEVCONF_DISABLE_IPV6)?, set(DEVCONF_ACCEPT_RA)? || set(DEVCONF_AUTOCONF)?))
+    let value = |place: usize| attrs::i32(conf.get(place * 4..)?);
+    let set = |place: usize| value(place).map(|value| value != 0);
+    let accept = value(DEVCONF_ACCEPT_RA)?.clamp(0, 2) as u8;
+    let adverts = Adverts { accept, autoconf: set(DEVCONF_AUTOCONF)?, default_route: set(DEVCONF_ACCEPT_RA_DEFRTR) };
+    Some((set(DEVCONF_DISABLE_IPV6)?, adverts))
 }
 
 pub(super) fn mac_of(value: &[u8]) -> Option<Mac> {

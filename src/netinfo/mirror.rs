@@ -276,8 +276,8 @@ impl Mirror {
             (libc::AF_BRIDGE, true) => self.bridge_says(index, payload),
             (libc::AF_INET6, true) => {
                 let told = attrs::find(Attrs::after(payload, IFINFOMSG), IFLA_PROTINFO).and_then(ipv6_in);
-                if let (Some((disabled, autoconf)), Some(head)) = (told, self.heads.get_mut(&index)) {
-                    (head.link.ipv6_disabled, head.link.ipv6_autoconf) = (Some(disabled), Some(autoconf));
+                if let (Some((disabled, adverts)), Some(head)) = (told, self.heads.get_mut(&index)) {
+                    (head.link.ipv6_disabled, head.link.adverts) = (Some(disabled), Some(adverts));
                     self.info.has_ipv6 = true;
                     self.touch(index);
                 }

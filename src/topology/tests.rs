@@ -1,12 +1,15 @@
 //! A small host with something of everything, told key by key.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
-use vdsm_model::config::{BondAddresses, BondConfig, Combination, Policy, Switch};
-use vdsm_model::ip::Address;
+use vdsm_model::config::{BondAddresses, BondConfig, Combination, Feature, Policy, Switch};
+use vdsm_model::device::Adverts;
+use vdsm_model::ip::{Address, IpConfig};
 use vdsm_model::netinfo::{BondPort, BridgePort, Details, Duplex, OperState};
+use vdsm_model::source_routing;
 use vdsm_model::units::{Mtu, Prefixed, VlanTag};
 
 use super::*;
@@ -32,7 +35,7 @@ fn link(index: u32, name: &str, kind: SeenKind, details: Details) -> SeenLink {
         base: None,
         group: 0,
         ipv6_disabled: Some(true),
-        ipv6_autoconf: Some(false),
+        adverts: Some(Adverts::IGNORED),
         addresses: Vec::new(),
         routes: Vec::new(),
         made_routes: Vec::new(),
@@ -83,19 +86,28 @@ fn host() -> NetInfo {
         link(12, "bond1", bond(0), plain()),
     ];
     links[5].addresses = vec![Address::new([10, 0, 0, 9].into(), 24)];
-    links[5].routes = vec![Route::default_via([10, 0, 0, 254].into())];
+    let mut routed = IpConfig { routes: [Route::default_via([10, 0, 0, 254].into())].into(), ..IpConfig::default() };
+    source_routing::add(dev("red"), ADDRESS, GATEWAY, &mut routed);
+    links[5].routes = routed.routes.into_iter().collect();
+    (links[5].ipv6_disabled, links[5].adverts) = (Some(false), Some(Adverts::heard(true, true)));
     links[5].made_routes = vec![Route { metric: 1024, ..Route::default_via("fe80::1".parse().unwrap()) }];
     links[9].routes = vec![Route { table: 77, ..Route::default_via([10, 1, 0, 254].into()) }];
     links[9].made_routes = vec![Route { metric: 1024, ..Route::default_via("fe80::2".parse().unwrap()) }];
-    NetInfo::new(links, true)
+    let mut host = NetInfo::new(links, true);
+    routed.rules.into_iter().for_each(|rule| host.insert_rule(rule));
+    host
 }
+
+const ADDRESS: Prefixed<Ipv4Addr> = Prefixed { addr: Ipv4Addr::new(10, 0, 0, 9), prefix: 24 };
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
 
 fn running() -> NetConfig {
     let red = NetworkConfig {
         base: Some(Base::Bond(dev("bond0"))),
         vlan: VlanTag::new(7),
-        ipv4: Some(Prefixed { addr: [10, 0, 0, 9].into(), prefix: 24 }),
-        gateway: Some([10, 0, 0, 254].into()),
+        ipv4: Some(ADDRESS),
+        gateway: Some(GATEWAY),
+        ipv6_autoconf: true,
         default_route: true,
         ..NetworkConfig::new()
     };
@@ -121,7 +133,7 @@ fn told() -> Value {
         combination: Combination::Strict,
         bond_addresses: BondAddresses::Preserve,
         configurator: "iproute2".to_owned(),
-        features: BTreeSet::new(),
+        features: [Feature::Ipv6Autoconf].into(),
     };
     let (seen, running) = (host(), running());
     let checked = check(&running, &seen, &policy, None);

@@ -27,7 +27,7 @@ pub fn text(seen: &NetInfo) -> String {
             " master {:?} ipv6 {:?} {:?} group {}",
             link.master,
             link.ipv6_disabled.map(|d| !d),
-            link.ipv6_autoconf,
+            link.adverts,
             link.group
         );
         for address in &link.addresses {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Route, STATIC};
 use vdsm_model::netinfo::{Details, Vf};
 
@@ -142,14 +143,17 @@ fn a_slave_tells_its_own_address() {
 
 #[test]
 fn ipv6_autoconfiguration_needs_ipv6() {
-    for (disabled, autoconf, told) in [
-        (Some(false), Some(true), true),
-        (Some(false), Some(false), false),
-        (Some(true), Some(true), false),
-        (None, Some(true), false),
+    let (on, router_only) = (Adverts::heard(true, false), Adverts::heard(false, true));
+    let deaf = Adverts { accept: 0, ..on };
+    for (disabled, adverts, told) in [
+        (Some(false), Some(on), true),
+        (Some(false), Some(router_only), false),
+        (Some(false), Some(deaf), false),
+        (Some(true), Some(on), false),
+        (None, Some(on), false),
         (None, None, false),
     ] {
-        let eth0 = SeenLink { ipv6_disabled: disabled, ipv6_autoconf: autoconf, ..link("eth0", SeenKind::Nic) };
+        let eth0 = SeenLink { ipv6_disabled: disabled, adverts, ..link("eth0", SeenKind::Nic) };
         assert_eq!(caps([eth0], [])["nics"]["eth0"]["ipv6autoconf"], json!(told));
     }
 }

@@ -30,7 +30,7 @@ type Prank = (fn(&Stage), &'static str);
 const PRANKS: [Prank; 6] = [
     (
         |stage| stage.drop_address("red", "10.0.0.9"),
-        "address 10.0.0.9/24 on red is missing; default route via 10.0.0.254 on red is missing",
+        "address 10.0.0.9/24 on red is missing; default route via 10.0.0.254 on red is missing; default route via 10.0.0.254 table 167772169 on red is missing; route 10.0.0.0/24 table 167772169 on red is missing",
     ),
     (|stage| stage.release("eth0"), "eth0 left red"),
     (|stage| stage.set_mtu("red", 1400), "the MTU of red is 1400 instead of 1500"),

@@ -12,8 +12,8 @@ use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
 use super::{Graph, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
-use crate::device::{Bond, Bridge, Device, Link, Nic, Vlan};
-use crate::ip::{Address, IpConfig, Route};
+use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
+use crate::ip::{Address, Dynamic, IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
 use crate::problem::{Code, Problem, Problems, Subject};
@@ -248,8 +248,28 @@ impl<'a> Builder<'a> {
     fn link(&self, name: DeviceName, mtu: Mtu, ipv6: Option<bool>) -> Link {
         // A kernel without IPv6 has no such sysctl.
         let ipv6 = ipv6.filter(|_| self.seen.has_ipv6);
-        // An address of ours is static: what routers advertise is not to come beside it.
-        Link { ipv6, autoconf: (ipv6 == Some(true)).then_some(false), ..Link::new(name, mtu) }
+        // Beside a static address of ours nothing is to come that routers advertise.
+        Link { ipv6, adverts: (ipv6 == Some(true)).then_some(Adverts::IGNORED), ..Link::new(name, mtu) }
+    }
+
+    /// The device that carries a network's addresses. Routers are known from their advertisements
+    /// alone, those of a DHCPv6 network as well. The host's default route is one network's, and others
+    /// must not get another by the way.
+    fn top_link(&self, name: DeviceName, mtu: Mtu, net: &NetworkConfig, ipv6: bool) -> Link {
+        let link = self.link(name, mtu, Some(ipv6));
+        let heard = Adverts::heard(net.ipv6_autoconf, net.default_route);
+        Link { adverts: link.adverts.map(|off| if net.hears_routers() { heard } else { off }), ..link }
+    }
+
+    /// A nic or bond, and what it has at layer three.
+    fn base_link(&self, base: DeviceName, policy: BondAddresses) -> (Link, IpConfig) {
+        let (ipv6, ip) = self.layer_three(base, policy);
+        let mtu = self.mtu_of_base(base);
+        let own = self.wanted().find(|(_, net)| uses(net, base) && net.vlan.is_none() && !net.bridged);
+        match (own, ipv6) {
+            (Some((_, net)), Some(ipv6)) => (self.top_link(base, mtu, net, ipv6), ip),
+            _ => (self.link(base, mtu, ipv6), ip),
+        }
     }
 
     /// A nic that touched networks stand on, or stood on.
@@ -258,8 +278,7 @@ impl<'a> Builder<'a> {
         if self.slave_of(nic).is_some() || self.seen.link(&nic).is_none() {
             return;
         }
-        let (ipv6, ip) = self.layer_three(nic, BondAddresses::Replace);
-        let link = self.link(nic, self.mtu_of_base(nic), ipv6);
+        let (link, ip) = self.base_link(nic, BondAddresses::Replace);
         self.leave_masters(nic);
         self.graph.insert(Device::Nic(Nic { link }));
         self.graph.set_ip(nic, ip);
@@ -281,9 +300,8 @@ impl<'a> Builder<'a> {
             slaves.into_iter().for_each(|slave| self.release(slave));
             return;
         };
+        let (mut link, ip) = self.base_link(name, self.policy.bond_addresses);
         let mtu = self.mtu_of_base(name);
-        let (ipv6, ip) = self.layer_three(name, self.policy.bond_addresses);
-        let mut link = self.link(name, mtu, ipv6);
         let (slaves, options) = match self.graph.device(&name) {
             Some(Device::Bond(live)) if !touched => (live.slaves.clone(), live.options.clone()),
             _ => (config.nics.clone(), config.options.clone()),
@@ -332,7 +350,11 @@ impl<'a> Builder<'a> {
 
     fn put_vlan(&mut self, net: &NetworkConfig) {
         let (Some(name), Some(base), Some(tag)) = (vlan_of(net, self.seen), net.base, net.vlan) else { return };
-        let link = self.link(name, net.mtu, Some(!net.bridged && net.wants_ipv6()));
+        let link = if net.bridged {
+            self.link(name, net.mtu, Some(false))
+        } else {
+            self.top_link(name, net.mtu, net, net.wants_ipv6())
+        };
         self.leave_masters(name);
         self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
         self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { ip_of(name, net) });
@@ -352,7 +374,7 @@ impl<'a> Builder<'a> {
         if self.seen.link(&bridge).is_some_and(|l| l.mtu != net.mtu) {
             guests.values_mut().for_each(|mtu| *mtu = net.mtu);
         }
-        let link = self.link(bridge, net.mtu, Some(net.wants_ipv6()));
+        let link = self.top_link(bridge, net.mtu, net, net.wants_ipv6());
         let options = self.bridge_options(name, net);
         self.graph.insert(Device::Bridge(Bridge { link, ports: port.into_iter().collect(), options, guests }));
         self.graph.set_ip(bridge, ip_of(bridge, net));
@@ -435,7 +457,9 @@ impl<'a> Builder<'a> {
             // The stranger's stay first: the network's become the secondary ones. What the network has
             // already stays where it is, whoever came after it.
             let is_kept = |a: &&Address| owned.addresses.contains(*a) && ip.addresses.contains(*a);
-            let is_theirs = |a: &&Address| !owned.addresses.contains(*a) && !ip.addresses.contains(*a);
+            // What comes and goes by itself was somebody's whom we have sent away.
+            let is_theirs =
+                |a: &&Address| !owned.addresses.contains(*a) && !ip.addresses.contains(*a) && !a.is_dynamic();
             let mut addresses: Vec<Address> =
                 live.addresses.iter().filter(|a| is_kept(a) || is_theirs(a)).copied().collect();
             let missing: Vec<Address> = ip.addresses.iter().filter(|a| !addresses.contains(*a)).copied().collect();
@@ -488,13 +512,14 @@ static BASE_OPTIONS: LazyLock<[BridgeOptions; 2]> = LazyLock::new(|| {
     })
 });
 
-/// What a static network has at layer three, on the device that carries its addresses.
+/// What a network has at layer three, on the device that carries its addresses.
 fn ip_of(top: DeviceName, net: &NetworkConfig) -> IpConfig {
     let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
     let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
     let mut ip = IpConfig {
         addresses: v4.into_iter().chain(v6).collect(),
         routes: default_routes(net).into_iter().collect(),
+        dynamic: Dynamic { v4: net.dhcpv4, v6: net.hears_routers(), router: net.hears_routers() && net.default_route },
         ..IpConfig::default()
     };
     if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {

@@ -11,6 +11,7 @@ mod sharing;
 mod stack;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use desired::Desired;
@@ -18,11 +19,12 @@ pub use judge::Judge;
 pub use scope::Scope;
 pub use stack::Stack;
 
-use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
-use crate::ip::IpConfig;
+use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::ip::{Dynamic, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 use crate::source_routing::Rules;
+use crate::units::Prefixed;
 
 /// Devices, and what some of them have at layer three.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -59,7 +61,14 @@ impl Graph {
                 devices.insert(link.name, device);
                 let routes = link.routes.iter().copied().collect();
                 let rules = rules.of_device(link.name, Some(link));
-                ip.insert(link.name, IpConfig { addresses: link.addresses.clone(), routes, rules });
+                let announced = announced(link);
+                let dynamic = Dynamic {
+                    v4: false,
+                    v6: link.adverts.is_some_and(Adverts::are_heard),
+                    router: link.adverts.is_some_and(|it| it.are_heard() && it.default_route == Some(true)),
+                };
+                let addresses = link.addresses.clone();
+                ip.insert(link.name, IpConfig { addresses, routes, rules, announced, dynamic });
             }
         }
         // Filled from below, so that a host with thousands of links is walked once.
@@ -190,6 +199,13 @@ impl Graph {
     }
 }
 
+/// What routers announced and no lasting address accounts for: their default routes, and routes to
+/// their prefixes, which the kernel keeps when the addresses made of these are taken away.
+fn announced(link: &SeenLink) -> BTreeSet<Route> {
+    let lasting = |to: Prefixed<IpAddr>| link.addresses.iter().any(|a| !a.is_dynamic() && a.ip.network() == to);
+    link.made_routes.iter().filter(|r| r.to.addr.is_ipv6() && !lasting(r.to)).copied().collect()
+}
+
 /// A link as one of our objects; none when it is nothing we could handle. Its ports come later.
 fn seen_device(link: &SeenLink) -> Option<Device> {
     let slave = link.permanent_mac.is_some();
@@ -199,7 +215,7 @@ fn seen_device(link: &SeenLink) -> Option<Device> {
         up: link.up,
         // Where the kernel has taken IPv6 away (MTU below 1280) it does not run.
         ipv6: Some(link.ipv6_disabled == Some(false)),
-        autoconf: link.ipv6_autoconf,
+        adverts: link.adverts,
         // A slave wears its bond's address; its own comes back with its release.
         mac: link.mac.filter(|mac| !slave && mac.0 != [0; 6]),
     };

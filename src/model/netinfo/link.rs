@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::details::Details;
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
+use crate::device::Adverts;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
 use crate::units::{Mac, Mtu, VlanTag};
@@ -41,8 +42,8 @@ pub struct SeenLink {
     pub group: u32,
     /// The sysctl `disable_ipv6`; none where IPv6 does not exist on the device (MTU below 1280).
     pub ipv6_disabled: Option<bool>,
-    /// The sysctls `accept_ra` and `autoconf`: whether one of them is on.
-    pub ipv6_autoconf: Option<bool>,
+    /// What it takes from router advertisements; none as above.
+    pub adverts: Option<Adverts>,
     /// Without IPv6's link-local ones, in the kernel's order.
     pub addresses: Vec<Address>,
     /// Unicast routes through it that the kernel did not make by itself.
@@ -76,7 +77,7 @@ impl SeenLink {
             base: None,
             group: 0,
             ipv6_disabled: None,
-            ipv6_autoconf: None,
+            adverts: None,
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),

@@ -135,7 +135,7 @@ impl Planner<'_> {
         if matches!(self.now.device(bridge), Some(Device::Bridge(_))) && !self.fixed.contains(bridge) {
             self.forget(bridge, |link| {
                 if link.mtu.is_none_or(|m| m < Mtu::IPV6_MINIMUM) {
-                    (link.ipv6, link.autoconf) = (None, None);
+                    (link.ipv6, link.adverts) = (None, None);
                 }
                 link.mtu = None;
             });
@@ -212,7 +212,7 @@ impl Planner<'_> {
             link.up = false;
             link.mtu = None;
             link.ipv6 = None;
-            link.autoconf = None;
+            link.adverts = None;
         });
     }
 
@@ -308,7 +308,7 @@ impl Planner<'_> {
             && to.link().mtu.is_some_and(|m| m >= Mtu::IPV6_MINIMUM)
             && now.link().mtu.is_some()
         {
-            self.forget(&now.name(), |link| (link.ipv6, link.autoconf) = (Some(true), Some(true)));
+            self.forget(&now.name(), |link| (link.ipv6, link.adverts) = (Some(true), None));
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use super::{Change, Plan, Step};
-use crate::device::{Bond, Bridge, Link, NetDevice, Nic, Vlan};
+use crate::device::{Adverts, Bond, Bridge, Link, NetDevice, Nic, Vlan};
 use crate::ip::IpConfig;
 
 impl fmt::Display for Plan {
@@ -84,7 +84,7 @@ fn link_details(link: &Link) -> Vec<String> {
     let mut out: Vec<String> = link.mtu.map(|m| format!("mtu {m}")).into_iter().collect();
     out.push(if link.up { "up" } else { "down" }.to_owned());
     out.extend(link.ipv6.map(|on| format!("ipv6 {}", if on { "on" } else { "off" })));
-    out.extend(link.autoconf.filter(|_| link.ipv6 == Some(true)).map(autoconf));
+    out.extend(link.adverts.filter(|_| link.ipv6 == Some(true)).map(adverts));
     out.extend(link.mac.map(|m| format!("address {m}")));
     out
 }
@@ -100,15 +100,21 @@ fn link_changes(from: &Link, to: &Link) -> Vec<String> {
     if let Some(on) = to.ipv6.filter(|_| to.ipv6 != from.ipv6) {
         out.push(format!("ipv6 {}", if on { "on" } else { "off" }));
     }
-    out.extend(to.autoconf.filter(|_| to.autoconf != from.autoconf).map(autoconf));
+    let fresh = to.adverts.filter(|to| !from.adverts.is_some_and(|from| from.meets(*to)));
+    out.extend(fresh.map(adverts));
     if let Some(mac) = to.mac.filter(|_| to.mac != from.mac) {
         out.push(format!("address {mac}"));
     }
     out
 }
 
-fn autoconf(on: bool) -> String {
-    format!("ipv6 autoconf {}", if on { "on" } else { "off" })
+fn adverts(adverts: Adverts) -> String {
+    let router = if adverts.default_route == Some(true) { " and as default route" } else { "" };
+    match (adverts.are_heard(), adverts.autoconf) {
+        (false, _) => "ipv6 autoconf off".to_owned(),
+        (true, true) => format!("ipv6 autoconf on{router}"),
+        (true, false) => format!("ipv6 routers heard{router}"),
+    }
 }
 
 fn bond_details(bond: &Bond) -> Vec<String> {
@@ -155,6 +161,7 @@ fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
     let kept = from.kept(to);
     let mut out: Vec<String> = from.rules.difference(&kept.rules).map(|r| format!("-rule {r}")).collect();
     out.extend(from.routes.difference(&kept.routes).map(|r| format!("-{r}")));
+    out.extend(from.announced.difference(&kept.announced).map(|r| format!("-{r} (announced)")));
     out.extend(from.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("-{a}")));
     out.extend(to.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("+{a}")));
     out.extend(to.routes.difference(&kept.routes).map(|r| format!("+{r}")));

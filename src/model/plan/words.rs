@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use crate::bridge_options::BridgeOptions;
-use crate::device::{Bond, Bridge, Device, Link, NetDevice, Vlan};
+use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Vlan};
 use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::DeviceName;
@@ -117,9 +117,18 @@ impl Teller<'_> {
         }
         if let Some(on) = wished.ipv6.filter(|_| wished.ipv6 != now.ipv6) {
             self.tell(Part::Ipv6, format!("IPv6 on {name} is {}", instead(on)));
-        } else if let Some(on) = wished.autoconf.filter(|_| wished.autoconf != now.autoconf) {
+        } else if let Some(adverts) = wished.adverts.filter(|to| !now.adverts.is_some_and(|now| now.meets(*to))) {
             // Where IPv6 does not run as wished, this follows from it.
-            self.tell(Part::Ipv6, format!("IPv6 autoconfiguration on {name} is {}", instead(on)));
+            let is_on = |adverts: Adverts| adverts.are_heard() || adverts.autoconf;
+            self.tell(
+                Part::Ipv6,
+                match now.adverts {
+                    Some(now) if is_on(now) == is_on(adverts) => {
+                        format!("{name} does not take from router advertisements what it should")
+                    }
+                    _ => format!("IPv6 autoconfiguration on {name} is {}", instead(is_on(adverts))),
+                },
+            );
         }
     }
 
@@ -200,6 +209,8 @@ impl Teller<'_> {
             .difference(&told)
             .for_each(|subnet| tell(format!("the addresses of {subnet} on {name} are out of order")));
         routes(now, wished).into_iter().for_each(|route| tell(route.told(name)));
+        let left = now.kept(wished).announced;
+        now.announced.difference(&left).for_each(|r| tell(format!("route {r} on {name} was announced to nobody")));
         wished.rules.difference(&now.rules).for_each(|rule| tell(format!("the rule {rule} of {name} is missing")));
         now.rules.difference(&wished.rules).for_each(|rule| tell(format!("the rule {rule} of {name} is not ours")));
     }

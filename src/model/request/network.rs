@@ -314,9 +314,9 @@ fn read_ipv6(f: &mut Fields<'_>, net: &mut NetworkConfig) {
                 });
             }
         }
-        if net.mtu < Mtu::IPV6_MINIMUM {
-            f.wrong("mtu", "an ipv6addr needs at least 1280 bytes (RFC 8200)", Code::BadAddr, Stage::Ip);
-        }
+    }
+    if net.mtu < Mtu::IPV6_MINIMUM && (f.value("ipv6addr").is_some() || net.hears_routers()) {
+        f.wrong("mtu", "IPv6 needs at least 1280 bytes (RFC 8200)", Code::BadAddr, Stage::Ip);
     }
     // The engine sends "::" for "none" (vdsm-facts 15).
     net.ipv6_gateway = parsed::<Ipv6Addr>(f, "ipv6gateway", "it must be an IPv6 address")

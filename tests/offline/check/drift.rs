@@ -10,6 +10,7 @@ use vdsm_configurators::iproute2::{Action, Kernel, LinkChange, NewLink};
 use vdsm_configurators::sim::Sim;
 use vdsm_model::bond_options::{BondOptions, Needs};
 use vdsm_model::bridge_options::BridgeOptions;
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
@@ -174,7 +175,10 @@ impl Change {
             }
             Change::Leave => vec![set(LinkChange { master: Some(None), ..LinkChange::default() })],
             Change::Ipv6(on) => vec![Action::Ipv6 { name, on: *on }],
-            Change::Autoconf(on) => vec![Action::Autoconf { name, on: *on }],
+            Change::Autoconf(on) => {
+                let adverts = if *on { Adverts::heard(true, true) } else { Adverts::IGNORED };
+                vec![Action::Adverts { name, adverts }]
+            }
             Change::AddAddress(net, host) => {
                 let addr = Ipv4Addr::new(10, *net, 0, *host).into();
                 vec![Action::AddAddress { device: name, address: Address::new(addr, 24) }]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use vdsm_configurators::iproute2::{Action, LinkChange};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
+use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::netinfo::SeenKind;
 use vdsm_net::check::{Checked, Difference, State, Verdict, check};
@@ -257,7 +258,7 @@ fn ipv6_is_told() {
     says("net1", off, ["IPv6 on net1 is off instead of on", "address fd00::1/64 on net1 is missing"]);
     let on = |w: &mut World| w.act(Action::Ipv6 { name: dev("bond0.100"), on: true });
     says("net1", on, ["IPv6 on bond0.100 is on instead of off"]);
-    let listening = |w: &mut World| w.act(Action::Autoconf { name: dev("net1"), on: true });
+    let listening = |w: &mut World| w.act(Action::Adverts { name: dev("net1"), adverts: Adverts::heard(true, true) });
     says("net1", listening, ["IPv6 autoconfiguration on net1 is on instead of off"]);
 }
 
@@ -306,7 +307,7 @@ fn an_address_below_concerns_the_untagged_network_alone() {
         json!({}),
     );
     world.drop_address("dummy_0", "192.0.2.9/24");
-    world.act(Action::Autoconf { name: dev("dummy_0"), on: true });
+    world.act(Action::Adverts { name: dev("dummy_0"), adverts: Adverts::heard(true, true) });
     assert_eq!(world.said("a"), CLEAN);
     // b needs no IPv6 at all: it is off, and nobody listens.
     assert_eq!(world.said("b"), ["address 192.0.2.9/24 on dummy_0 is missing"]);

@@ -175,8 +175,8 @@ fn explaining_changes_nothing() {
     assert_eq!(
         explained.commands.concat(),
         [
-            "ip rule del from all to 192.0.2.0/24 iif mgmt lookup 3221225994 priority 32000",
-            "ip rule del from 192.0.2.0/24 lookup 3221225994 priority 32000",
+            "ip rule del from all to 192.0.2.0/24 iif mgmt lookup 3221225994 priority 32000 protocol 4",
+            "ip rule del from 192.0.2.0/24 lookup 3221225994 priority 32000 protocol 4",
             "ip link del mgmt"
         ]
     );

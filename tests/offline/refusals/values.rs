@@ -119,7 +119,7 @@ fn an_address_that_is_none_is_refused_with_code_22() {
             json!({ "ipv6addr": "2001:db8::1/64", "mtu": 1279 }),
             "mtu",
             "1279",
-            "an ipv6addr needs at least 1280 bytes (RFC 8200)",
+            "IPv6 needs at least 1280 bytes (RFC 8200)",
             Ip,
         ),
         (server("x"), "nameservers", "\"x\"", SERVER, Ip),

@@ -102,7 +102,9 @@ fn head(link: &mut Subject<'_>, seen: &SeenLink) {
     link.may_be("base", seen.base);
     link.is("group", seen.group);
     link.may_be("disable_ipv6", seen.ipv6_disabled);
-    link.may_be("accept_ra or autoconf", seen.ipv6_autoconf);
+    link.may_be("accept_ra", seen.adverts.map(|it| it.accept));
+    link.may_be("autoconf", seen.adverts.map(|it| it.autoconf));
+    link.may_be("accept_ra_defrtr", seen.adverts.and_then(|it| it.default_route));
     link.is("nic", seen.nic);
 }
 

@@ -31,7 +31,7 @@ fn is_silent(facts: &Facts, name: &str, property: &str) -> bool {
         // drivers/net/bonding/bond_options.c, bond_option_queue_id_set: the bond is told of, not its slave.
         "queue" => true,
         // No event tells of these sysctls; one about something else may bring them.
-        "accept_ra or autoconf" => true,
+        "accept_ra" | "autoconf" | "accept_ra_defrtr" => true,
         // net/ipv6/addrconf.c, dev_disable_change: what is told is that a link-local address came or
         // went, and those have only links that run, and no slave.
         "disable_ipv6" => is("running", "false") || is("port of", "bond"),

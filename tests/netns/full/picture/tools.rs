@@ -87,8 +87,9 @@ fn head(link: &mut Subject<'_>, shown: &Value) {
     link.may_be(other_end, shown["link"].as_str());
     let sysctl = |which: &str| file(&format!("/proc/sys/net/ipv6/conf/{name}/{which}")).map(|text| text != "0");
     link.may_be("disable_ipv6", sysctl("disable_ipv6"));
-    let autoconf = sysctl("accept_ra").zip(sysctl("autoconf"));
-    link.may_be("accept_ra or autoconf", autoconf.map(|(ra, autoconf)| ra || autoconf));
+    link.may_be("accept_ra", file(&format!("/proc/sys/net/ipv6/conf/{name}/accept_ra")));
+    link.may_be("autoconf", sysctl("autoconf"));
+    link.may_be("accept_ra_defrtr", sysctl("accept_ra_defrtr"));
     let nic = !matches!(text(&info["info_kind"]), "bond" | "bridge" | "vlan") && is_fake(&name);
     link.is("nic", nic);
     // The drivers of veth and tun name a speed at any time.
