@@ -92,7 +92,7 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             Request::new(RouteNetlinkMessage::NewRule(self::rule(rule)), NLM_F_CREATE | NLM_F_EXCL)
         }
         Action::DelRule { rule } => Request::new(RouteNetlinkMessage::DelRule(self::rule(rule)), 0),
-        Action::Ipv6 { .. } | Action::Autoconf { .. } => return Ok(None),
+        Action::Ipv6 { .. } | Action::Autoconf { .. } | Action::Ethtool { .. } => return Ok(None),
     }))
 }
 

@@ -3,6 +3,7 @@
 //! `lower.rs` thinks, `run.rs` acts; `message.rs` spells. Nothing is persisted here.
 
 mod action;
+pub mod ethtool;
 mod lower;
 mod message;
 mod run;
@@ -45,7 +46,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::new()
+        BTreeSet::from([Feature::EthtoolOptions])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {
