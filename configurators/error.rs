@@ -29,6 +29,9 @@ pub enum RunError {
     /// The kernel said nothing, or nothing of use.
     #[error("no answer from the kernel")]
     Wire(#[from] vdsm_netlink::WireError),
+    /// The ethtool family said nothing, or nothing of use.
+    #[error("no answer from the kernel's ethtool")]
+    Ethtool(#[source] vdsm_netlink::ethtool::EthtoolError),
     /// A device that is gone, or never was.
     #[error("there is no device {0}")]
     NoDevice(DeviceName),

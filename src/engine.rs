@@ -26,6 +26,7 @@ use crate::connectivity::Connectivity;
 use crate::host::{Eyes, Host};
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
+use crate::settings::judged;
 use crate::transaction::{Done, SetupError, Transaction, chain};
 use reaction::Reaction;
 
@@ -326,8 +327,7 @@ impl Engine {
     /// What a request would do; never waits for a change under way, and changes nothing.
     pub fn explain(&self, request: &Request) -> Result<Explained, EngineError> {
         let seen = self.look()?;
-        let desired = vdsm_model::graph::Desired::build(&self.running(), request, &seen, &self.policy)
-            .map_err(SetupError::Refused)?;
+        let (seen, desired) = judged(&*self.eyes, &self.running(), request, (*seen).clone(), &self.policy)?;
         let plan = Plan::between(&desired.prior, &desired.graph);
         let commands = self.hands.lock().unwrap_or_else(PoisonError::into_inner).explain(&plan, &seen);
         Ok(Explained { plan, commands, warnings: desired.warnings })

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use vdsm_configurators::{Configurator, sim::Sim};
+use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
@@ -35,6 +36,9 @@ pub trait Eyes: Send + Sync {
     /// All routes through these devices, also where there are more than a look tells
     /// ([`SeenLink::many_routes`](vdsm_model::netinfo::SeenLink::many_routes)).
     fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError>;
+
+    /// What ethtool says of these groups of these nics; those that are gone are left out.
+    fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError>;
 }
 
 impl Eyes for Arc<Live> {
@@ -62,6 +66,10 @@ impl Eyes for Arc<Live> {
     fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
         Live::all_routes(self, names)
     }
+
+    fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
+        Live::settings(self, tuned)
+    }
 }
 
 impl Eyes for Sim {
@@ -82,6 +90,10 @@ impl Eyes for Sim {
     fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
         let now = Sim::look(self);
         Ok(names.iter().filter_map(|name| Some((*name, now.link(name)?.routes.clone()))).collect())
+    }
+
+    fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
+        Ok(Sim::settings(self, tuned))
     }
 }
 

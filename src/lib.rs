@@ -20,6 +20,7 @@ pub mod reports; // what is told of the host: capabilities, statistics, topology
 pub mod restore; // the stored configuration back onto the host
 pub mod rpc; // JSON-RPC 2.0, shared with the client
 pub mod server; // the socket: framing and who may call
+pub mod settings; // second looks, for what a look leaves out
 pub mod show; // what a person is told of it
 pub mod stats; // what went through the host's devices
 pub mod top; // and what goes through it

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use vdsm_model::config::{Base, NetConfig, Policy};
+use vdsm_model::config::{Base, Feature, NetConfig, Policy};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::request::Request;
@@ -64,6 +64,15 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
             net.drop_feature(feature);
         }
     }
+    for (name, net) in &mut config.networks {
+        let missing: Vec<String> =
+            net.ethtool_options.devices().filter(|d| !is_there(d)).map(|d| d.to_string()).collect();
+        if !missing.is_empty() {
+            let reason = format!("restored without custom.ethtool_opts for missing {}", missing.join(", "));
+            skipped.push(Omission { name: name.to_string(), reason });
+            net.ethtool_options = net.ethtool_options.without(|device| !is_there(device));
+        }
+    }
     let bonds = config.bonds.clone();
     config.networks.retain(|name, net| {
         let missing = match net.base {
@@ -82,6 +91,15 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
         }
     });
     Possible { config, skipped }
+}
+
+/// The request without what it wishes of nics' settings; none if it wishes nothing of them. A host
+/// is reached without.
+pub fn without_ethtool(request: &Request) -> Option<Request> {
+    let mut plain = request.clone();
+    let tuned = plain.networks.values_mut().flatten().filter(|net| net.custom.contains_key("ethtool_opts"));
+    let count = tuned.map(|net| net.drop_feature(Feature::EthtoolOptions)).count();
+    (count > 0).then_some(plain)
 }
 
 /// What leads from one configuration to the other in parts, each sound by itself: removals of networks, removals of bonds, then bonds,

@@ -20,6 +20,7 @@ use vdsm_persistence::StoreError;
 
 use crate::host::{Eyes, Host};
 use crate::netinfo::LookError;
+use crate::settings::{judged, with_settings};
 
 /// How often a plan is made anew when somebody else makes devices at the same time, or the kernel
 /// did more of itself than the planner foresaw.
@@ -130,9 +131,9 @@ impl Transaction {
         policy: &Policy,
     ) -> Result<Planned<'a>, SetupError> {
         let start = Instant::now();
-        let mut seen = host.eyes.look().map_err(SetupError::Blind)?;
+        let seen = host.eyes.look().map_err(SetupError::Blind)?;
         let looked = start.elapsed();
-        let mut desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+        let (mut seen, mut desired) = judged(&*host.eyes, running, request, seen, policy)?;
         let judged = start.elapsed();
         let mut plan = Plan::between(&desired.prior, &desired.graph);
         if !plan.is_empty() && has_many_routes(&seen, &desired.scope) {
@@ -226,7 +227,7 @@ impl Work<'_> {
                 }
             }
             let seen = std::mem::take(&mut self.seen);
-            self.seen = with_all_routes(&*self.host.eyes, seen, &self.desired.scope)?;
+            self.seen = self.whole(seen)?;
             tracing::debug!(elapsed = ?start.elapsed(), "looked again");
             plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
             if !plan.is_empty() {
@@ -238,8 +239,13 @@ impl Work<'_> {
 
     /// Everything anew: what failed may have failed because what was known was wrong.
     fn look_hard(&self) -> Result<NetInfo, LookError> {
+        self.whole(self.host.eyes.look_hard()?)
+    }
+
+    /// With what a look leaves out and this request is about.
+    fn whole(&self, seen: NetInfo) -> Result<NetInfo, LookError> {
         let eyes = &*self.host.eyes;
-        with_all_routes(eyes, eyes.look_hard()?, &self.desired.scope)
+        with_settings(eyes, with_all_routes(eyes, seen, &self.desired.scope)?, &self.desired.tuned)
     }
 
     /// Brings back the prior graph, through the same planner and configurator.

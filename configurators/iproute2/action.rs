@@ -7,6 +7,7 @@ use std::fmt;
 use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
 use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
 use vdsm_model::device::Adverts;
+use vdsm_model::ethtool_options::{Group, Settings};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
@@ -61,6 +62,12 @@ pub enum Action {
     SetTap {
         name: DeviceName,
         mtu: Mtu,
+    },
+    /// Settings of a nic that one message of ethtool's carries.
+    Ethtool {
+        name: DeviceName,
+        group: Group,
+        settings: Settings,
     },
     AddAddress {
         device: DeviceName,
@@ -153,6 +160,10 @@ impl fmt::Display for Action {
             }
             Action::Solicit { device } => write!(f, "rdisc6 -1 {device}"),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
+            Action::Ethtool { name, group, settings } => {
+                write!(f, "ethtool {} {name}", group.flag())?;
+                settings.iter().try_for_each(|(key, value)| write!(f, " {} {}", key.name(), key.shown(*value)))
+            }
             Action::AddAddress { device, address } => {
                 write!(f, "ip addr add {address}")?;
                 address.broadcast.map_or(Ok(()), |brd| write!(f, " brd {brd}"))?;

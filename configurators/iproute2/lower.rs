@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vdsm_model::bond_options::OptionChange;
 use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
 use vdsm_model::device::{Adverts, Bond, Bridge, Link, Nic, Vlan};
+use vdsm_model::ethtool_options::{Group, Settings, changes};
 use vdsm_model::ip::{IpConfig, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
@@ -92,6 +93,7 @@ impl Lowered {
             Step::Nic(Change::Create(nic)) => self.link(None, &nic.link),
             Step::Nic(Change::Modify { from, to }) => self.nic(from, to),
             Step::Nic(Change::Remove(_)) => {}
+            Step::Ethtool { device, from, to } => self.tune(*device, from, to),
             Step::Bond(Change::Create(bond)) => self.new_bond(bond),
             Step::Bond(Change::Modify { from, to }) => self.bond(from, to),
             Step::Vlan(Change::Create(vlan)) => self.new_vlan(vlan),
@@ -138,6 +140,17 @@ impl Lowered {
 
     fn nic(&mut self, from: &Nic, to: &Nic) {
         self.link(Some(&from.link), &to.link);
+    }
+
+    /// A message for each group.
+    fn tune(&mut self, name: DeviceName, from: &Settings, to: &Settings) {
+        let mut groups: BTreeMap<Group, Settings> = BTreeMap::new();
+        for (key, value) in changes(from, to) {
+            groups.entry(key.group()).or_default().insert(key, value);
+        }
+        for (group, settings) in groups {
+            self.push(Action::Ethtool { name, group, settings });
+        }
     }
 
     /// Complete and up before anything stands on it: a VLAN takes its address from it.

@@ -92,7 +92,9 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             Request::new(RouteNetlinkMessage::NewRule(self::rule(rule)), NLM_F_CREATE | NLM_F_EXCL)
         }
         Action::DelRule { rule } => Request::new(RouteNetlinkMessage::DelRule(self::rule(rule)), 0),
-        Action::Ipv6 { .. } | Action::Adverts { .. } | Action::Solicit { .. } => return Ok(None),
+        Action::Ipv6 { .. } | Action::Adverts { .. } | Action::Solicit { .. } | Action::Ethtool { .. } => {
+            return Ok(None);
+        }
     }))
 }
 

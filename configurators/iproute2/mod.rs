@@ -3,6 +3,7 @@
 //! `lower.rs` thinks, `run.rs` acts; `message.rs` spells. Nothing is persisted here.
 
 mod action;
+pub mod ethtool;
 mod lower;
 mod message;
 mod routers;
@@ -46,7 +47,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::from([Feature::Ipv6Autoconf])
+        BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

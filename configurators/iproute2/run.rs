@@ -10,10 +10,12 @@ use std::time::Duration;
 
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
+use vdsm_netlink::ethtool::Ethtool;
 use vdsm_netlink::{BatchError, KernelError, Request, Wire, WireError};
 
 use super::Kernel;
 use super::action::{Action, NewLink, adverts_sysctls};
+use super::ethtool;
 use super::message::{self, Indexes};
 use super::routers;
 use crate::RunError;
@@ -22,12 +24,15 @@ use crate::RunError;
 #[derive(Debug)]
 pub struct Rtnetlink {
     wire: Wire,
+    /// Opened with the first setting that is changed, in the namespace of whoever changes it.
+    ethtool: Option<Ethtool>,
+    deadline: Duration,
 }
 
 impl Rtnetlink {
     /// Opens a socket in the caller's network namespace; no answer may take longer than `deadline`.
     pub fn open(deadline: Duration) -> Result<Rtnetlink, WireError> {
-        Ok(Rtnetlink { wire: Wire::open(deadline)? })
+        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, deadline })
     }
 }
 
@@ -44,6 +49,8 @@ enum Manner {
     Sysctl,
     /// No message to the kernel but to routers.
     Solicitation,
+    /// A message of the ethtool family.
+    Ethtool,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -54,6 +61,7 @@ fn manner(action: &Action) -> Manner {
         }
         Action::Ipv6 { .. } | Action::Adverts { .. } => Manner::Sysctl,
         Action::Solicit { .. } => Manner::Solicitation,
+        Action::Ethtool { .. } => Manner::Ethtool,
         _ => Manner::Strict,
     }
 }
@@ -75,6 +83,7 @@ impl Kernel for Rtnetlink {
                     solicit(part, &names);
                     Ok(())
                 }
+                Manner::Ethtool => self.tune(part, &names),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -86,6 +95,18 @@ impl Kernel for Rtnetlink {
 type Outcome = Result<(), (usize, RunError)>;
 
 impl Rtnetlink {
+    fn tune(&mut self, actions: &[(usize, Action)], names: &Names<'_>) -> Outcome {
+        if self.ethtool.is_none() {
+            self.ethtool = Ethtool::open(self.deadline).map_err(|e| (0, RunError::Ethtool(e)))?;
+        }
+        for (at, (_, action)) in actions.iter().enumerate() {
+            let Action::Ethtool { name, group, settings } = action else { continue };
+            let index = names.index(name).map_err(|error| (at, error))?;
+            ethtool::change(self.ethtool.as_mut(), index, *group, settings).map_err(|error| (at, error))?;
+        }
+        Ok(())
+    }
+
     fn strict(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
         let mut requests = Vec::with_capacity(actions.len());
         let mut sent = 0;

@@ -4,6 +4,7 @@
 //! laws can be tested on thousands of graphs in a second. Where it differs from the kernel, the
 //! tests in `tests/netns` are right.
 
+mod ethtool;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::device::Adverts;
+use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
@@ -20,6 +22,7 @@ use vdsm_model::units::{Mac, Mtu, VlanTag};
 
 use crate::RunError;
 use crate::iproute2::{Action, Kernel};
+use ethtool::Tuning;
 
 /// A handle on a simulated host; clones see the same one.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +52,7 @@ pub(crate) struct Link {
     adverts: Adverts,
     addresses: Vec<Address>,
     routes: Vec<Route>,
+    tuning: Tuning,
 }
 
 #[derive(Clone, Debug)]
@@ -113,6 +117,13 @@ impl Sim {
             let mut seen = NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true);
             host.rules.iter().for_each(|rule| seen.insert_rule(rule.clone()));
             seen
+        })
+    }
+
+    /// What ethtool would say of these nics.
+    pub fn settings(&self, tuned: &Tuned) -> Vec<(DeviceName, SeenSettings)> {
+        self.with(|host| {
+            tuned.iter().filter_map(|(nic, groups)| Some((*nic, host.links.get(nic)?.tuning.seen(groups)))).collect()
         })
     }
 

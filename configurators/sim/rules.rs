@@ -69,6 +69,7 @@ impl Host {
                 }
                 Ok(())
             }
+            Action::Ethtool { name, settings, .. } => self.get_mut(name)?.tuning.change(settings),
             Action::AddAddress { device, address } => self.add_address(*device, *address),
             Action::DelAddress { device, address } => {
                 self.del_address(*device, *address);
@@ -133,6 +134,7 @@ impl Host {
             adverts: LISTENING,
             addresses: Vec::new(),
             routes: Vec::new(),
+            tuning: Default::default(),
         };
         self.links.insert(name, link);
     }

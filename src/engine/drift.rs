@@ -13,6 +13,7 @@ use vdsm_model::netinfo::NetInfo;
 use super::{Engine, EngineError};
 use crate::check::{Checked, Selection, check, concerned};
 use crate::host::Host;
+use crate::settings::with_all_settings;
 use crate::transaction::Done;
 
 /// How often somebody who looks is disturbed by changes before he is told to come back.
@@ -36,7 +37,9 @@ impl Engine {
                 continue;
             }
             let seen = if hard { Arc::new(self.eyes.look_hard()?) } else { self.look()? };
-            let checked = check(&self.running(), &seen, &self.policy, only);
+            let running = self.running();
+            let seen = with_all_settings(&*self.eyes, (*seen).clone(), &running, only)?;
+            let checked = check(&running, &seen, &self.policy, only);
             if is_same() {
                 return Ok(checked);
             }
@@ -45,7 +48,8 @@ impl Engine {
     }
 
     /// The host as far as it is known, and how the running configuration stands to it. While a
-    /// change is under way, what is half done may show as drift.
+    /// change is under way, what is half done may show as drift. Nics are not asked for what ethtool
+    /// knows: whoever draws a picture does so often.
     ///
     /// # Errors
     /// When the host cannot be looked at.
@@ -85,7 +89,8 @@ impl Engine {
 
     fn mend(&self, host: &mut Host, only: Option<&Selection>) -> Result<Option<Done>, EngineError> {
         let running = self.running();
-        let checked = check(&running, &host.eyes.look()?, &self.policy, only);
+        let seen = with_all_settings(&*host.eyes, host.eyes.look()?, &running, only)?;
+        let checked = check(&running, &seen, &self.policy, only);
         if checked.plan.is_empty() {
             return Ok(None);
         }

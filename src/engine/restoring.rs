@@ -33,7 +33,7 @@ impl Engine {
             keep_unreadable(&mut stored, &names, &self.running());
             let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
             skipped.extend(possible.skipped);
-            let failed = self.restore_parts(host, &stored, &possible.config);
+            let failed = self.restore_parts(host, &stored, &possible.config, &mut skipped);
             for Omission { name, reason } in skipped.iter().chain(&failed) {
                 tracing::warn!("{name} was not restored: {reason}");
             }
@@ -48,7 +48,13 @@ impl Engine {
 
     /// All at once, or else one by one. What is stored stays in the running configuration, had or
     /// not: a nic that comes back tomorrow finds its network there.
-    fn restore_parts(&self, host: &mut Host, stored: &NetConfig, wanted: &NetConfig) -> Vec<Omission> {
+    fn restore_parts(
+        &self,
+        host: &mut Host,
+        stored: &NetConfig,
+        wanted: &NetConfig,
+        skipped: &mut Vec<Omission>,
+    ) -> Vec<Omission> {
         let all = Request::between(&self.running(), wanted);
         // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
         let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
@@ -58,8 +64,15 @@ impl Engine {
         }
         let mut failed = Vec::new();
         for (name, request) in restore::one_by_one(&self.running(), wanted) {
-            if let Err(error) = self.transact(host, &request, &policy, |_| {}) {
-                failed.push(Omission { name, reason: chain(&error) });
+            let Err(error) = self.transact(host, &request, &policy, |_| {}) else { continue };
+            let reason = chain(&error);
+            // Another nic may be there now, that does not have what the old one had.
+            match restore::without_ethtool(&request) {
+                Some(plain) if self.transact(host, &plain, &policy, |_| {}).is_ok() => {
+                    let reason = format!("restored without custom.ethtool_opts: {reason}");
+                    skipped.push(Omission { name, reason });
+                }
+                _ => failed.push(Omission { name, reason }),
             }
         }
         let mut all = (*self.running()).clone();

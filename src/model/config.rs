@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
+use crate::ethtool_options::EthtoolOptions;
 use crate::name::{DeviceName, NetworkName};
 use crate::units::{Mac, Mtu, Prefixed, VlanTag};
 
@@ -120,6 +121,8 @@ pub struct NetworkConfig {
     pub custom: BTreeMap<String, String>,
     /// `custom.bridge_opts`, read.
     pub bridge_options: BridgeOptions,
+    /// `custom.ethtool_opts`, read.
+    pub ethtool_options: EthtoolOptions,
 }
 
 impl NetworkConfig {
@@ -145,6 +148,7 @@ impl NetworkConfig {
             qos: Map::new(),
             custom: BTreeMap::new(),
             bridge_options: BridgeOptions::default(),
+            ethtool_options: EthtoolOptions::default(),
         }
     }
 

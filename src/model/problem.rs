@@ -107,6 +107,8 @@ pub enum Problem {
     BondOption { bond: DeviceName, problem: String },
     /// A bridge option the kernel does not take.
     BridgeOption { network: NetworkName, problem: String },
+    /// An ethtool option that is wrong, or that the nic does not take.
+    EthtoolOption { network: NetworkName, problem: String },
     /// A nic that the host does not have or hides.
     UnknownNic { of: Subject, nic: DeviceName },
     /// A nic wanted twice by the request, or held by something that is not ours.
@@ -151,6 +153,7 @@ impl Problem {
             | Problem::SharedInterface { .. }
             | Problem::NoDevices { .. }
             | Problem::BridgeOption { .. }
+            | Problem::EthtoolOption { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::SharedAddress { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
@@ -170,9 +173,10 @@ impl Problem {
     pub fn stage(&self) -> Stage {
         match self {
             Problem::Value { stage, .. } | Problem::Missing { stage, .. } | Problem::Both { stage, .. } => *stage,
-            Problem::UnknownKey { .. } | Problem::ManyDefaultRoutes { .. } | Problem::BridgeOption { .. } => {
-                Stage::Canonical
-            }
+            Problem::UnknownKey { .. }
+            | Problem::ManyDefaultRoutes { .. }
+            | Problem::BridgeOption { .. }
+            | Problem::EthtoolOption { .. } => Stage::Canonical,
             Problem::BondName { .. } => Stage::Link,
             Problem::SharedInterface { .. } | Problem::NoDevices { .. } | Problem::SharedAddress { .. } => {
                 Stage::Sharing
@@ -255,6 +259,9 @@ impl fmt::Display for Problem {
             Problem::BondOption { bond, problem } => write!(f, "bond '{bond}': options: {problem}"),
             Problem::BridgeOption { network, problem } => {
                 write!(f, "network '{network}': custom.bridge_opts: {problem}")
+            }
+            Problem::EthtoolOption { network, problem } => {
+                write!(f, "network '{network}': custom.ethtool_opts: {}", Quoted(problem))
             }
             Problem::UnknownNic { of, nic } => {
                 write!(f, "{of}: unknown nic '{nic}': the host has none of that name, or hides it")

@@ -131,6 +131,7 @@ impl Head {
             made_routes: Vec::new(),
             many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),
+            settings: None,
             details: Arc::new(details),
         };
         // A veth's other end is not below it.

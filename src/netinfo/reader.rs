@@ -12,6 +12,7 @@ use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
+use vdsm_netlink::ethtool::EthtoolError;
 use vdsm_netlink::{Dumped, Got, KernelError, Wire, WireError};
 
 use super::NicRule;
@@ -64,6 +65,9 @@ pub enum LookError {
     /// The queueing disciplines do not come.
     #[error("cannot read the queueing disciplines")]
     Qdiscs(#[source] WireError),
+    /// The settings of nics do not come.
+    #[error("cannot read the settings of nics")]
+    Settings(#[source] EthtoolError),
     /// Events cannot be listened to.
     #[error("cannot listen to the kernel's events")]
     Events(#[source] WireError),

@@ -1,9 +1,9 @@
-//! Speed and duplex of links, asked of the kernel's `ethtool` family.
+//! Speed, duplex and settings of links, asked of the kernel's `ethtool` family, and changed.
 //!
 //! Many links are asked about at once, and a link that cannot say is no error.
-//! The messages are spelled in `message.rs`; `generic.rs` carries them. That a
-//! cable came or went is not told here: rtnetlink's link events tell it. Nothing
-//! is set here either.
+//! The messages are spelled in `message.rs` and, for what ethtool(8) can
+//! change, in `settings.rs`; `generic.rs` carries them. That a cable came or went is
+//! not told here: rtnetlink's link events tell it.
 
 use std::{io, time::Duration};
 
@@ -12,8 +12,10 @@ use crate::error::KernelError;
 mod generic;
 mod message;
 mod monitor;
+mod settings;
 
 pub use monitor::{Drained, EthtoolMonitor};
+pub use settings::{Features, Found, Group, Setting};
 
 use generic::Generic;
 use message::{LINKMODES_GET, LINKSTATE_GET};

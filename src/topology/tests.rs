@@ -41,6 +41,7 @@ fn link(index: u32, name: &str, kind: SeenKind, details: Details) -> SeenLink {
         made_routes: Vec::new(),
         many_routes: false,
         aggregator: None,
+        settings: None,
         details: Arc::new(Details { state: OperState::Up, ..details }),
     }
 }

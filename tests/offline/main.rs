@@ -9,6 +9,7 @@ mod check;
 mod common;
 mod edits;
 mod engine;
+mod ethtool;
 mod laws;
 mod older;
 mod refusals;

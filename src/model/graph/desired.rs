@@ -9,10 +9,12 @@ use std::sync::LazyLock;
 use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
+use super::tuning::Wishes;
 use super::{Graph, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
+use crate::ethtool_options::Tuned;
 use crate::ip::{Address, Dynamic, IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
@@ -32,6 +34,9 @@ pub struct Desired {
     pub prior: Graph,
     /// Their names, those to be made and those to be removed included.
     pub scope: Scope,
+    /// What must be known of nics' settings for the request to be judged. Where the host was looked
+    /// at without it, look again and build anew: what is not known is not wished for.
+    pub tuned: Tuned,
     /// Keys of the request that have no effect, in sentences.
     pub warnings: Vec<String>,
 }
@@ -61,17 +66,20 @@ impl Desired {
         builder.check_bases(&mut problems);
         builder.check_broken(request, &mut problems);
         builder.find_scope();
-        let prior = Graph::seen(seen, &builder.scope);
+        let mut prior = Graph::seen(seen, &builder.scope);
         builder.graph = prior.clone();
         builder.remove_what_goes(&mut problems);
         builder.put_what_comes();
+        let wishes = Wishes::of(&merged, &mut problems);
+        let tuned = wishes.tuned(seen);
+        wishes.put(seen, &mut prior, &mut builder.graph, &mut problems);
 
         let judge =
             Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
         problems.extend(judge.all());
         Problems::check(problems)?;
         let Builder { scope, graph, warnings, .. } = builder;
-        Ok(Desired { graph, prior, scope, warnings, config: merged.config })
+        Ok(Desired { graph, prior, scope, tuned, warnings, config: merged.config })
     }
 }
 

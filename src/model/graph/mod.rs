@@ -9,6 +9,7 @@ mod merge;
 mod scope;
 mod sharing;
 mod stack;
+mod tuning;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -18,8 +19,10 @@ pub use desired::Desired;
 pub use judge::Judge;
 pub use scope::Scope;
 pub use stack::Stack;
+pub use tuning::tuned;
 
 use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::ethtool_options::Settings;
 use crate::ip::{Dynamic, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
@@ -32,6 +35,7 @@ pub struct Graph {
     /// Shared with the graphs copied from this one.
     devices: BTreeMap<DeviceName, Arc<Device>>,
     ip: BTreeMap<DeviceName, IpConfig>,
+    settings: BTreeMap<DeviceName, Settings>,
 }
 
 impl Graph {
@@ -51,6 +55,7 @@ impl Graph {
                 ip.insert(*device, IpConfig { rules, ..IpConfig::default() });
             }
         }
+        let mut settings = BTreeMap::new();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
             if let Some(mut device) = seen_device(link) {
                 if let Device::Vlan(vlan) = &device
@@ -59,6 +64,9 @@ impl Graph {
                     device.link_mut().mac = None;
                 }
                 devices.insert(link.name, device);
+                if let Some(found) = &link.settings {
+                    settings.insert(link.name, found.values.clone());
+                }
                 let routes = link.routes.iter().copied().collect();
                 let rules = rules.of_device(link.name, Some(link));
                 let announced = announced(link);
@@ -89,7 +97,7 @@ impl Graph {
                 _ => {}
             }
         }
-        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip }
+        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip, settings }
     }
 
     /// The device of that name.
@@ -116,6 +124,7 @@ impl Graph {
     pub fn remove(&mut self, name: &DeviceName) {
         self.devices.remove(name);
         self.ip.remove(name);
+        self.settings.remove(name);
     }
 
     /// Takes devices out, and out of their masters.
@@ -149,6 +158,17 @@ impl Graph {
     /// Says what a device is to have at layer three.
     pub fn set_ip(&mut self, name: DeviceName, ip: IpConfig) {
         self.ip.insert(name, ip);
+    }
+
+    /// What ethtool says of a nic, as far as it is known or ours to say.
+    pub fn settings(&self, name: &DeviceName) -> &Settings {
+        static NONE: Settings = Settings::new();
+        self.settings.get(name).unwrap_or(&NONE)
+    }
+
+    /// All that is known or wished of nics' settings, by nic.
+    pub fn tuned(&self) -> impl Iterator<Item = (&DeviceName, &Settings)> {
+        self.settings.iter()
     }
 
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot

@@ -9,6 +9,7 @@ use super::details::Details;
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::device::Adverts;
+use crate::ethtool_options::SeenSettings;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
 use crate::units::{Mac, Mtu, VlanTag};
@@ -56,6 +57,9 @@ pub struct SeenLink {
     pub many_routes: bool,
     /// A slave's LACP aggregator.
     pub aggregator: Option<u16>,
+    /// What ethtool says of it; none where nobody has asked. A picture of the host has none of it:
+    /// only a transaction asks, and only for what matters to it.
+    pub settings: Option<Arc<SeenSettings>>,
     /// What else is known of it. Shared by the link's moments while it stays the same.
     pub details: Arc<Details>,
 }
@@ -83,6 +87,7 @@ impl SeenLink {
             made_routes: Vec::new(),
             many_routes: false,
             aggregator: None,
+            settings: None,
             details: Arc::default(),
         }
     }

@@ -10,6 +10,7 @@ mod words;
 pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
+use crate::ethtool_options::Settings;
 use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
@@ -29,6 +30,11 @@ pub enum Change<T> {
 #[allow(missing_docs)]
 pub enum Step {
     Nic(Change<Nic>),
+    Ethtool {
+        device: DeviceName,
+        from: Settings,
+        to: Settings,
+    },
     Bond(Change<Bond>),
     Vlan(Change<Vlan>),
     Bridge(Change<Bridge>),
@@ -51,6 +57,7 @@ impl Step {
         }
         match self {
             Step::Nic(change) => of(change),
+            Step::Ethtool { device, .. } => *device,
             Step::Bond(change) => of(change),
             Step::Vlan(change) => of(change),
             Step::Bridge(change) => of(change),

@@ -9,7 +9,8 @@
 //! 3. Devices that go, from the top. A VLAN that changes its base or tag is another VLAN.
 //! 4. MTUs that fall, from the top: an upper one must not exceed its lower.
 //! 5. Devices that come or change, from the ground, MTUs that rise among it.
-//! 6. Addresses and routes that come. A default route that moves is replaced, so that there is
+//! 6. Settings of nics that ethtool knows: a nic may go away for a moment as it gets them.
+//! 7. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
@@ -20,6 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Step, goes_down};
 use crate::device::{Bond, Device, NetDevice};
+use crate::ethtool_options::changes;
 use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
@@ -43,6 +45,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.tear_down();
     planner.lower_mtus();
     planner.build();
+    planner.tune();
     planner.address();
     planner.steps
 }
@@ -51,6 +54,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
 fn arrived(from: &Graph, to: &Graph) -> bool {
     let none = IpConfig::default();
     to.devices().all(|device| from.device(&device.name()).is_some_and(|now| now.same(device)))
+        && to.tuned().all(|(device, wished)| changes(from.settings(device), wished).is_empty())
         && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
         // Rules outlive their device.
         && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
@@ -342,6 +346,15 @@ impl Planner<'_> {
                 let addresses = ip.addresses.iter().filter(|a| a.ip.addr.is_ipv4()).copied().collect();
                 let rules = ip.rules.clone();
                 self.now.set_ip(device, IpConfig { addresses, rules, ..IpConfig::default() });
+            }
+        }
+    }
+
+    fn tune(&mut self) {
+        for (device, to) in self.to.tuned() {
+            let from = self.now.settings(device);
+            if !changes(from, to).is_empty() {
+                self.steps.push(Step::Ethtool { device: *device, from: from.clone(), to: to.clone() });
             }
         }
     }

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Change, Plan, Step};
 use crate::device::{Adverts, Bond, Bridge, Link, NetDevice, Nic, Vlan};
+use crate::ethtool_options::{Key, Settings, changes};
 use crate::ip::IpConfig;
 
 impl fmt::Display for Plan {
@@ -49,6 +50,7 @@ impl Step {
         }
         match self {
             Step::Nic(c) => of("nic", c, |n: &Nic| link_details(&n.link), |_, _| Vec::new()),
+            Step::Ethtool { device, from, to } => ("tune", format!("nic {device}"), setting_changes(from, to)),
             Step::Bond(c) => of("bond", c, bond_details, bond_changes),
             Step::Vlan(c) => of("vlan", c, vlan_details, |_, _| Vec::new()),
             Step::Bridge(c) => of("bridge", c, bridge_details, bridge_changes),
@@ -155,6 +157,14 @@ fn bridge_changes(from: &Bridge, to: &Bridge) -> Vec<String> {
     let taps = to.guests.iter().filter(|(tap, mtu)| from.guests.get(*tap).is_some_and(|old| old != *mtu));
     out.extend(taps.map(|(tap, mtu)| format!("tap {tap} mtu {mtu}")));
     out
+}
+
+fn setting_changes(from: &Settings, to: &Settings) -> Vec<String> {
+    let change = |(key, value): (Key, u32)| {
+        let was = from.get(&key).map_or("unknown".to_owned(), |was| key.shown(*was));
+        format!("{key} {was} -> {}", key.shown(value))
+    };
+    changes(from, to).into_iter().map(change).collect()
 }
 
 fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::bridge_options::BridgeOptions;
 use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Vlan};
+use crate::ethtool_options::{Settings, changes};
 use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::DeviceName;
@@ -52,6 +53,7 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
                     tell.links(found.link(), device.link(), moving.contains(&name));
                     tell.kinds(found, device);
                 }
+                tell.settings(now.settings(&name), wished.settings(&name));
                 if let Some(ip) = wished.ip(&name) {
                     tell.addresses(now.ip(&name).unwrap_or(&IpConfig::default()), ip);
                 }
@@ -129,6 +131,19 @@ impl Teller<'_> {
                     _ => format!("IPv6 autoconfiguration on {name} is {}", instead(is_on(adverts))),
                 },
             );
+        }
+    }
+
+    fn settings(&mut self, now: &Settings, wished: &Settings) {
+        let name = self.device;
+        for (key, asked) in changes(now, wished) {
+            let found = now.get(&key).map_or("unknown".to_owned(), |found| key.shown(*found));
+            self.device(format!(
+                "{} of {name} (ethtool {}) is {found} instead of {}",
+                key.name(),
+                key.group().flag(),
+                key.shown(asked)
+            ));
         }
     }
 

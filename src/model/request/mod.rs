@@ -262,7 +262,11 @@ impl NetConfig {
     /// one bad network must not keep a host from booting (vdsm-facts 9.4).
     pub fn from_stored(nets: &Stored, bonds: &Stored) -> (NetConfig, Vec<Problem>) {
         let object = |entries: &Stored| Value::Object(entries.iter().map(|(k, v)| (k.clone(), v.clone())).collect());
-        let request = Request::read(&object(nets), &object(bonds), &Value::Null, UnknownKeys::Ignore);
+        let mut nets = nets.clone();
+        let left_out: Vec<Problem> =
+            nets.iter_mut().flat_map(|(name, net)| network::leave_out_ethtool(name, net)).collect();
+        let mut request = Request::read(&object(&nets), &object(bonds), &Value::Null, UnknownKeys::Ignore);
+        request.problems.extend(left_out);
         let broken = &request.broken;
         let networks = request
             .networks
@@ -311,7 +315,10 @@ impl NetworkConfig {
         use crate::config::Feature::*;
         match feature {
             Nameservers => self.nameservers = None,
-            EthtoolOptions => drop(self.custom.remove("ethtool_opts")),
+            EthtoolOptions => {
+                self.custom.remove("ethtool_opts");
+                self.ethtool_options = Default::default();
+            }
             HostQos => drop(self.qos.shift_remove("hostQos")),
             QosInbound => drop(self.qos.shift_remove("qosInbound")),
             QosOutbound => drop(self.qos.shift_remove("qosOutbound")),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::fields::{Fields, truth_of};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, NetworkConfig, Switch};
+use crate::ethtool_options::EthtoolOptions;
 use crate::name::{DeviceName, NetworkName};
 use crate::problem::{Code, Problem, Stage};
 use crate::units::{Mtu, Prefixed, VlanTag, netmask_of, prefix_of};
@@ -156,6 +157,14 @@ fn read_custom(name: &NetworkName, f: &mut Fields<'_>, net: &mut NetworkConfig) 
             ),
         }
     }
+    if let Some(text) = net.custom.get("ethtool_opts") {
+        match EthtoolOptions::parse(text) {
+            Ok(options) => net.ethtool_options = options,
+            Err(wrong) => f.problems.extend(
+                wrong.into_iter().map(|p| Problem::EthtoolOption { network: name.clone(), problem: p.to_string() }),
+            ),
+        }
+    }
     // Deprecated, and stronger than defaultRoute (vdsm-facts 1.1.1).
     if let Some(text) = net.custom.get("default_route") {
         match truth_of(text) {
@@ -169,6 +178,22 @@ fn read_custom(name: &NetworkName, f: &mut Fields<'_>, net: &mut NetworkConfig) 
             ),
         }
     }
+}
+
+/// A host is reached without what another version could say of nics' settings: takes out what
+/// cannot be read of it.
+pub(super) fn leave_out_ethtool(name: &str, stored: &mut Value) -> Vec<Problem> {
+    let Some(custom) = stored.get_mut("custom").and_then(Value::as_object_mut) else { return Vec::new() };
+    let text = custom.get("ethtool_opts").and_then(Value::as_str);
+    let (Some(Err(wrong)), Ok(network)) = (text.map(EthtoolOptions::parse), NetworkName::try_from(name)) else {
+        return Vec::new();
+    };
+    custom.remove("ethtool_opts");
+    let wrong = wrong.into_iter().map(|p| Problem::EthtoolOption {
+        network: network.clone(),
+        problem: format!("{p}; what is stored is left out"),
+    });
+    wrong.collect()
 }
 
 fn read_switch(f: &mut Fields<'_>, net: &mut NetworkConfig) {

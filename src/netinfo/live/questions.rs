@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use vdsm_configurators::iproute2::ethtool;
+use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
@@ -81,6 +83,18 @@ impl Live {
         let now = self.published();
         let found = links.iter().filter_map(|name| now.link(name));
         found.map(|link| Ok((link.name, asker.reader.all_routes(link.index, &*self.nics)?))).collect()
+    }
+
+    /// What ethtool says of these groups of these nics; those that are gone are left out.
+    ///
+    /// # Errors
+    /// When it cannot be asked.
+    pub fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
+        let mut asker = self.asker();
+        let now = self.published();
+        let there = tuned.iter().filter_map(|(nic, groups)| Some((now.link(nic)?, groups)));
+        let mut ask = |index, groups| ethtool::read(asker.ethtool.as_mut(), index, groups);
+        there.map(|(link, groups)| Ok((link.name, ask(link.index, groups).map_err(LookError::Settings)?))).collect()
     }
 
     /// Asks what events have left open.

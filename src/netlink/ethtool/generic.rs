@@ -105,7 +105,7 @@ impl Generic {
     /// Asks for the numbers of a family; none when the kernel does not have it.
     pub(super) fn family(&mut self, name: &str) -> Result<Option<Family>, EthtoolError> {
         let name = message::attribute(CtrlAttr::FamilyName.into(), false, name);
-        let question = message::message(CtrlCmd::Getfamily.into(), 1, name);
+        let question = message::message(CtrlCmd::Getfamily.into(), 1, [name]);
         let mut seen = Err(EthtoolError::Malformed);
         self.exchange(GenlId::Ctrl.into(), vec![question], &mut |_, answer| {
             seen = match answer {
@@ -127,9 +127,29 @@ impl Generic {
         questions: Vec<Message>,
         answered: &mut dyn FnMut(usize, Answer<'_>),
     ) -> Result<(), EthtoolError> {
+        self.send(family, NlmF::REQUEST, questions, answered)
+    }
+
+    /// Sends an order and waits for its acknowledgement, which must be its only answer.
+    pub(super) fn order(
+        &mut self,
+        family: u16,
+        order: Message,
+        answered: &mut dyn FnMut(usize, Answer<'_>),
+    ) -> Result<(), EthtoolError> {
+        self.send(family, NlmF::REQUEST | NlmF::ACK, vec![order], answered)
+    }
+
+    fn send(
+        &mut self,
+        family: u16,
+        flags: NlmF,
+        questions: Vec<Message>,
+        answered: &mut dyn FnMut(usize, Answer<'_>),
+    ) -> Result<(), EthtoolError> {
         self.begin()?;
         let (first, mut open) = (self.seq, vec![true; questions.len()]);
-        let datagram = spelled(family, first, questions);
+        let datagram = spelled(family, flags, first, questions);
         // Numbers that run over are no harm: those in use at a time are few and follow one another.
         self.seq = first.wrapping_add(u32::try_from(open.len()).unwrap_or(u32::MAX));
         self.port.send(&datagram).map_err(EthtoolError::Send)?;
@@ -203,12 +223,12 @@ impl Generic {
 }
 
 /// One datagram of questions, numbered from `first`.
-fn spelled(family: u16, first: u32, questions: Vec<Message>) -> Vec<u8> {
+fn spelled(family: u16, flags: NlmF, first: u32, questions: Vec<Message>) -> Vec<u8> {
     let mut datagram = Cursor::new(Vec::new());
     for (question, seq) in questions.into_iter().zip((0..).map(|at| first.wrapping_add(at))) {
         NlmsghdrBuilder::default()
             .nl_type(family)
-            .nl_flags(NlmF::REQUEST)
+            .nl_flags(flags)
             .nl_seq(seq)
             .nl_payload(NlPayload::Payload(question))
             .build()

@@ -1,4 +1,4 @@
-//! The messages of the `ethtool` family, as far as speed and duplex go.
+//! The messages of the `ethtool` family, as far as speed and duplex go; `settings.rs` has the rest.
 //!
 //! Spelled with neli's builders, read with [`Attrs`]. Nothing is sent or received here.
 //! The numbers are those of `linux/ethtool_netlink.h`; what they mean is in the
@@ -20,12 +20,12 @@ pub(super) const MONITOR: &str = "monitor";
 
 /// A question or an answer of generic netlink.
 pub(super) type Message = Genlmsghdr<u8, u16>;
-type Attribute = Nlattr<u16, Buffer>;
+pub(super) type Attribute = Nlattr<u16, Buffer>;
 
 /// Length of `genlmsghdr`: command, version, two bytes of nothing.
 const GENERIC_HEADER: usize = 4;
 /// `ETHTOOL_GENL_VERSION`
-const VERSION: u8 = 1;
+pub(super) const VERSION: u8 = 1;
 
 /// `ETHTOOL_MSG_LINKMODES_GET`
 pub(super) const LINKMODES_GET: u8 = 4;
@@ -49,13 +49,18 @@ const LINKSTATE_LINK: u16 = 2;
 
 /// A question about one link.
 pub(super) fn about(command: u8, index: u32) -> Message {
-    let header = [attribute(HEADER_DEV_INDEX, false, index), attribute(HEADER_FLAGS, false, COMPACT_BITSETS)];
-    message(command, VERSION, attribute(HEADER, true, GenlBuffer::from_iter(header)))
+    message(command, VERSION, [header(index, COMPACT_BITSETS)])
 }
 
-/// A message with one attribute.
-pub(super) fn message(command: u8, version: u8, attribute: Attribute) -> Message {
-    let attributes = GenlBuffer::from_iter([attribute]);
+/// What each message of the family begins with: the link, and how to answer.
+pub(super) fn header(index: u32, flags: u32) -> Attribute {
+    let header = [attribute(HEADER_DEV_INDEX, false, index), attribute(HEADER_FLAGS, false, flags)];
+    attribute(HEADER, true, GenlBuffer::from_iter(header))
+}
+
+/// A message with these attributes.
+pub(super) fn message(command: u8, version: u8, attributes: impl IntoIterator<Item = Attribute>) -> Message {
+    let attributes = GenlBuffer::from_iter(attributes);
     let built = GenlmsghdrBuilder::default().cmd(command).version(version).attrs(attributes).build();
     built.expect("command and version are given")
 }

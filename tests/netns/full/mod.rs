@@ -4,6 +4,7 @@ mod bond_options;
 mod bonds;
 mod caps;
 mod commands;
+mod ethtool;
 mod mtu;
 mod picture;
 mod reactions;

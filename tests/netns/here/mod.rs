@@ -5,6 +5,7 @@ mod basic;
 mod bridge;
 mod daemon;
 mod drift;
+pub mod ethtool;
 mod events;
 mod late;
 mod refusals;

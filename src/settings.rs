@@ -1,0 +1,84 @@
+//! Second looks: what a look at the host leaves out, and some requests need.
+//!
+//! Settings of nics are read by a message for each nic and group, so only those that a request or
+//! the configuration names are asked for, and only by those who judge them.
+
+use std::sync::Arc;
+
+use vdsm_model::config::{NetConfig, Policy};
+use vdsm_model::ethtool_options::Tuned;
+use vdsm_model::graph::{Desired, tuned};
+use vdsm_model::netinfo::{NetInfo, SeenLink};
+use vdsm_model::request::Request;
+
+use crate::check::Selection;
+use crate::host::Eyes;
+use crate::netinfo::LookError;
+use crate::transaction::SetupError;
+
+/// Judges a request, with what the nics say of the settings that it names.
+///
+/// # Errors
+/// [`SetupError::Refused`] and [`SetupError::Blind`].
+pub fn judged(
+    eyes: &dyn Eyes,
+    running: &NetConfig,
+    request: &Request,
+    seen: NetInfo,
+    policy: &Policy,
+) -> Result<(NetInfo, Desired), SetupError> {
+    let desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+    if is_known(&seen, &desired.tuned) {
+        return Ok((seen, desired));
+    }
+    let seen = with_settings(eyes, seen, &desired.tuned).map_err(SetupError::Blind)?;
+    let desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+    Ok((seen, desired))
+}
+
+fn is_known(seen: &NetInfo, tuned: &Tuned) -> bool {
+    tuned.iter().all(|(nic, groups)| {
+        let known = seen.link(nic).and_then(|link| link.settings.as_ref());
+        known.is_some_and(|known| groups.is_subset(&known.asked))
+    })
+}
+
+/// The host with these settings of these nics.
+///
+/// # Errors
+/// When there is no way to ask.
+pub fn with_settings(eyes: &dyn Eyes, seen: NetInfo, tuned: &Tuned) -> Result<NetInfo, LookError> {
+    if tuned.is_empty() {
+        return Ok(seen);
+    }
+    let found = eyes.settings(tuned)?;
+    let fresh: Vec<_> = found
+        .into_iter()
+        .filter_map(|(nic, settings)| {
+            Some((nic, Some(SeenLink { settings: Some(Arc::new(settings)), ..seen.link(&nic)?.clone() })))
+        })
+        .collect();
+    Ok(seen.with(fresh))
+}
+
+/// The host with what must be known to hold the configuration, or some of it, against it.
+///
+/// # Errors
+/// When there is no way to ask.
+pub fn with_all_settings(
+    eyes: &dyn Eyes,
+    seen: NetInfo,
+    running: &NetConfig,
+    only: Option<&Selection>,
+) -> Result<NetInfo, LookError> {
+    let tuned = tuned(
+        running,
+        |name, net| {
+            only.is_none_or(|only| {
+                only.networks.contains(name) || net.base.is_some_and(|base| only.bonds.contains(&base.device()))
+            })
+        },
+        &seen,
+    );
+    with_settings(eyes, seen, &tuned)
+}
