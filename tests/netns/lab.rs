@@ -122,7 +122,7 @@ impl Lab {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let path = dir.path().display();
         let text = format!(
-            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\n{conf}\n"
+            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\nhooks_dir = {path}/hooks\n{conf}\n"
         );
         fs::write(dir.path().join("conf"), text).unwrap();
         Lab { dir, nics: (nics, count), daemon: None, client: None }

@@ -6,6 +6,7 @@ mod bridge;
 mod daemon;
 mod drift;
 mod events;
+mod hooks;
 mod late;
 mod refusals;
 mod restore;
