@@ -2,6 +2,7 @@
 
 mod addresses;
 mod basic;
+mod beyond;
 mod bridge;
 mod daemon;
 mod drift;
