@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use vdsm_model::problem::{Code, Problems};
-use vdsm_model::request::Request;
 
+use crate::asked::Asked;
 use crate::engine::{Engine, EngineError};
 use crate::events;
+use crate::hooks::{Failure, HookError};
 use crate::hub::{Hub, Kinds};
-use crate::older::{self, Translated};
+use crate::older;
 use crate::reports::Reports;
 use crate::restore::Omission;
 use crate::rpc::RpcError;
@@ -82,11 +83,11 @@ impl Service for Api {
         }
         let running = || self.engine.running();
         match method {
-            "Host.setupNetworks" => self.setup(&whole(params)),
-            "Host.planNetworks" => self.plan(&whole(params)),
-            "Host.addNetwork" => self.setup(&older::add(&params, &running()).map_err(told)?),
-            "Host.editNetwork" => self.setup(&older::edit(&params, &running()).map_err(told)?),
-            "Host.delNetwork" => self.setup(&older::delete(&params, &running()).map_err(told)?),
+            "Host.setupNetworks" => self.setup(Asked::from_params(params)),
+            "Host.planNetworks" => self.plan(&Asked::from_params(params)),
+            "Host.addNetwork" => self.setup(older::add(&params, &running()).map_err(told)?),
+            "Host.editNetwork" => self.setup(older::edit(&params, &running()).map_err(told)?),
+            "Host.delNetwork" => self.setup(older::delete(&params, &running()).map_err(told)?),
             "Host.setSafeNetworkConfig" => self.engine.set_safe().map(|()| done()).map_err(refused),
             "Host.restoreNetworks" => self.restore(params.get("force")),
             "Host.checkNetworks" => self.check(),
@@ -107,19 +108,15 @@ impl Service for Api {
 }
 
 impl Api {
-    fn read(&self, asked: &Translated) -> Request {
-        Request::read(&asked.networks, &asked.bondings, &asked.options, self.engine.unknown_keys())
-    }
-
-    fn setup(&self, asked: &Translated) -> Answer {
-        let done = self.engine.setup(&self.read(asked)).map_err(refused)?;
+    fn setup(&self, asked: Asked) -> Answer {
+        let done = self.engine.setup_with_hooks(asked).map_err(refused)?;
         Ok(
             json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }),
         )
     }
 
-    fn plan(&self, asked: &Translated) -> Answer {
-        let explained = self.engine.explain(&self.read(asked)).map_err(refused)?;
+    fn plan(&self, asked: &Asked) -> Answer {
+        let explained = self.engine.explain(&asked.read(self.engine.unknown_keys())).map_err(refused)?;
         let steps: Vec<Value> = explained
             .plan
             .steps()
@@ -190,11 +187,6 @@ fn with_kind(kinds: Kinds, kind: &Value) -> Result<Kinds, RpcError> {
     })
 }
 
-fn whole(mut params: Map<String, Value>) -> Translated {
-    let mut get = |key| params.get_mut(key).map(Value::take).unwrap_or(Value::Null);
-    Translated { networks: get("networks"), bondings: get("bondings"), options: get("options") }
-}
-
 fn expect(params: &Map<String, Value>, known: &[&str]) -> Result<(), RpcError> {
     match params.keys().find(|k| !known.contains(&k.as_str())) {
         Some(strange) => {
@@ -224,6 +216,7 @@ pub(crate) fn refused(error: EngineError) -> RpcError {
         EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => {
             one(Code::Unexpected, Value::Null, &[])
         }
+        EngineError::Hook(failures) => stopped(failures),
         EngineError::Setup(SetupError::Refused(problems)) => all(problems),
         EngineError::Setup(setup @ SetupError::Blind(_)) => one(setup.code(), Value::Null, &[]),
         EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),
@@ -237,6 +230,18 @@ fn all(problems: &Problems) -> RpcError {
     RpcError {
         code: problems.code() as i64,
         message: problems.to_string(),
+        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
+    }
+}
+
+/// The scripts that did not let a change begin, each with its own words.
+fn stopped(failures: &HookError) -> RpcError {
+    let code = Code::HookError as i64;
+    let one = |f: &Failure| json!({ "code": code, "message": f.to_string(), "script": f.script.display().to_string() });
+    let list: Vec<Value> = failures.0.iter().map(one).collect();
+    RpcError {
+        code,
+        message: failures.to_string(),
         data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
     }
 }

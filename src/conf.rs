@@ -56,6 +56,10 @@ pub struct Settings {
     pub hidden_bonds: Patterns,
     /// VLAN devices that are not reported.
     pub hidden_vlans: Patterns,
+    /// The folders of the site's scripts; an absolute path, or none for no hooks.
+    pub hooks_dir: Option<PathBuf>,
+    /// How long one script may take; 1 s to 1 h.
+    pub hook_timeout: Duration,
     /// How long the kernel may take for one answer; 1 s to 1 h.
     pub netlink_timeout: Duration,
     /// The longest request, in bytes; 4096 to 1 GiB.
@@ -144,6 +148,8 @@ impl Default for Settings {
             hidden_nics: Patterns::from("w*,usb*"),
             hidden_bonds: Patterns::default(),
             hidden_vlans: Patterns::default(),
+            hooks_dir: Some("/usr/libexec/vdsm/hooks".into()),
+            hook_timeout: Duration::from_secs(60),
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
@@ -186,6 +192,8 @@ impl Settings {
             "hidden_nics" => patterns(value).map(|v| self.hidden_nics = v),
             "hidden_bonds" => patterns(value).map(|v| self.hidden_bonds = v),
             "hidden_vlans" => patterns(value).map(|v| self.hidden_vlans = v),
+            "hooks_dir" => path_or_none(value).map(|v| self.hooks_dir = v),
+            "hook_timeout" => number(value, 1..=3600).map(|v| self.hook_timeout = Duration::from_secs(v)),
             "netlink_timeout" => number(value, 1..=3600).map(|v| self.netlink_timeout = Duration::from_secs(v)),
             "max_request_bytes" => number(value, 4096..=1 << 30).map(|v| self.max_request_bytes = v),
             "max_clients" => number(value, 1..=65536).map(|v| self.max_clients = v),
@@ -195,7 +203,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 17] = [
+const KEYS: [&str; 19] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -210,6 +218,8 @@ const KEYS: [&str; 17] = [
     "hidden_nics",
     "hidden_bonds",
     "hidden_vlans",
+    "hooks_dir",
+    "hook_timeout",
     "netlink_timeout",
     "max_request_bytes",
     "max_clients",
@@ -266,6 +276,10 @@ fn absolute(value: &str) -> Result<PathBuf, String> {
         true => Ok(value.into()),
         false => Err("must be an absolute path".into()),
     }
+}
+
+fn path_or_none(value: &str) -> Result<Option<PathBuf>, String> {
+    if value.is_empty() { Ok(None) } else { absolute(value).map(Some).map_err(|rule| format!("{rule}, or nothing")) }
 }
 
 /// The kernel keeps a socket's path in 108 bytes with a final zero, see unix(7).

@@ -4,6 +4,7 @@
 //! eyes of their own and never wait for a change.
 
 mod drift;
+mod hooked;
 mod reaction;
 mod restoring;
 
@@ -23,6 +24,7 @@ use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree
 
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
+use crate::hooks::{HookError, Hooks};
 use crate::host::{Eyes, Host};
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
@@ -41,6 +43,7 @@ pub struct Engine {
     store: Stores,
     policy: Policy,
     unknown_keys: UnknownKeys,
+    hooks: Hooks,
     dirty: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
@@ -68,6 +71,9 @@ pub enum EngineError {
     /// Making the running configuration safe would lose what was safe before.
     #[error("the persistent configuration was not restored since boot, and would be lost: restore the networks first")]
     NotRestored,
+    /// The site's scripts did not let the change begin; nothing was touched.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The change failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
@@ -188,6 +194,7 @@ impl Engine {
             store,
             policy,
             unknown_keys,
+            hooks: Hooks::new(settings),
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
@@ -258,11 +265,15 @@ impl Engine {
     pub fn setup(&self, request: &Request) -> Result<Done, EngineError> {
         self.alone(|host| {
             self.dirty.store(true, Ordering::SeqCst);
-            if request.options.commit_on_success {
-                self.check_restored(&self.running())?;
-            }
-            self.transact(host, request, &self.policy, |_| {})
+            self.change(host, request)
         })
+    }
+
+    fn change(&self, host: &mut Host, request: &Request) -> Result<Done, EngineError> {
+        if request.options.commit_on_success {
+            self.check_restored(&self.running())?;
+        }
+        self.transact(host, request, &self.policy, |_| {})
     }
 
     /// The same, with a change of the configuration that is stored in the end.

@@ -3,6 +3,7 @@
 //! In the order in which a request meets the modules:
 
 pub mod api; // the verbs
+pub mod asked; // a request that nobody has judged yet
 pub mod caps; // what the engine is told of the host
 pub mod check; // drift: the running configuration held against the host
 pub mod client; // the caller's end of the socket
@@ -10,6 +11,7 @@ pub mod conf; // vdsm.conf
 pub mod connectivity; // did somebody call after the change?
 pub mod engine; // one host: its configuration, and one change at a time
 pub mod events; // what there is to tell of two moments
+pub mod hooks; // the scripts of a site, before and after a change
 pub mod host; // eyes and hands
 pub mod hub; // who listens, and what waits for him
 pub mod keeper; // reactions: late devices, drift

@@ -5,18 +5,8 @@ use serde_json::{Map, Value, json};
 use vdsm_model::config::{Base, NetConfig};
 use vdsm_model::name::NetworkName;
 
+use crate::asked::Asked;
 use crate::rpc::RpcError;
-
-/// A verb as `networks`, `bondings` and `options`.
-#[derive(Debug, PartialEq)]
-pub struct Translated {
-    /// Network attributes by name.
-    pub networks: Value,
-    /// Bond attributes by name.
-    pub bondings: Value,
-    /// The options.
-    pub options: Value,
-}
 
 /// Upper-case names of ifcfg files that these verbs take (vdsm-facts 1.1.1).
 const ALIASES: &[(&str, &str)] = &[
@@ -32,7 +22,7 @@ const ALIASES: &[(&str, &str)] = &[
 const REQUEST_OPTIONS: &[&str] = &["connectivityCheck", "connectivityTimeout", "force"];
 
 /// `addNetwork(bridge, vlan, bond, nics, options)`.
-pub fn add(params: &Map<String, Value>, running: &NetConfig) -> Result<Translated, RpcError> {
+pub fn add(params: &Map<String, Value>, running: &NetConfig) -> Result<Asked, RpcError> {
     let name = text(params, "bridge")?.unwrap_or_default();
     if NetworkName::try_from(name).is_ok_and(|n| running.networks.contains_key(&n)) {
         return Err(RpcError::new(28, format!("network '{name}': it exists already")));
@@ -42,7 +32,7 @@ pub fn add(params: &Map<String, Value>, running: &NetConfig) -> Result<Translate
 
 /// `editNetwork(oldBridge, newBridge, vlan, bond, nics, options)`: here the connectivity check is
 /// off unless asked for.
-pub fn edit(params: &Map<String, Value>, running: &NetConfig) -> Result<Translated, RpcError> {
+pub fn edit(params: &Map<String, Value>, running: &NetConfig) -> Result<Asked, RpcError> {
     let old = text(params, "oldBridge")?.unwrap_or_default().to_owned();
     let new = text(params, "newBridge")?.unwrap_or_default().to_owned();
     if !NetworkName::try_from(old.as_str()).is_ok_and(|n| running.networks.contains_key(&n)) {
@@ -61,7 +51,7 @@ pub fn edit(params: &Map<String, Value>, running: &NetConfig) -> Result<Translat
 }
 
 /// `delNetwork(bridge, vlan, bond, nics, options)`: what is said beyond the name must be true.
-pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Translated, RpcError> {
+pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Asked, RpcError> {
     let name = text(params, "bridge")?.unwrap_or_default();
     if let Some(net) = NetworkName::try_from(name).ok().and_then(|n| running.networks.get(&n)) {
         let wrong = |code, what: &str, said: &Value| {
@@ -92,14 +82,14 @@ pub fn delete(params: &Map<String, Value>, running: &NetConfig) -> Result<Transl
             return Err(wrong(23, "nics", &json!(nics)));
         }
     }
-    Ok(Translated {
+    Ok(Asked {
         networks: json!({ name: { "remove": true } }),
         bondings: json!({}),
         options: request_options(params, false)?,
     })
 }
 
-fn build(name: &str, params: &Map<String, Value>, edit: bool) -> Result<Translated, RpcError> {
+fn build(name: &str, params: &Map<String, Value>, edit: bool) -> Result<Asked, RpcError> {
     let mut net = Map::new();
     let mut bondings = Map::new();
     let mut bonding_options = Value::Null;
@@ -131,7 +121,7 @@ fn build(name: &str, params: &Map<String, Value>, edit: bool) -> Result<Translat
         (None, [nic]) => drop(net.insert("nic".to_owned(), json!(nic))),
         (None, _) => return Err(RpcError::new(25, format!("network '{name}': several nics need a bond"))),
     }
-    Ok(Translated {
+    Ok(Asked {
         networks: json!({ name: net }),
         bondings: Value::Object(bondings),
         options: request_options(params, edit)?,

@@ -54,7 +54,7 @@ fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
          bond_foreign_addresses = replace\ndrift = heal\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
-         netlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
+         hooks_dir = /h\nhook_timeout = 3600\nnetlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
         run_dir: "/r".into(),
@@ -68,6 +68,8 @@ fn each_key_sets_its_own_field() {
         hidden_nics: Patterns::from("b"),
         hidden_bonds: Patterns::from("c"),
         hidden_vlans: Patterns::from("d,e"),
+        hooks_dir: Some("/h".into()),
+        hook_timeout: Duration::from_secs(3600),
         netlink_timeout: Duration::from_secs(1),
         max_request_bytes: 4096,
         max_clients: 65536,
@@ -120,6 +122,8 @@ fn all_problems_are_told_at_once_with_their_rules() {
     ];
     assert_eq!(told, wanted);
     assert_eq!(refusal("net_configurator = iproute"), ["`net_configurator = iproute`: must be iproute2"]);
+    assert_eq!(refusal("hooks_dir = hooks"), ["`hooks_dir = hooks`: must be an absolute path, or nothing"]);
+    assert_eq!(vars("hooks_dir =").hooks_dir, None);
     let long = format!("/{}", "s".repeat(107));
     assert_eq!(
         refusal(&format!("socket = {long}")),

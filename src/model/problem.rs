@@ -24,6 +24,7 @@ pub enum Code {
     FailedIfup = 29,
     UsedBond = 31,
     Unavailable = 40,
+    HookError = 78,
 }
 
 /// What a problem is about.

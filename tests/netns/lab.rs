@@ -73,8 +73,31 @@ pub fn story(nics: Nics, count: usize, tell: impl FnOnce(&mut Lab) + Send + 'sta
 
 /// The same with lines for vdsm.conf.
 pub fn story_with(conf: &'static str, nics: Nics, count: usize, tell: impl FnOnce(&mut Lab) + Send + 'static) {
+    told(&[], conf, nics, count, tell);
+}
+
+/// The same with programs of others, see `FOR_TESTS` in `xtask/src/packages.rs`.
+pub fn story_needing(
+    programs: &'static [&'static str],
+    nics: Nics,
+    count: usize,
+    tell: impl FnOnce(&mut Lab) + Send + 'static,
+) {
+    told(programs, "", nics, count, tell);
+}
+
+fn told(
+    programs: &'static [&'static str],
+    conf: &'static str,
+    nics: Nics,
+    count: usize,
+    tell: impl FnOnce(&mut Lab) + Send + 'static,
+) {
     let whole = type_name_of_val(&tell);
     let test = whole.trim_start_matches("netns::").trim_end_matches("::{{closure}}").to_owned();
+    if let Some(missing) = programs.iter().find(|program| !is_installed(program)) {
+        return skip(&test, &format!("{missing} is not installed"));
+    }
     let thread = thread::spawn(move || match Lab::ground(nics, count) {
         Err(why) => skip(&test, &why),
         Ok(()) => {
@@ -86,6 +109,11 @@ pub fn story_with(conf: &'static str, nics: Nics, count: usize, tell: impl FnOnc
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
 /// Notes for the summary of `cargo xtask test` that a test did not run.
@@ -122,7 +150,7 @@ impl Lab {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let path = dir.path().display();
         let text = format!(
-            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\n{conf}\n"
+            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\nhooks_dir = {path}/hooks\n{conf}\n"
         );
         fs::write(dir.path().join("conf"), text).unwrap();
         Lab { dir, nics: (nics, count), daemon: None, client: None }

@@ -7,11 +7,13 @@
 // In a test a panic is the report, and nobody is outside to reach anything.
 #![allow(clippy::unwrap_used, unreachable_pub)]
 
+mod beyond;
 #[path = "../common/mod.rs"]
 mod common;
 mod ears;
 mod lab;
 mod look;
+mod monitor;
 mod walk;
 
 mod full;

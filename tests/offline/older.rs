@@ -2,14 +2,15 @@
 
 use serde_json::{Map, Value, json};
 use vdsm_model::config::NetConfig;
-use vdsm_net::older::{Translated, add, delete, edit};
+use vdsm_net::asked::Asked;
+use vdsm_net::older::{add, delete, edit};
 use vdsm_net::rpc::RpcError;
 
 use crate::world::World;
 
-type Verb = fn(&Map<String, Value>, &NetConfig) -> Result<Translated, RpcError>;
+type Verb = fn(&Map<String, Value>, &NetConfig) -> Result<Asked, RpcError>;
 
-fn call(verb: Verb, params: Value) -> Result<Translated, RpcError> {
+fn call(verb: Verb, params: Value) -> Result<Asked, RpcError> {
     verb(params.as_object().unwrap(), &running())
 }
 
@@ -22,7 +23,7 @@ fn running() -> NetConfig {
 #[track_caller]
 fn becomes(verb: Verb, params: Value, networks: Value, bondings: Value) {
     let options = json!({ "connectivityCheck": false });
-    assert_eq!(call(verb, params.clone()), Ok(Translated { networks, bondings, options }), "{params}");
+    assert_eq!(call(verb, params.clone()), Ok(Asked { networks, bondings, options }), "{params}");
 }
 
 #[track_caller]

@@ -33,8 +33,14 @@ pub(crate) const FOR_UML: [Needed; 4] = [
 
 /// What the kernel tests hold our work against: other tools that change a network, or that we serve.
 /// A test that misses one is skipped. One line a program, so that it is seen what is added.
-pub(crate) const FOR_TESTS: &[Needed] =
-    &[needed("ethtool", "ethtool"), needed("ovs-vsctl", "openvswitch-switch"), needed("teamd", "libteam-utils")];
+pub(crate) const FOR_TESTS: &[Needed] = &[
+    needed("ethtool", "ethtool"),
+    needed("ovs-vsctl", "openvswitch-switch"),
+    needed("teamd", "libteam-utils"),
+    needed("dnsmasq", "dnsmasq-base"),
+    needed("udhcpc", "udhcpc"),
+    needed("dhclient", "isc-dhcp-client"),
+];
 
 /// Installs what is missing, or says why that cannot be.
 pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Error> {

@@ -86,12 +86,13 @@ impl From<&RpcError> for Exit {
         const BAD_PARAMS: i64 = Code::BadParams as i64;
         const USED_BRIDGE: i64 = Code::UsedBridge as i64;
         const USED_BOND: i64 = Code::UsedBond as i64;
+        const HOOK: i64 = Code::HookError as i64;
         match (words::rolled_back(error), error.code) {
             (Some(true), _) => Exit::RolledBack,
             (Some(false), _) => Exit::Stuck,
             (None, NOT_ALLOWED) => Exit::NotAllowed,
             (None, BUSY) => Exit::Busy,
-            (None, BAD_PARAMS..=USED_BRIDGE | USED_BOND) => Exit::Refused,
+            (None, BAD_PARAMS..=USED_BRIDGE | USED_BOND | HOOK) => Exit::Refused,
             (None, _) => Exit::Failed,
         }
     }

@@ -2,11 +2,13 @@
 
 mod addresses;
 mod basic;
+mod beyond;
 mod bridge;
 mod daemon;
 mod drift;
 pub mod ethtool;
 mod events;
+mod hooks;
 mod late;
 mod refusals;
 mod restore;

@@ -24,7 +24,7 @@ fn unreachable() -> Failure {
 
 #[test]
 fn each_end_has_its_number() {
-    for code in (21..=28).chain([31]) {
+    for code in (21..=28).chain([31, 78]) {
         assert_eq!(rpc(code, Value::Null).exit(), Exit::Refused, "{code}");
         // A request may also turn out to be wrong on the way.
         assert_eq!(rpc(code, json!(true)).exit(), Exit::RolledBack, "{code}");
