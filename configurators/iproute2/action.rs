@@ -11,6 +11,8 @@ use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
+use super::qos::{QosChange, Spelled};
+
 /// One thing done to the host.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -50,6 +52,11 @@ pub enum Action {
     Autoconf {
         name: DeviceName,
         on: bool,
+    },
+    /// A part of a device's host QoS.
+    Qos {
+        device: DeviceName,
+        change: QosChange,
     },
     /// The MTU of a VM's tap, if it is still there.
     SetTap {
@@ -144,6 +151,7 @@ impl fmt::Display for Action {
                 "echo {0} | tee /proc/sys/net/ipv6/conf/{name}/accept_ra /proc/sys/net/ipv6/conf/{name}/autoconf",
                 u8::from(*on)
             ),
+            Action::Qos { device, change } => Spelled(device, change).fmt(f),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
             Action::AddAddress { device, address } => {
                 write!(f, "ip addr add {address}")?;

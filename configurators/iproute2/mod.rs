@@ -5,12 +5,14 @@
 mod action;
 mod lower;
 mod message;
+mod qos;
 mod run;
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 pub use action::{Action, LinkChange, NewLink};
+pub use qos::QosChange;
 pub use run::Rtnetlink;
 use vdsm_model::config::Feature;
 use vdsm_model::netinfo::NetInfo;
@@ -45,7 +47,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::new()
+        BTreeSet::from([Feature::HostQos])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

@@ -4,6 +4,7 @@
 //! laws can be tested on thousands of graphs in a second. Where it differs from the kernel, the
 //! tests in `tests/netns` are right.
 
+mod qos;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,7 +14,8 @@ use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
+use vdsm_model::netinfo::{Details, NetInfo, Qdisc, SeenKind, SeenLink};
+use vdsm_model::qos::Shaper;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
@@ -48,6 +50,9 @@ pub(crate) struct Link {
     autoconf: bool,
     addresses: Vec<Address>,
     routes: Vec<Route>,
+    shaper: Option<Shaper>,
+    /// A root discipline of somebody else.
+    qdisc: Option<Qdisc>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,6 +111,21 @@ impl Sim {
         }
     }
 
+    /// Gives a device a root discipline, as somebody with `tc` does; none: the kernel's own.
+    pub fn set_root_qdisc(&self, device: &str, kind: Option<&str>) {
+        let qdisc = kind.map(|kind| Qdisc {
+            parent: u32::MAX,
+            handle: 0x8001_0000,
+            kind: kind.to_owned(),
+            default_class: None,
+        });
+        if let Ok(device) = DeviceName::try_from(device) {
+            self.with(|host| {
+                host.links.entry(device).and_modify(|l| (l.shaper, l.qdisc) = (None, qdisc));
+            });
+        }
+    }
+
     /// The host as a reader of the kernel would see it.
     pub fn look(&self) -> NetInfo {
         self.with(|host| {
@@ -158,6 +178,8 @@ impl Host {
             ipv6_autoconf: link.ipv6.map(|_| link.autoconf),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
+            shaper: link.shaper.clone().map(Arc::new),
+            details: Arc::new(Details { qdiscs: link.qdisc.clone().into_iter().collect(), ..Details::default() }),
             ..SeenLink::new(link.index, name, kind)
         }
     }

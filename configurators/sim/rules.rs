@@ -55,6 +55,7 @@ impl Host {
                 }
                 Ok(())
             }
+            Action::Qos { device, change } => self.get_mut(device)?.shape(change),
             Action::SetTap { name, mtu } => {
                 if let Some(link) = self.links.get_mut(name) {
                     link.mtu = mtu.get();
@@ -125,6 +126,8 @@ impl Host {
             autoconf: true,
             addresses: Vec::new(),
             routes: Vec::new(),
+            shaper: None,
+            qdisc: None,
         };
         self.links.insert(name, link);
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::name::{DeviceName, NetworkName};
+use crate::qos::Curves;
 use crate::units::{Mac, Mtu, Prefixed, VlanTag};
 
 /// All networks and bonds that are ours.
@@ -116,6 +117,8 @@ pub struct NetworkConfig {
     pub switch: Switch,
     /// `hostQos`, `qosInbound` and `qosOutbound` as given.
     pub qos: Map<String, Value>,
+    /// `hostQos`, read.
+    pub host_qos: Option<Curves>,
     /// `custom` as given.
     pub custom: BTreeMap<String, String>,
     /// `custom.bridge_opts`, read.
@@ -143,6 +146,7 @@ impl NetworkConfig {
             nameservers: None,
             switch: Switch::Legacy,
             qos: Map::new(),
+            host_qos: None,
             custom: BTreeMap::new(),
             bridge_options: BridgeOptions::default(),
         }

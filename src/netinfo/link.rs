@@ -129,6 +129,7 @@ impl Head {
             made_routes: Vec::new(),
             many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),
+            shaper: None,
             details: Arc::new(details),
         };
         // A veth's other end is not below it.

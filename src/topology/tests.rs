@@ -38,6 +38,7 @@ fn link(index: u32, name: &str, kind: SeenKind, details: Details) -> SeenLink {
         made_routes: Vec::new(),
         many_routes: false,
         aggregator: None,
+        shaper: None,
         details: Arc::new(Details { state: OperState::Up, ..details }),
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use vdsm_configurators::fault::{Faulty, Fuse};
 use vdsm_configurators::iproute2::{Iproute2, Kernel};
-use vdsm_model::config::{BondAddresses, Combination, Policy};
+use vdsm_model::config::{BondAddresses, Combination, Feature, Policy};
 use vdsm_net::host::{Eyes, Host};
 
 pub fn policy() -> Policy {
@@ -18,7 +18,7 @@ pub fn policy() -> Policy {
         combination: Combination::Strict,
         bond_addresses: BondAddresses::Preserve,
         configurator: "iproute2".to_owned(),
-        features: BTreeSet::new(),
+        features: BTreeSet::from([Feature::HostQos]),
     }
 }
 

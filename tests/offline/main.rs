@@ -11,6 +11,7 @@ mod edits;
 mod engine;
 mod laws;
 mod older;
+mod qos;
 mod refusals;
 mod requests;
 mod source_routing;

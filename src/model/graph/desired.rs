@@ -9,7 +9,7 @@ use std::sync::LazyLock;
 use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
-use super::{Graph, sharing};
+use super::{Graph, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Bond, Bridge, Device, Link, Nic, Vlan};
@@ -65,6 +65,9 @@ impl Desired {
         builder.graph = prior.clone();
         builder.remove_what_goes(&mut problems);
         builder.put_what_comes();
+        builder.warnings.extend(builder.wanted().filter_map(|(name, net)| shaping::idle(name, net)));
+        let bases = shaping::bases(builder.wanted().chain(builder.former()).map(|(_, net)| net));
+        shaping::shape(&mut builder.graph, &bases, &merged, seen, &mut problems);
 
         let judge =
             Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };

@@ -7,6 +7,7 @@ mod desired;
 mod judge;
 mod merge;
 mod scope;
+mod shaping;
 mod sharing;
 mod stack;
 
@@ -22,6 +23,7 @@ use crate::device::{Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
 use crate::ip::IpConfig;
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
+use crate::qos::Shaper;
 use crate::source_routing::Rules;
 
 /// Devices, and what some of them have at layer three.
@@ -30,6 +32,8 @@ pub struct Graph {
     /// Shared with the graphs copied from this one.
     devices: BTreeMap<DeviceName, Arc<Device>>,
     ip: BTreeMap<DeviceName, IpConfig>,
+    /// Of nics and bonds; one that is not here has no root discipline of ours.
+    shapers: BTreeMap<DeviceName, Shaper>,
 }
 
 impl Graph {
@@ -41,6 +45,7 @@ impl Graph {
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
         let mut devices = BTreeMap::new();
         let mut ip = BTreeMap::new();
+        let mut shapers = BTreeMap::new();
         let rules = Rules::of(seen);
         // Rules outlive their device.
         for device in scope.devices().filter(|name| seen.link(name).is_none()) {
@@ -55,6 +60,9 @@ impl Graph {
                     && seen.link(&vlan.device).is_some_and(|base| base.mac == link.mac)
                 {
                     device.link_mut().mac = None;
+                }
+                if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
+                    shapers.insert(link.name, shaper.as_ref().clone());
                 }
                 devices.insert(link.name, device);
                 let routes = link.routes.iter().copied().collect();
@@ -80,7 +88,7 @@ impl Graph {
                 _ => {}
             }
         }
-        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip }
+        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip, shapers }
     }
 
     /// The device of that name.
@@ -107,6 +115,7 @@ impl Graph {
     pub fn remove(&mut self, name: &DeviceName) {
         self.devices.remove(name);
         self.ip.remove(name);
+        self.shapers.remove(name);
     }
 
     /// Takes devices out, and out of their masters.
@@ -140,6 +149,27 @@ impl Graph {
     /// Says what a device is to have at layer three.
     pub fn set_ip(&mut self, name: DeviceName, ip: IpConfig) {
         self.ip.insert(name, ip);
+    }
+
+    /// How a nic or bond shares what it sends; none: no discipline of ours is at its root.
+    pub fn shaper(&self, name: &DeviceName) -> Option<&Shaper> {
+        self.shapers.get(name)
+    }
+
+    /// The devices with a shaper here or there, as far as both graphs have them.
+    pub fn shaped(&self, other: &Graph) -> BTreeSet<DeviceName> {
+        let both = |name: &&DeviceName| self.device(name).is_some() && other.device(name).is_some();
+        self.shapers.keys().chain(other.shapers.keys()).filter(both).copied().collect()
+    }
+
+    /// Says how a nic or bond is to share what it sends.
+    pub fn set_shaper(&mut self, name: DeviceName, shaper: Shaper) {
+        self.shapers.insert(name, shaper);
+    }
+
+    /// Says that a nic or bond is to send as the kernel does by itself.
+    pub fn remove_shaper(&mut self, name: &DeviceName) {
+        self.shapers.remove(name);
     }
 
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot

@@ -10,6 +10,7 @@ use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
+use crate::qos::Shaper;
 use crate::units::{Mac, Mtu, VlanTag};
 
 /// One link.
@@ -55,6 +56,8 @@ pub struct SeenLink {
     pub many_routes: bool,
     /// A slave's LACP aggregator.
     pub aggregator: Option<u16>,
+    /// How it shares what it sends, where the root discipline is ours.
+    pub shaper: Option<Arc<Shaper>>,
     /// What else is known of it. Shared by the link's moments while it stays the same.
     pub details: Arc<Details>,
 }
@@ -82,6 +85,7 @@ impl SeenLink {
             made_routes: Vec::new(),
             many_routes: false,
             aggregator: None,
+            shaper: None,
             details: Arc::default(),
         }
     }

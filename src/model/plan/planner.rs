@@ -9,7 +9,8 @@
 //! 3. Devices that go, from the top. A VLAN that changes its base or tag is another VLAN.
 //! 4. MTUs that fall, from the top: an upper one must not exceed its lower.
 //! 5. Devices that come or change, from the ground, MTUs that rise among it.
-//! 6. Addresses and routes that come. A default route that moves is replaced, so that there is
+//! 6. Host QoS, on devices that are there by now.
+//! 7. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
@@ -43,6 +44,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.tear_down();
     planner.lower_mtus();
     planner.build();
+    planner.shape();
     planner.address();
     planner.steps
 }
@@ -52,9 +54,17 @@ fn arrived(from: &Graph, to: &Graph) -> bool {
     let none = IpConfig::default();
     to.devices().all(|device| from.device(&device.name()).is_some_and(|now| now.same(device)))
         && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
+        && from.shaped(to).iter().all(|device| same_shaping(from, to, device))
         // Rules outlive their device.
         && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
         && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
+}
+
+fn same_shaping(from: &Graph, to: &Graph, device: &DeviceName) -> bool {
+    match (from.shaper(device), to.shaper(device)) {
+        (Some(from), Some(to)) => from.same(to),
+        (from, to) => from == to,
+    }
 }
 
 struct Planner<'a> {
@@ -342,6 +352,15 @@ impl Planner<'_> {
                 let addresses = ip.addresses.iter().filter(|a| a.ip.addr.is_ipv4()).copied().collect();
                 let rules = ip.rules.clone();
                 self.now.set_ip(device, IpConfig { addresses, rules, ..IpConfig::default() });
+            }
+        }
+    }
+
+    fn shape(&mut self) {
+        for device in self.now.shaped(self.to) {
+            if !same_shaping(&self.now, self.to, &device) {
+                let (from, to) = (self.now.shaper(&device).cloned(), self.to.shaper(&device).cloned());
+                self.steps.push(Step::Qos { device, from, to });
             }
         }
     }

@@ -6,6 +6,7 @@ mod caps;
 mod commands;
 mod mtu;
 mod picture;
+mod qos;
 mod reactions;
 mod restore;
 mod rollback;
