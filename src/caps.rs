@@ -14,8 +14,6 @@
 //! | `nameservers` | the host's | a network's cannot be set yet |
 //! | `networks[n].vlanid` | told | the later original has it, and the engine of today reads it |
 //! | `gateway` of a network without `defaultRoute` | empty | source routing is not there yet |
-//! | `networks[n].hostQos` | what the running configuration holds | no configurator shapes traffic yet |
-//! | `qos` of nics and bonds | not told | a traffic shaper's classes are not read from the kernel |
 //! | `bondings[b].slaves` | natural order | the original's is that of a set, different each time |
 //!
 //! And what its sample of one host does not show:
@@ -34,6 +32,7 @@ mod host;
 pub(crate) mod json;
 mod network;
 mod part;
+mod qos;
 pub(crate) mod speed;
 mod visibility;
 

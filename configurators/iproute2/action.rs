@@ -13,6 +13,8 @@ use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
+use super::qos::{QosChange, Spelled};
+
 /// One thing done to the host.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)]
@@ -57,6 +59,11 @@ pub enum Action {
     /// only when IPv6 starts there. Nobody fails without.
     Solicit {
         device: DeviceName,
+    },
+    /// A part of a device's host QoS.
+    Qos {
+        device: DeviceName,
+        change: QosChange,
     },
     /// The MTU of a VM's tap, if it is still there.
     SetTap {
@@ -159,6 +166,7 @@ impl fmt::Display for Action {
                 f.write_str(&each.collect::<Vec<_>>().join("; "))
             }
             Action::Solicit { device } => write!(f, "rdisc6 -1 {device}"),
+            Action::Qos { device, change } => Spelled(device, change).fmt(f),
             Action::SetTap { name, mtu } => write!(f, "ip link set {name} mtu {mtu}"),
             Action::Ethtool { name, group, settings } => {
                 write!(f, "ethtool {} {name}", group.flag())?;

@@ -17,6 +17,7 @@ use vdsm_model::plan::{Change, Step};
 use vdsm_model::units::Mtu;
 
 use super::action::{Action, LinkChange, NewLink};
+use super::qos;
 
 pub(super) fn lower(steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {
     let mut out = Lowered::default();
@@ -102,6 +103,11 @@ impl Lowered {
             Step::Bridge(Change::Modify { from, to }) => self.bridge(from, to),
             Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => {
                 self.push(Action::DelLink { name: step.device() });
+            }
+            Step::Qos { device, from, to } => {
+                for change in qos::changes(from.as_ref(), to.as_ref()) {
+                    self.push(Action::Qos { device: *device, change });
+                }
             }
             Step::Ip { device, from, to, replaces } => self.ip(*device, from, to, replaces),
         }

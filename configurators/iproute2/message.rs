@@ -16,6 +16,7 @@ use vdsm_model::rule::Rule;
 use vdsm_netlink::Request;
 
 use super::action::{Action, LinkChange, NewLink, named};
+use super::qos;
 use crate::RunError;
 
 /// Who knows the indexes of devices, those made a moment ago included.
@@ -74,6 +75,7 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         Action::DelLink { name } => {
             Request::new(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(indexes.index(name)?).build()), 0)
         }
+        Action::Qos { device, change } => qos::request(indexes.index(device)?, change),
         Action::AddAddress { device, address } => Request::new(
             RouteNetlinkMessage::NewAddress(self::address(indexes.index(device)?, address)),
             NLM_F_CREATE | NLM_F_EXCL,

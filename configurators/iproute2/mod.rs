@@ -6,6 +6,7 @@ mod action;
 pub mod ethtool;
 mod lower;
 mod message;
+mod qos;
 mod routers;
 mod run;
 
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 pub use action::{Action, LinkChange, NewLink};
+pub use qos::QosChange;
 pub use run::Rtnetlink;
 use vdsm_model::config::Feature;
 use vdsm_model::netinfo::NetInfo;
@@ -47,7 +49,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions])
+        BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions, Feature::HostQos])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

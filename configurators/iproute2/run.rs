@@ -206,7 +206,9 @@ fn used(action: &Action) -> [Option<DeviceName>; 2] {
         Action::AddLink { kind: NewLink::Vlan { device, .. }, .. } => [Some(*device), None],
         Action::SetLink { name, change } => [Some(*name), change.master.flatten()],
         Action::SetBond { name, .. } | Action::SetBridge { name, .. } => [Some(*name), None],
-        Action::AddAddress { device, .. } | Action::AddRoute { device, .. } => [Some(*device), None],
+        Action::Qos { device, .. } | Action::AddAddress { device, .. } | Action::AddRoute { device, .. } => {
+            [Some(*device), None]
+        }
         _ => [None, None],
     }
 }

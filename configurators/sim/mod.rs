@@ -5,6 +5,7 @@
 //! tests in `tests/netns` are right.
 
 mod ethtool;
+mod qos;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,8 @@ use vdsm_model::device::Adverts;
 use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
+use vdsm_model::netinfo::{Details, NetInfo, Qdisc, SeenKind, SeenLink};
+use vdsm_model::qos::Shaper;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
@@ -53,6 +55,9 @@ pub(crate) struct Link {
     addresses: Vec<Address>,
     routes: Vec<Route>,
     tuning: Tuning,
+    shaper: Option<Shaper>,
+    /// A root discipline of somebody else.
+    qdisc: Option<Qdisc>,
 }
 
 #[derive(Clone, Debug)]
@@ -108,6 +113,21 @@ impl Sim {
     pub fn unplug(&self, nic: &str) {
         if let Ok(nic) = DeviceName::try_from(nic) {
             self.with(|host| host.remove(nic));
+        }
+    }
+
+    /// Gives a device a root discipline, as somebody with `tc` does; none: the kernel's own.
+    pub fn set_root_qdisc(&self, device: &str, kind: Option<&str>) {
+        let qdisc = kind.map(|kind| Qdisc {
+            parent: u32::MAX,
+            handle: 0x8001_0000,
+            kind: kind.to_owned(),
+            default_class: None,
+        });
+        if let Ok(device) = DeviceName::try_from(device) {
+            self.with(|host| {
+                host.links.entry(device).and_modify(|l| (l.shaper, l.qdisc) = (None, qdisc));
+            });
         }
     }
 
@@ -170,6 +190,8 @@ impl Host {
             adverts: link.ipv6.map(|_| link.adverts),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
+            shaper: link.shaper.clone().map(Arc::new),
+            details: Arc::new(Details { qdiscs: link.qdisc.clone().into_iter().collect(), ..Details::default() }),
             ..SeenLink::new(link.index, name, kind)
         }
     }

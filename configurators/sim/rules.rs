@@ -63,6 +63,7 @@ impl Host {
                 Ok(())
             }
             Action::Solicit { .. } => Ok(()),
+            Action::Qos { device, change } => self.get_mut(device)?.shape(change),
             Action::SetTap { name, mtu } => {
                 if let Some(link) = self.links.get_mut(name) {
                     link.mtu = mtu.get();
@@ -135,6 +136,8 @@ impl Host {
             addresses: Vec::new(),
             routes: Vec::new(),
             tuning: Default::default(),
+            shaper: None,
+            qdisc: None,
         };
         self.links.insert(name, link);
     }

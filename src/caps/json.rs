@@ -81,6 +81,30 @@ impl Object<'_> {
         Object::within(self.bytes, fill);
     }
 
+    /// A whole number that may be negative.
+    pub(crate) fn integer(&mut self, key: &str, value: i64) {
+        self.key(key);
+        written(self.bytes, format_args!("{value}"));
+    }
+
+    /// A list with an object for each item.
+    pub(crate) fn objects<T>(
+        &mut self,
+        key: &str,
+        items: impl IntoIterator<Item = T>,
+        fill: impl Fn(T, &mut Object<'_>),
+    ) {
+        self.key(key);
+        self.bytes.push(b'[');
+        for (place, item) in items.into_iter().enumerate() {
+            if place > 0 {
+                self.bytes.push(b',');
+            }
+            Object::within(self.bytes, |object| fill(item, object));
+        }
+        self.bytes.push(b']');
+    }
+
     /// An object under a name that somebody else chose.
     pub(crate) fn entry(&mut self, name: &str, fill: impl FnOnce(&mut Object<'_>)) {
         self.comma();

@@ -4,10 +4,12 @@ use serde_json::{Map, Value};
 use vdsm_model::config::{NetworkConfig, Switch};
 use vdsm_model::name::NetworkName;
 use vdsm_model::netinfo::{SeenKind, SeenLink};
+use vdsm_model::qos::{Curves, class_of};
 
 use super::host::Host;
 use super::json::Object;
 use super::part::{Bridge, Part, word};
+use super::qos;
 
 /// A network whose device exists.
 pub(super) struct Network<'a> {
@@ -17,7 +19,8 @@ pub(super) struct Network<'a> {
     /// What carries its traffic to the wire: a VLAN, a bond or a nic.
     southbound: Option<&'a SeenLink>,
     switch: Switch,
-    qos: &'a Map<String, Value>,
+    limits: &'a Map<String, Value>,
+    host_qos: Option<Curves>,
 }
 
 impl<'a> Network<'a> {
@@ -27,13 +30,15 @@ impl<'a> Network<'a> {
             Some(tag) => host.vlan(base.device(), tag),
             None => host.link(&base.device()),
         });
-        let (switch, qos) = (config.switch, &config.qos);
+        let (switch, limits) = (config.switch, &config.qos);
+        let shaper = config.base.and_then(|base| host.link(&base.device())?.shaper.as_ref());
+        let host_qos = shaper.and_then(|shaper| Some(shaper.classes.get(&class_of(config.vlan))?.curves));
         if !config.bridged {
-            return below.map(|top| Network { top, bridge: None, southbound: below, switch, qos });
+            return below.map(|top| Network { top, bridge: None, southbound: below, switch, limits, host_qos });
         }
         let bridge = Bridge::of(host.link(&name.bridge().ok()?)?)?;
         let southbound = southbound(host, bridge.link, below);
-        Some(Network { top: bridge.link, bridge: Some(bridge), southbound, switch, qos })
+        Some(Network { top: bridge.link, bridge: Some(bridge), southbound, switch, limits, host_qos })
     }
 }
 
@@ -54,11 +59,11 @@ impl Part for Network<'_> {
         if let Some(SeenKind::Vlan { tag, .. }) = self.southbound.map(|link| &link.kind) {
             keys.number("vlanid", tag.get().into());
         }
-        if let Some(directions) = map_in(self.qos, "hostQos") {
-            keys.object("hostQos", |object| host_qos(directions, object));
+        if let Some(curves) = &self.host_qos {
+            qos::tell(curves, keys);
         }
         for key in ["qosInbound", "qosOutbound"] {
-            if let Some(limits) = map_in(self.qos, key) {
+            if let Some(limits) = map_in(self.limits, key) {
                 let given = ["average", "peak", "burst"].into_iter().filter(|name| limits.contains_key(*name));
                 keys.object(key, |object| numbers(limits, given, object));
             }
@@ -72,18 +77,6 @@ fn southbound<'a>(host: &Host<'a>, bridge: &SeenLink, configured: Option<&'a See
     let carries = |link: &&SeenLink| link.nic || matches!(link.kind, SeenKind::Bond { .. } | SeenKind::Vlan { .. });
     let actual = || host.ports(bridge).iter().copied().find(carries);
     configured.filter(|link| link.master == Some(bridge.name)).or_else(actual)
-}
-
-/// The curves, as `tc` tells them: with the zeros that nobody wrote.
-fn host_qos(directions: &Map<String, Value>, object: &mut Object<'_>) {
-    let Some(curves) = map_in(directions, "out") else { return };
-    object.object("out", |object| {
-        for name in ["ls", "ul", "rt"] {
-            if let Some(curve) = map_in(curves, name) {
-                object.object(name, |object| numbers(curve, ["d", "m1", "m2"], object));
-            }
-        }
-    });
 }
 
 fn map_in<'a>(map: &'a Map<String, Value>, key: &str) -> Option<&'a Map<String, Value>> {

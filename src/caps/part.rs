@@ -14,6 +14,7 @@ use vdsm_netlink::attrs::Attrs;
 use super::device;
 use super::host::Host;
 use super::json::Object;
+use super::qos;
 use super::speed::speed;
 
 /// Something that is told.
@@ -98,6 +99,7 @@ impl Part for Bond<'_> {
         keys.text("hwaddr", self.link.mac);
         keys.text("switch", word(ours));
         keys.number("speed", speed(host.seen, self.link));
+        qos::tell_all(self.link, keys);
         if let Some((aggregator, partner)) = self.lacp {
             keys.text("ad_aggregator_id", u64::from(aggregator));
             keys.text("ad_partner_mac", partner);
@@ -124,6 +126,7 @@ impl Part for Nic<'_> {
     fn own(&self, host: &Host<'_>, keys: &mut Object<'_>) {
         keys.text("hwaddr", self.link.mac);
         keys.number("speed", speed(host.seen, self.link));
+        qos::tell_all(self.link, keys);
         if let Some(own) = self.link.permanent_mac {
             keys.text("permhwaddr", own);
         }

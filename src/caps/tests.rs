@@ -4,6 +4,7 @@ mod client;
 mod kinds;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vdsm_model::bond_options::BondOptions;
@@ -12,6 +13,7 @@ use vdsm_model::config::{Base, NetworkConfig};
 use vdsm_model::ip::{Address, MAIN_TABLE, Route};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{SeenKind, SeenLink};
+use vdsm_model::qos::{Curve, Curves, Shaper};
 use vdsm_model::request::Stored;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 use vdsm_netlink::attrs::Attrs;
@@ -128,7 +130,9 @@ fn sample_host(sample: &Value) -> NetInfo {
         addresses: vec![ip("127.0.0.1/8"), ip("::1/128")],
         ..link("lo", SeenKind::Other("loopback".into()))
     };
-    let bond1 = bond("bond1", "mode=4 lacp_rate=1", Some((1, Mac([0; 6]))));
+    let ten = Curves { ls: Some(Curve { m2: 5_000_000, ..Curve::default() }), ..Curves::default() };
+    let shaper = Shaper::of([(VlanTag::new(10), ten)]).map(Arc::new);
+    let bond1 = SeenLink { shaper, ..bond("bond1", "mode=4 lacp_rate=1", Some((1, Mac([0; 6])))) };
     let source = |prefix: &str, gateway: &str, table| Route { to: ip(prefix).ip, ..via(gateway, table) };
     let st20 = SeenLink {
         addresses: vec![ip("198.51.100.5/24")],
@@ -197,8 +201,6 @@ fn the_originals_host_is_told_as_the_original_told_it() {
         ("/netConfigDirty", "the original puts it beside the network report, whence the sample is"),
         ("/lastClient", "likewise"),
         ("/lastClientIface", "likewise"),
-        ("/bondings/bond1/qos", "a traffic shaper's classes are not read"),
-        ("/networks/mgmt/hostQos", "it is the default class of the shaper below, and nobody asked for it"),
         ("/networks/st20/vlanid", "of the later original, which the engine of today knows"),
         ("/networks/vm10/vlanid", "of the later original, which the engine of today knows"),
         ("/bondings/bond1/slaves", "in natural order; the original's is that of a set"),

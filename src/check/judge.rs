@@ -170,6 +170,7 @@ impl<'a> Trial<'a> {
             | Problem::VlanName { network: name, .. }
             | Problem::NameTaken { network: name, .. }
             | Problem::EthtoolOption { network: name, .. }
+            | Problem::ForeignQdisc { network: name, .. }
             | Problem::BridgeInUse { network: name, .. } => network(name).into_iter().collect(),
             Problem::BondOption { bond: device, .. }
             | Problem::BondInUse { bond: device, .. }

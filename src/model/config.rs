@@ -11,6 +11,7 @@ use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::ethtool_options::EthtoolOptions;
 use crate::name::{DeviceName, NetworkName};
+use crate::qos::Curves;
 use crate::units::{Mac, Mtu, Prefixed, VlanTag};
 
 /// All networks and bonds that are ours.
@@ -117,6 +118,8 @@ pub struct NetworkConfig {
     pub switch: Switch,
     /// `hostQos`, `qosInbound` and `qosOutbound` as given.
     pub qos: Map<String, Value>,
+    /// `hostQos`, read.
+    pub host_qos: Option<Curves>,
     /// `custom` as given.
     pub custom: BTreeMap<String, String>,
     /// `custom.bridge_opts`, read.
@@ -146,6 +149,7 @@ impl NetworkConfig {
             nameservers: None,
             switch: Switch::Legacy,
             qos: Map::new(),
+            host_qos: None,
             custom: BTreeMap::new(),
             bridge_options: BridgeOptions::default(),
             ethtool_options: EthtoolOptions::default(),

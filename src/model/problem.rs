@@ -138,6 +138,8 @@ pub enum Problem {
     NameTaken { network: NetworkName, device: DeviceName, kind: String, code: Code },
     /// A bridge that would go while others are attached to it, mostly VMs.
     BridgeInUse { network: NetworkName, ports: Vec<DeviceName> },
+    /// Another's queueing discipline where a network's `hostQos` needs its own; the handle's major number.
+    ForeignQdisc { network: NetworkName, device: DeviceName, kind: String, major: u32 },
     /// A key whose behaviour no configurator of this version has.
     NotSupported { of: Subject, key: String, value: String, configurator: String },
 }
@@ -155,6 +157,7 @@ impl Problem {
             | Problem::NoDevices { .. }
             | Problem::BridgeOption { .. }
             | Problem::EthtoolOption { .. }
+            | Problem::ForeignQdisc { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::SharedAddress { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
@@ -195,6 +198,7 @@ impl Problem {
             | Problem::NoSuchNetwork { .. }
             | Problem::BridgeInUse { .. }
             | Problem::VlanInUse { .. }
+            | Problem::ForeignQdisc { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -306,6 +310,11 @@ impl fmt::Display for Problem {
             Problem::BridgeInUse { network, ports } => {
                 write!(f, "network '{network}': its bridge would go, but has {} connected", list(ports))
             }
+            Problem::ForeignQdisc { network, device, kind, major } => write!(
+                f,
+                "network '{network}': its hostQos needs the root queueing discipline of '{device}', but that is {} {major:x}: of somebody else",
+                Quoted(kind)
+            ),
             Problem::NotSupported { of, key, value, configurator } => {
                 write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")
             }

@@ -8,8 +8,10 @@ use std::net::IpAddr;
 
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::netinfo::{MANY_ROUTES, Qdisc};
+use vdsm_model::qos::Shaper;
 
 use super::layer3::{Told, is_made};
+use super::shaping::{Classes, HANDLE};
 
 /// One link's addresses, routes and queueing disciplines.
 #[derive(Clone, Debug, Default)]
@@ -21,12 +23,14 @@ pub(super) struct Belongings {
     /// More routes than are kept.
     pub(super) many: bool,
     pub(super) qdiscs: Vec<Qdisc>,
+    /// What is below a root discipline of ours, without the leaves: those are disciplines.
+    classes: Classes,
 }
 
 impl Belongings {
-    /// Nothing but these disciplines.
-    pub(super) fn of(qdiscs: Vec<Qdisc>) -> Belongings {
-        Belongings { qdiscs, ..Belongings::default() }
+    /// Nothing but what shapes its traffic.
+    pub(super) fn of_shaping(former: Belongings) -> Belongings {
+        Belongings { qdiscs: former.qdiscs, classes: former.classes, ..Belongings::default() }
     }
 
     pub(super) fn addresses(&self) -> impl Iterator<Item = &Address> {
@@ -140,6 +144,29 @@ impl Belongings {
             self.qdiscs.push(qdisc);
             self.qdiscs.sort_unstable();
         }
+    }
+
+    /// Whether the root discipline is ours, so that classes and filters are wanted.
+    pub(super) fn is_shaped(&self) -> bool {
+        self.qdiscs.iter().any(Qdisc::is_our_root)
+    }
+
+    /// The classes and filters below our root, as they were read.
+    pub(super) fn set_classes(&mut self, classes: Classes) {
+        self.classes = classes;
+    }
+
+    /// The shaper, where the root discipline is ours.
+    pub(super) fn shaper(&self) -> Option<Shaper> {
+        let root = self.qdiscs.iter().find(|qdisc| qdisc.is_our_root())?;
+        let mut classes = self.classes.clone();
+        for (number, class) in &mut classes {
+            let number = u32::from(*number);
+            let is_leaf =
+                |it: &Qdisc| (it.parent, it.handle) == (HANDLE | number, number << 16) && it.kind == "fq_codel";
+            class.leaf = self.qdiscs.iter().any(is_leaf);
+        }
+        Some(Shaper { default: root.default_class.unwrap_or(0), classes })
     }
 
     /// A class went, and what hung on it with it.

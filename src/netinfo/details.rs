@@ -39,6 +39,7 @@ const VF_NUMBERED: [u16; 6] =
 /// Length of `tcmsg`, and its attribute with the kind.
 const TCMSG: usize = 20;
 const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
 
 /// What a link's message tells beside the link itself. Speed and queueing disciplines come from elsewhere.
 pub(super) fn of(info: &Info<'_>, operstate: u8, hardware: Option<vdsm_model::units::Mac>, vfs: Vec<Vf>) -> Details {
@@ -147,8 +148,11 @@ pub(super) fn qdisc(payload: &[u8]) -> Option<(u32, Qdisc)> {
     let index = attrs::u32(payload.get(4..)?)?;
     let handle = attrs::u32(payload.get(8..)?)?;
     let parent = attrs::u32(payload.get(12..)?)?;
-    let kind = attrs::find(Attrs::after(payload, TCMSG), TCA_KIND).and_then(attrs::text)?;
-    Some((index, Qdisc { parent, handle, kind: kind.to_owned() }))
+    let find = |kind| attrs::find(Attrs::after(payload, TCMSG), kind);
+    let kind = find(TCA_KIND).and_then(attrs::text)?;
+    // `tc_hfsc_qopt` has nothing else.
+    let default_class = find(TCA_OPTIONS).filter(|_| kind == "hfsc").and_then(attrs::u16);
+    Some((index, Qdisc { parent, handle, kind: kind.to_owned(), default_class }))
 }
 
 /// The class of an `RTM_DELTCLASS` message, with its link's index.

@@ -194,7 +194,10 @@ fn a_queueing_discipline_tells_where_it_hangs() {
         [header, text(1, kind)].concat()
     };
     let told = qdisc(&message([7, 0x10_0000, 0x1_0001, 2], "tbf"));
-    assert_eq!(told, Some((7, Qdisc { parent: 0x1_0001, handle: 0x10_0000, kind: "tbf".to_owned() })));
+    assert_eq!(
+        told,
+        Some((7, Qdisc { parent: 0x1_0001, handle: 0x10_0000, kind: "tbf".to_owned(), default_class: None }))
+    );
     let whole = message([7, 0x10_0000, u32::MAX, 2], "hfsc");
     // Up to the attribute's last letter.
     assert!((0..whole.len()).all(|length| qdisc(&whole[..length]).is_none_or(|(_, it)| it.kind == "hfsc")));

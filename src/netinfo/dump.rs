@@ -4,7 +4,7 @@
 //! collected first and put together in `mirror.rs`. No socket here: which messages to ask for is
 //! `reader.rs`'s business. Bytes that make no sense are passed over, and none make it panic.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
@@ -13,6 +13,7 @@ use vdsm_model::netinfo::{MANY_ROUTES, Qdisc, Rule};
 use super::NicRule;
 use super::layer3::{self, Told};
 use super::link::Head;
+use super::shaping::{self, Piece};
 use super::{details, rule};
 
 /// What has come from the kernel so far.
@@ -23,6 +24,8 @@ pub(super) struct Dump<'r> {
     pub(super) routes: Vec<(u32, Route)>,
     pub(super) rules: Vec<Rule>,
     pub(super) qdiscs: Vec<(u32, Qdisc)>,
+    /// Of root disciplines of ours.
+    pub(super) pieces: Vec<(u32, Piece)>,
     /// How many routes of one link there are, so that a full table takes no memory.
     counts: HashMap<u32, usize>,
     most: usize,
@@ -37,6 +40,7 @@ pub(super) struct Mark {
     routes: usize,
     rules: usize,
     qdiscs: usize,
+    pieces: usize,
 }
 
 impl<'r> Dump<'r> {
@@ -49,6 +53,7 @@ impl<'r> Dump<'r> {
             routes: Vec::new(),
             rules: Vec::new(),
             qdiscs: Vec::new(),
+            pieces: Vec::new(),
             counts: HashMap::new(),
             most: MANY_ROUTES,
             ipv6: false,
@@ -81,8 +86,15 @@ impl<'r> Dump<'r> {
             }
             libc::RTM_NEWRULE => self.rules.extend(rule::rule(payload)),
             libc::RTM_NEWQDISC => self.qdiscs.extend(details::qdisc(payload).filter(|(_, it)| it.handle != 0)),
+            libc::RTM_NEWTCLASS => self.pieces.extend(shaping::class(payload)),
+            libc::RTM_NEWTFILTER => self.pieces.extend(shaping::filter(payload)),
             _ => {}
         }
+    }
+
+    /// The links so far whose root discipline is ours.
+    pub(super) fn shaped(&self) -> BTreeSet<u32> {
+        self.qdiscs.iter().filter(|(_, qdisc)| qdisc.is_our_root()).map(|(index, _)| *index).collect()
     }
 
     /// This moment, for [`Dump::back_to`].
@@ -93,6 +105,7 @@ impl<'r> Dump<'r> {
             routes: self.routes.len(),
             rules: self.rules.len(),
             qdiscs: self.qdiscs.len(),
+            pieces: self.pieces.len(),
         }
     }
 
@@ -103,6 +116,7 @@ impl<'r> Dump<'r> {
         self.routes.truncate(mark.routes);
         self.rules.truncate(mark.rules);
         self.qdiscs.truncate(mark.qdiscs);
+        self.pieces.truncate(mark.pieces);
         self.counts.clear();
         for (index, _) in &self.routes {
             *self.counts.entry(*index).or_default() += 1;

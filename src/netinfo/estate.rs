@@ -8,7 +8,6 @@ use std::hash::Hash;
 use std::net::IpAddr;
 
 use vdsm_model::ip::{Address, MAIN_TABLE, Route};
-use vdsm_model::netinfo::Qdisc;
 use vdsm_model::units::Prefixed;
 
 use super::belongings::Belongings;
@@ -164,8 +163,8 @@ impl Estate {
         addresses.into_iter().for_each(|addr| self.nobody_has(addr));
     }
 
-    /// Forgets all that belonged to a link, and gives back its disciplines and its addresses.
-    pub(super) fn take_all(&mut self, index: u32) -> (Vec<Qdisc>, Vec<IpAddr>) {
+    /// Forgets all that belonged to a link, and gives it back with its addresses.
+    pub(super) fn take_all(&mut self, index: u32) -> (Belongings, Vec<IpAddr>) {
         let own = self.belongings.remove(&index).unwrap_or_default();
         let routes: Vec<Route> = own.all_routes().copied().collect();
         self.forget_routes(index, &routes);
@@ -173,12 +172,12 @@ impl Estate {
         for addr in &addresses {
             forget(&mut self.owners, addr, index);
         }
-        (own.qdiscs, addresses)
+        (own, addresses)
     }
 
-    /// A link has nothing but these disciplines.
-    pub(super) fn start_with(&mut self, index: u32, qdiscs: Vec<Qdisc>) {
-        self.belongings.insert(index, Belongings::of(qdiscs));
+    /// Of what a link had, there is still what shapes its traffic.
+    pub(super) fn start_with(&mut self, index: u32, former: Belongings) {
+        self.belongings.insert(index, Belongings::of_shaping(former));
     }
 }
 

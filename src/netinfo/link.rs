@@ -132,6 +132,7 @@ impl Head {
             many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),
             settings: None,
+            shaper: None,
             details: Arc::new(details),
         };
         // A veth's other end is not below it.

@@ -13,9 +13,11 @@ use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_netlink::attrs::{self, Attrs};
 use vdsm_netlink::ethtool::{self, Modes};
 
+use super::belongings::Belongings;
 use super::dump::Dump;
 use super::estate::Estate;
 use super::link::{Head, IFINFOMSG, ipv6_in};
+use super::shaping::{self, Piece};
 use super::{NicRule, details, layer3, rule};
 
 /// `IFLA_PROTINFO` of linux/if_link.h: what a bridge or IPv6 has to say of a link.
@@ -37,6 +39,8 @@ pub(super) struct Wants {
     pub(super) speeds: BTreeSet<u32>,
     /// Links of which LACP may have learned something.
     pub(super) lacp: BTreeSet<u32>,
+    /// Links with a root discipline of ours, whose classes and filters may have changed.
+    pub(super) shapers: BTreeSet<u32>,
 }
 
 /// All that is known, and what follows from it.
@@ -76,7 +80,7 @@ impl Mirror {
     pub(super) fn of(dump: Dump<'_>, has_ipv6: bool) -> Mirror {
         let mut mirror = Mirror::new();
         mirror.info.has_ipv6 = has_ipv6;
-        let Dump { links, addresses, routes, rules, qdiscs, .. } = dump;
+        let Dump { links, addresses, routes, rules, qdiscs, pieces, .. } = dump;
         links.into_iter().for_each(|head| mirror.put(head));
         for told in addresses {
             mirror.estate.append_address(told);
@@ -90,6 +94,7 @@ impl Mirror {
         for (index, qdisc) in qdiscs {
             mirror.estate.of_mut(index).add_qdisc(qdisc);
         }
+        mirror.learn_shapers(&pieces.iter().map(|(index, _)| *index).collect(), &pieces);
         mirror
     }
 
@@ -136,6 +141,7 @@ impl Mirror {
             link.routes = own.routes().to_vec();
             link.made_routes = own.made().to_vec();
             link.many_routes = own.many;
+            link.shaper = own.shaper().map(Arc::new);
             if !own.qdiscs.is_empty() {
                 Arc::make_mut(&mut link.details).qdiscs = own.qdiscs.clone();
             }
@@ -175,6 +181,7 @@ impl Mirror {
         self.wants.routes.extend(more.routes);
         self.wants.speeds.extend(more.speeds);
         self.wants.lacp.extend(more.lacp);
+        self.wants.shapers.extend(more.shapers);
     }
 
     /// The index of the link of that name.
@@ -219,6 +226,7 @@ impl Mirror {
                     libc::RTM_NEWQDISC => own.add_qdisc(qdisc),
                     _ => own.remove_qdisc(qdisc.handle),
                 }
+                self.want_shaper(index);
             }
             // A class that goes takes its discipline along without a word of that
             // (net/sched/sch_htb.c, htb_delete).
@@ -226,6 +234,12 @@ impl Mirror {
                 let Some((index, class)) = details::class(payload) else { return };
                 self.touch(index);
                 self.estate.of_mut(index).remove_class(class);
+                self.want_shaper(index);
+            }
+            libc::RTM_NEWTCLASS | libc::RTM_NEWTFILTER | libc::RTM_DELTFILTER => {
+                if let Some(index) = payload.get(4..).and_then(attrs::u32) {
+                    self.want_shaper(index);
+                }
             }
             _ => {}
         }
@@ -244,6 +258,29 @@ impl Mirror {
         match is_there {
             true => self.estate.add_route(index, route),
             false => self.estate.remove_route(index, &route),
+        }
+    }
+
+    /// What is below a root discipline of ours is read where something of it changes: a filter's
+    /// event does not say whether it is the only one.
+    fn want_shaper(&mut self, index: u32) {
+        if self.estate.of(index).is_some_and(Belongings::is_shaped) {
+            self.touch(index);
+            self.wants.shapers.insert(index);
+        }
+    }
+
+    /// Takes note of which shapers are wanted, as [`Mirror::take_wants`] does of everything.
+    pub(super) fn take_shapers(&mut self) -> BTreeSet<u32> {
+        std::mem::take(&mut self.wants.shapers)
+    }
+
+    /// Answers to questions: all that is below our root on these links, as it is now.
+    pub(super) fn learn_shapers(&mut self, links: &BTreeSet<u32>, pieces: &[(u32, Piece)]) {
+        for index in links {
+            let own = pieces.iter().filter(|(it, _)| it == index).map(|(_, piece)| piece);
+            self.estate.of_mut(*index).set_classes(shaping::classes(own));
+            self.stale.insert(*index);
         }
     }
 
@@ -410,8 +447,8 @@ impl Mirror {
             let index = head.link.index;
             self.keep_speed(&mut head);
             if deep.contains(&head.link.name) {
-                let (qdiscs, addresses) = self.estate.take_all(index);
-                self.estate.start_with(index, qdiscs);
+                let (former, addresses) = self.estate.take_all(index);
+                self.estate.start_with(index, former);
                 lost.extend(addresses);
             }
             self.put(head);

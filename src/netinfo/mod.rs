@@ -1,6 +1,6 @@
 //! The host as it is: what the kernel's dumps and events say becomes a [`NetInfo`], again and again.
 //!
-//! `link.rs`, `details.rs`, `layer3.rs` and `rule.rs` read bytes, `mirror.rs` makes one picture of
+//! `link.rs`, `details.rs`, `layer3.rs`, `rule.rs` and `shaping.rs` read bytes, `mirror.rs` makes one picture of
 //! them, and all of these ask nobody. `reader.rs` asks the kernel, `live.rs` listens to it and keeps
 //! the picture true. What a report to the engine shows of all this, and what the desired network
 //! makes of it, is not decided here.
@@ -19,6 +19,7 @@ mod mirror;
 mod news;
 mod reader;
 mod rule;
+mod shaping;
 
 #[cfg(test)]
 mod beside_ip;

@@ -1,6 +1,6 @@
 //! Asking the kernel how the host stands.
 //!
-//! A whole look is five dumps, however many links there are; nothing is read from sysfs. What the
+//! A whole look is five dumps, however many links there are, and two more for each that has host QoS; nothing is read from sysfs. What the
 //! answers mean stands in `dump.rs` and `mirror.rs`. Reading never changes anything, and nothing is
 //! kept here from one question to the next.
 
@@ -20,6 +20,7 @@ use super::dump::Dump;
 use super::layer3::is_made;
 use super::link::IFINFOMSG;
 use super::mirror::Mirror;
+use super::shaping::HANDLE;
 
 /// Beyond one link in so many a whole look is cheaper: of 3001 links it takes 8 µs for each, and
 /// one link's message and addresses together take 13 µs.
@@ -107,6 +108,7 @@ impl Reader {
             Err(WireError::Refused(error)) if error.errno == libc::EOPNOTSUPP => {}
             read => read.map_err(LookError::Qdiscs)?,
         }
+        self.shapers(&dump.shaped(), dump)?;
         Ok(dump.shows_ipv6() || Path::new("/proc/sys/net/ipv6").exists())
     }
 
@@ -163,6 +165,20 @@ impl Reader {
             }
         }
         dump.routes.retain(|(index, _)| links.contains(index));
+        Ok(())
+    }
+
+    /// The classes and filters below a root discipline of ours on these links; there are none on a
+    /// link that does not exist.
+    pub(super) fn shapers(&mut self, links: &BTreeSet<u32>, dump: &mut Dump<'_>) -> Result<(), LookError> {
+        for index in links {
+            for kind in [libc::RTM_GETTCLASS, libc::RTM_GETTFILTER] {
+                match read(&mut self.wire, &(kind, below_our_root(*index)), dump) {
+                    Err(error) if is_gone(&error) => {}
+                    read => read.map_err(LookError::Qdiscs)?,
+                }
+            }
+        }
         Ok(())
     }
 
@@ -261,6 +277,11 @@ fn routes_through(index: Option<u32>) -> Question {
         None => header,
     };
     (libc::RTM_GETROUTE, header)
+}
+
+/// A `tcmsg`.
+fn below_our_root(index: u32) -> Vec<u8> {
+    [[0; 4], index.to_ne_bytes(), [0; 4], HANDLE.to_ne_bytes(), [0; 4]].concat()
 }
 
 fn with_attribute(mut message: Vec<u8>, kind: u16, value: &[u8]) -> Vec<u8> {

@@ -42,6 +42,7 @@ fn link(index: u32, name: &str, kind: SeenKind, details: Details) -> SeenLink {
         many_routes: false,
         aggregator: None,
         settings: None,
+        shaper: None,
         details: Arc::new(Details { state: OperState::Up, ..details }),
     }
 }

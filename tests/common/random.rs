@@ -145,7 +145,21 @@ fn network(random: &mut Random, bridged: bool, used: &mut Used) -> Value {
             net["ipv6gateway"] = json!(format!("{front}::ffff"));
         }
     }
+    if random.chance(35) {
+        net["hostQos"] = json!({ "out": curves(random) });
+    }
     net
+}
+
+fn curves(random: &mut Random) -> Value {
+    let mut out = json!({ "ls": { "m2": random.pick(&[100, 5_000_000]) } });
+    if random.chance(30) {
+        out["ul"] = json!({ "m1": 1_000_000, "d": random.below(2000), "m2": 80_000_001 });
+    }
+    if random.chance(30) {
+        out["rt"] = json!({ "m2": random.pick(&["8000", "1000000"]) });
+    }
+    out
 }
 
 fn bond_options(random: &mut Random) -> &'static str {

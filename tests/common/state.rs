@@ -35,7 +35,8 @@ pub fn text(seen: &NetInfo) -> String {
         }
         let mut routes: Vec<String> = link.routes.iter().map(|r| format!("{r} proto {}", r.protocol)).collect();
         routes.sort();
-        let _ = writeln!(out, " {routes:?}");
+        let shaper = link.shaper.as_ref().map(|it| format!("{:?}", it.classes)).unwrap_or_default();
+        let _ = writeln!(out, " {routes:?} {shaper}");
     }
     for rule in seen.rules() {
         let _ = writeln!(out, "rule {rule} proto {}", rule.protocol);

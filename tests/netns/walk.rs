@@ -37,7 +37,7 @@ fn run(words: &str) {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
 }
 
-/// What `ip` says, without what changes by itself or with a device made anew.
+/// What `ip` and `tc` say, without what changes by itself or with a device made anew.
 fn outside() -> String {
     let text = batch(&["-d", "-j"], "addr show\nroute show table all proto static\nrule show\n").unwrap();
     let mut tables =
@@ -48,6 +48,10 @@ fn outside() -> String {
         other.as_object_mut().unwrap().remove("flags");
         lines.push(other.to_string());
     }
+    let shaped = Command::new("tc").args(["qdisc", "show"]).output().unwrap();
+    let shaped = String::from_utf8(shaped.stdout).unwrap();
+    // The kernel's own have no handle.
+    lines.extend(shaped.lines().filter(|line| !line.contains(" 0: ")).map(str::to_owned));
     lines.sort();
     lines.join("\n")
 }

@@ -12,6 +12,7 @@ mod engine;
 mod ethtool;
 mod laws;
 mod older;
+mod qos;
 mod refusals;
 mod requests;
 mod source_routing;

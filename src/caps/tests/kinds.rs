@@ -105,20 +105,26 @@ fn a_virtual_function_in_a_vms_hands_is_not_told() {
 }
 
 #[test]
-fn limits_of_the_running_configuration_are_told_with_the_zeros_nobody_wrote() {
+fn limits_are_told_as_the_kernel_has_them_with_the_zeros_nobody_wrote() {
     let stored = json!({
         "nic": "eth0", "bridged": false, "switch": "legacy", "qosInbound": { "average": 512 },
-        "hostQos": { "out": { "ls": { "m2": "5000000" }, "ul": { "m1": 1, "d": 2, "m2": 3 } } },
+        "hostQos": { "out": { "ls": { "m2": "5000000" }, "ul": { "m1": 8, "d": 2, "m2": 23 } } },
     });
     let nets = Stored::from([("n".to_owned(), stored)]);
     let (running, problems) = NetConfig::from_stored(&nets, &Stored::new());
     assert_eq!(problems, []);
-    let seen = NetInfo::new([link("eth0", SeenKind::Nic)], true);
+    let wish = running.networks.values().filter_map(|net| Some((net.vlan, net.host_qos?)));
+    let shaper = Shaper::of(wish.chain([(VlanTag::new(0), Curves::default())])).map(Arc::new);
+    let seen = NetInfo::new([SeenLink { shaper, ..link("eth0", SeenKind::Nic) }], true);
     let report = told(&seen, &running, &About::default());
     let n = &report["networks"]["n"];
-    let curves = json!({ "ls": { "d": 0, "m1": 0, "m2": 5_000_000 }, "ul": { "d": 2, "m1": 1, "m2": 3 } });
-    assert_eq!((&n["hostQos"], &n["qosInbound"]), (&json!({ "out": curves }), &json!({ "average": 512 })));
-    assert_eq!((n.get("qosOutbound"), report["nics"]["eth0"].get("qos")), (None, None));
+    let curves = json!({ "ls": { "d": 0, "m1": 0, "m2": 5_000_000 }, "ul": { "d": 2, "m1": 8, "m2": 16 } });
+    assert_eq!((&n["hostQos"], &n["qosInbound"]), (&json!({ "out": curves.clone() }), &json!({ "average": 512 })));
+    let all = json!([{ "hostQos": { "out": curves }, "vlan": -1 }, { "hostQos": { "out": {} }, "vlan": 0 }]);
+    assert_eq!((n.get("qosOutbound"), &report["nics"]["eth0"]["qos"]), (None, &all));
+    // What the kernel does not have is not told, whatever is configured.
+    let report = told(&NetInfo::new([link("eth0", SeenKind::Nic)], true), &running, &About::default());
+    assert_eq!((report["networks"]["n"].get("hostQos"), report["nics"]["eth0"].get("qos")), (None, None));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
 use super::tuning::Wishes;
-use super::{Graph, sharing};
+use super::{Graph, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
@@ -73,6 +73,9 @@ impl Desired {
         let wishes = Wishes::of(&merged, &mut problems);
         let tuned = wishes.tuned(seen);
         wishes.put(seen, &mut prior, &mut builder.graph, &mut problems);
+        builder.warnings.extend(builder.wanted().filter_map(|(name, net)| shaping::idle(name, net)));
+        let bases = shaping::bases(builder.wanted().chain(builder.former()).map(|(_, net)| net));
+        shaping::shape(&mut builder.graph, &bases, &merged, seen, &mut problems);
 
         let judge =
             Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };

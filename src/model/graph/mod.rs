@@ -7,6 +7,7 @@ mod desired;
 mod judge;
 mod merge;
 mod scope;
+mod shaping;
 mod sharing;
 mod stack;
 mod tuning;
@@ -26,6 +27,7 @@ use crate::ethtool_options::Settings;
 use crate::ip::{Dynamic, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
+use crate::qos::Shaper;
 use crate::source_routing::Rules;
 use crate::units::Prefixed;
 
@@ -36,6 +38,8 @@ pub struct Graph {
     devices: BTreeMap<DeviceName, Arc<Device>>,
     ip: BTreeMap<DeviceName, IpConfig>,
     settings: BTreeMap<DeviceName, Settings>,
+    /// Of nics and bonds; one that is not here has no root discipline of ours.
+    shapers: BTreeMap<DeviceName, Shaper>,
 }
 
 impl Graph {
@@ -47,6 +51,7 @@ impl Graph {
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
         let mut devices = BTreeMap::new();
         let mut ip = BTreeMap::new();
+        let mut shapers = BTreeMap::new();
         let rules = Rules::of(seen);
         // Rules outlive their device.
         for device in scope.devices().filter(|name| seen.link(name).is_none()) {
@@ -62,6 +67,9 @@ impl Graph {
                     && seen.link(&vlan.device).is_some_and(|base| base.mac == link.mac)
                 {
                     device.link_mut().mac = None;
+                }
+                if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
+                    shapers.insert(link.name, shaper.as_ref().clone());
                 }
                 devices.insert(link.name, device);
                 if let Some(found) = &link.settings {
@@ -97,7 +105,8 @@ impl Graph {
                 _ => {}
             }
         }
-        Graph { devices: devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect(), ip, settings }
+        let devices = devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect();
+        Graph { devices, ip, settings, shapers }
     }
 
     /// The device of that name.
@@ -125,6 +134,7 @@ impl Graph {
         self.devices.remove(name);
         self.ip.remove(name);
         self.settings.remove(name);
+        self.shapers.remove(name);
     }
 
     /// Takes devices out, and out of their masters.
@@ -169,6 +179,27 @@ impl Graph {
     /// All that is known or wished of nics' settings, by nic.
     pub fn tuned(&self) -> impl Iterator<Item = (&DeviceName, &Settings)> {
         self.settings.iter()
+    }
+
+    /// How a nic or bond shares what it sends; none: no discipline of ours is at its root.
+    pub fn shaper(&self, name: &DeviceName) -> Option<&Shaper> {
+        self.shapers.get(name)
+    }
+
+    /// The devices with a shaper here or there, as far as both graphs have them.
+    pub fn shaped(&self, other: &Graph) -> BTreeSet<DeviceName> {
+        let both = |name: &&DeviceName| self.device(name).is_some() && other.device(name).is_some();
+        self.shapers.keys().chain(other.shapers.keys()).filter(both).copied().collect()
+    }
+
+    /// Says how a nic or bond is to share what it sends.
+    pub fn set_shaper(&mut self, name: DeviceName, shaper: Shaper) {
+        self.shapers.insert(name, shaper);
+    }
+
+    /// Says that a nic or bond is to send as the kernel does by itself.
+    pub fn remove_shaper(&mut self, name: &DeviceName) {
+        self.shapers.remove(name);
     }
 
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot

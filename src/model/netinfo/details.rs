@@ -6,6 +6,7 @@
 use std::fmt;
 
 use crate::name::DeviceName;
+use crate::qos::ROOT;
 use crate::units::{Mac, VlanTag};
 
 /// See the head of this file.
@@ -239,4 +240,18 @@ pub struct Qdisc {
     pub handle: u32,
     /// hfsc, fq_codel, clsact and so on.
     pub kind: String,
+    /// HFSC's class for what no filter wants.
+    pub default_class: Option<u16>,
+}
+
+impl Qdisc {
+    /// Whether it is a device's root, and somebody's wish.
+    pub fn is_root(&self) -> bool {
+        self.parent == u32::MAX && self.handle != 0
+    }
+
+    /// Whether it is the root that host QoS makes.
+    pub fn is_our_root(&self) -> bool {
+        self.is_root() && self.kind == "hfsc" && self.handle == u32::from(ROOT) << 16
+    }
 }

@@ -12,6 +12,7 @@ use crate::device::Adverts;
 use crate::ethtool_options::SeenSettings;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
+use crate::qos::Shaper;
 use crate::units::{Mac, Mtu, VlanTag};
 
 /// One link.
@@ -60,6 +61,8 @@ pub struct SeenLink {
     /// What ethtool says of it; none where nobody has asked. A picture of the host has none of it:
     /// only a transaction asks, and only for what matters to it.
     pub settings: Option<Arc<SeenSettings>>,
+    /// How it shares what it sends, where the root discipline is ours.
+    pub shaper: Option<Arc<Shaper>>,
     /// What else is known of it. Shared by the link's moments while it stays the same.
     pub details: Arc<Details>,
 }
@@ -88,6 +91,7 @@ impl SeenLink {
             many_routes: false,
             aggregator: None,
             settings: None,
+            shaper: None,
             details: Arc::default(),
         }
     }

@@ -14,6 +14,7 @@ use crate::ethtool_options::Settings;
 use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
+use crate::qos::Shaper;
 
 /// What becomes of one object. It carries whole objects, so that a backend that writes files or
 /// profiles has all it needs.
@@ -38,6 +39,12 @@ pub enum Step {
     Bond(Change<Bond>),
     Vlan(Change<Vlan>),
     Bridge(Change<Bridge>),
+    /// A nic's or bond's root discipline; none: the kernel's own.
+    Qos {
+        device: DeviceName,
+        from: Option<Shaper>,
+        to: Option<Shaper>,
+    },
     /// `replaces` names the default routes of others that give way to one of `to`.
     Ip {
         device: DeviceName,
@@ -61,7 +68,7 @@ impl Step {
             Step::Bond(change) => of(change),
             Step::Vlan(change) => of(change),
             Step::Bridge(change) => of(change),
-            Step::Ip { device, .. } => *device,
+            Step::Qos { device, .. } | Step::Ip { device, .. } => *device,
         }
     }
 

@@ -10,7 +10,8 @@
 //! 4. MTUs that fall, from the top: an upper one must not exceed its lower.
 //! 5. Devices that come or change, from the ground, MTUs that rise among it.
 //! 6. Settings of nics that ethtool knows: a nic may go away for a moment as it gets them.
-//! 7. Addresses and routes that come. A default route that moves is replaced, so that there is
+//! 7. Host QoS, on devices that are there by now.
+//! 8. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
@@ -46,6 +47,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.lower_mtus();
     planner.build();
     planner.tune();
+    planner.shape();
     planner.address();
     planner.steps
 }
@@ -56,9 +58,17 @@ fn arrived(from: &Graph, to: &Graph) -> bool {
     to.devices().all(|device| from.device(&device.name()).is_some_and(|now| now.same(device)))
         && to.tuned().all(|(device, wished)| changes(from.settings(device), wished).is_empty())
         && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
+        && from.shaped(to).iter().all(|device| same_shaping(from, to, device))
         // Rules outlive their device.
         && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
         && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
+}
+
+fn same_shaping(from: &Graph, to: &Graph, device: &DeviceName) -> bool {
+    match (from.shaper(device), to.shaper(device)) {
+        (Some(from), Some(to)) => from.same(to),
+        (from, to) => from == to,
+    }
 }
 
 struct Planner<'a> {
@@ -355,6 +365,15 @@ impl Planner<'_> {
             let from = self.now.settings(device);
             if !changes(from, to).is_empty() {
                 self.steps.push(Step::Ethtool { device: *device, from: from.clone(), to: to.clone() });
+            }
+        }
+    }
+
+    fn shape(&mut self) {
+        for device in self.now.shaped(self.to) {
+            if !same_shaping(&self.now, self.to, &device) {
+                let (from, to) = (self.now.shaper(&device).cloned(), self.to.shaper(&device).cloned());
+                self.steps.push(Step::Qos { device, from, to });
             }
         }
     }

@@ -8,6 +8,7 @@ use super::{Change, Plan, Step};
 use crate::device::{Adverts, Bond, Bridge, Link, NetDevice, Nic, Vlan};
 use crate::ethtool_options::{Key, Settings, changes};
 use crate::ip::IpConfig;
+use crate::qos::{self, Shaper};
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,6 +55,9 @@ impl Step {
             Step::Bond(c) => of("bond", c, bond_details, bond_changes),
             Step::Vlan(c) => of("vlan", c, vlan_details, |_, _| Vec::new()),
             Step::Bridge(c) => of("bridge", c, bridge_details, bridge_changes),
+            Step::Qos { device, from, to } => {
+                ("shape", format!("qos {device}"), qos_changes(from.as_ref(), to.as_ref()))
+            }
             Step::Ip { device, from, to, replaces } => {
                 let mut details = ip_changes(from, to);
                 details.extend(replaces.iter().map(|(other, route)| format!("instead of {route} on {other}")));
@@ -165,6 +169,22 @@ fn setting_changes(from: &Settings, to: &Settings) -> Vec<String> {
         format!("{key} {was} -> {}", key.shown(value))
     };
     changes(from, to).into_iter().map(change).collect()
+}
+
+fn qos_changes(from: Option<&Shaper>, to: Option<&Shaper>) -> Vec<String> {
+    let (Some(to), none) = (to, Shaper::default()) else { return vec!["not any more".to_owned()] };
+    let from = from.unwrap_or(&none);
+    let gone = from.classes.keys().filter(|number| !to.classes.contains_key(*number));
+    let mut out: Vec<String> = gone.map(|number| format!("-{}", qos::spelled(*number))).collect();
+    for (number, class) in &to.classes {
+        match from.classes.get(number) {
+            Some(old) if old.same(class) => {}
+            old => {
+                out.push(format!("{}{} {}", if old.is_some() { "" } else { "+" }, qos::spelled(*number), class.curves))
+            }
+        }
+    }
+    out
 }
 
 fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {

@@ -11,6 +11,7 @@ use crate::ethtool_options::{Settings, changes};
 use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::DeviceName;
+use crate::qos::{self, Shaper};
 
 /// One way in which a device is not as wished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,7 +28,7 @@ pub struct Deviation {
 /// [`Step::Ip`](super::Step::Ip) its addresses, the last of the other kinds the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// Its being there, its link, its ports or its options.
+    /// Its being there, its link, its ports, its options or its host QoS.
     Device,
     /// Whether IPv6 runs on it, and listens to routers.
     Ipv6,
@@ -54,6 +55,7 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
                     tell.kinds(found, device);
                 }
                 tell.settings(now.settings(&name), wished.settings(&name));
+                tell.shaping(now.shaper(&name), wished.shaper(&name));
                 if let Some(ip) = wished.ip(&name) {
                     tell.addresses(now.ip(&name).unwrap_or(&IpConfig::default()), ip);
                 }
@@ -155,6 +157,34 @@ impl Teller<'_> {
             (Device::Bridge(now), Device::Bridge(wished)) => self.bridges(now, wished),
             _ => self.device(format!("{} is a {} instead of a {}", self.device, now.word(), wished.word())),
         }
+    }
+
+    fn shaping(&mut self, now: Option<&Shaper>, wished: Option<&Shaper>) {
+        let name = self.device;
+        let Some(wished) = wished else {
+            if now.is_some() {
+                self.device(format!("the host QoS of {name} is not ours"));
+            }
+            return;
+        };
+        let Some(now) = now else { return self.device(format!("the host QoS of {name} is missing")) };
+        if now.default != wished.default {
+            self.device(format!("what has no host QoS on {name} goes into another class"));
+        }
+        for (number, class) in &wished.classes {
+            let of = qos::spelled(*number);
+            match now.classes.get(number) {
+                Some(found) if found.same(class) => {}
+                Some(found) if found.curves != class.curves => self
+                    .device(format!("the host QoS of {of} on {name} is {} instead of {}", found.curves, class.curves)),
+                Some(_) => self.device(format!("the host QoS of {of} on {name} lacks its filter or queue")),
+                None => self.device(format!("the host QoS of {of} on {name} is missing")),
+            }
+        }
+        let surplus = now.classes.keys().filter(|number| !wished.classes.contains_key(*number));
+        surplus.for_each(|number| {
+            self.device(format!("the host QoS of {} on {name} is not ours", qos::spelled(*number)));
+        });
     }
 
     fn bonds(&mut self, now: &Bond, wished: &Bond) {

@@ -6,7 +6,7 @@
 mod bond;
 mod fields;
 mod network;
-mod qos;
+pub mod qos;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -319,7 +319,10 @@ impl NetworkConfig {
                 self.custom.remove("ethtool_opts");
                 self.ethtool_options = Default::default();
             }
-            HostQos => drop(self.qos.shift_remove("hostQos")),
+            HostQos => {
+                self.qos.shift_remove("hostQos");
+                self.host_qos = None;
+            }
             QosInbound => drop(self.qos.shift_remove("qosInbound")),
             QosOutbound => drop(self.qos.shift_remove("qosOutbound")),
             Dhcpv4 | Dhcpv6 | Ipv6Autoconf | OvsSwitch => {}

@@ -82,7 +82,10 @@ pub(super) fn read(name: &NetworkName, f: &mut Fields<'_>) -> NetworkConfig {
     read_nameservers(f, &mut net);
     for key in ["hostQos", "qosInbound", "qosOutbound"] {
         if let Some(qos) = f.map(key).filter(|m| !m.is_empty()) {
-            super::qos::check(key, qos, f);
+            match key {
+                "hostQos" => net.host_qos = super::qos::read_host(qos, f),
+                _ => super::qos::check_limits(key, qos, f),
+            }
             net.qos.insert(key.to_owned(), Value::Object(qos.clone()));
         }
     }

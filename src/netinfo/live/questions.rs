@@ -40,23 +40,32 @@ impl Live {
             if matches!(self.pump(), Pumped::Lost) {
                 break;
             }
-            let known = {
+            let (known, shapers) = {
                 let mut side = self.side();
                 side.mirror.begin_question();
-                side.mirror.count()
+                (side.mirror.count(), side.mirror.take_shapers())
             };
             let mut dump = Dump::new(&*self.nics);
-            if !asker.reader.deep(names, known, &mut dump)? {
-                break;
-            }
+            let read = asker.reader.deep(names, known, &mut dump);
+            let read = read.and_then(|whole| asker.reader.shapers(&shapers, &mut dump).map(|()| whole));
             let mut side = self.side();
+            if !matches!(read, Ok(true)) {
+                side.mirror.want(Wants { shapers, ..Wants::default() });
+                drop(side);
+                match read {
+                    Err(error) => return Err(error),
+                    Ok(_) => break,
+                }
+            }
             self.take_queued(&mut side);
             // An event may be older or newer than the answer; where there was one, ask again.
             let asked =
                 dump.heads().map(|(index, ..)| index).chain(names.iter().filter_map(|it| side.mirror.index_of(it)));
-            if asked.into_iter().any(|index| side.mirror.was_touched(index)) {
+            if asked.into_iter().chain(shapers.iter().copied()).any(|index| side.mirror.was_touched(index)) {
+                side.mirror.want(Wants { shapers, ..Wants::default() });
                 continue;
             }
+            side.mirror.learn_shapers(&shapers, &dump.pieces);
             side.mirror.refresh(dump, names);
             self.publish(&mut side);
             return Ok(self.published());
@@ -104,6 +113,7 @@ impl Live {
         let mut dump = Dump::new(&*self.nics);
         let reader = &mut asker.reader;
         let read = reader.links(&links, &mut dump).and_then(|()| reader.routes(&wants.routes, &mut dump));
+        let read = read.and_then(|()| reader.shapers(&wants.shapers, &mut dump));
         if let Err(error) = read {
             self.side().mirror.want(wants);
             return Err(error);
@@ -115,7 +125,9 @@ impl Live {
         let touched = |index: &u32| side.mirror.was_touched(*index);
         let (again, links): (BTreeSet<u32>, BTreeSet<u32>) = wants.links.into_iter().partition(touched);
         let (routes_again, routes) = wants.routes.into_iter().partition(touched);
-        side.mirror.want(Wants { links: again, routes: routes_again, ..Wants::default() });
+        let (shapers_again, shapers) = wants.shapers.into_iter().partition(touched);
+        side.mirror.want(Wants { links: again, routes: routes_again, shapers: shapers_again, ..Wants::default() });
+        side.mirror.learn_shapers(&shapers, &dump.pieces);
         side.mirror.refresh_routes(&routes, &dump);
         dump.routes.clear();
         let silent: Vec<_> = dump.links.extract_if(.., |head| !links.contains(&head.link.index)).collect();

@@ -19,9 +19,6 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("networks/vm10/vlanid", "likewise"),
     ("networks/st20/gateway", "source routing is not there yet: the gateway of such a network is only stored"),
     ("vlans/dummy_2.20/gateway", "likewise"),
-    ("networks/mgmt/hostQos", "no configurator shapes traffic yet: the request's hostQos is taken out here"),
-    ("networks/vm10/hostQos", "likewise"),
-    ("bondings/bond1/qos", "the classes of a traffic shaper are not read from the kernel"),
     ("bondings/bond1/slaves", "in natural order; the original's is that of a set, different each time"),
 ];
 
@@ -45,7 +42,6 @@ const RULES: &str = "network_combination = relaxed";
 fn set_up_as_the_original(lab: &mut Lab) {
     let mut request = sample(include_str!("../../data/legacy-request.json"));
     request["networks"]["mgmt"].as_object_mut().unwrap().remove("nameservers");
-    request["networks"]["vm10"].as_object_mut().unwrap().remove("hostQos");
     lab.request(request).unwrap();
 }
 

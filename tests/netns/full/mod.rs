@@ -7,6 +7,7 @@ mod commands;
 mod ethtool;
 mod mtu;
 mod picture;
+mod qos;
 mod reactions;
 mod restore;
 mod rollback;

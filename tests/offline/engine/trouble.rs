@@ -216,14 +216,14 @@ fn a_network_is_restored_without_what_no_configurator_has_yet() {
     let path = machine.disk.path().join("lib/persistence/netconf/nets/n");
     let mut stored: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
     stored["nameservers"] = json!(["192.0.2.53"]);
-    stored["hostQos"] = json!({ "out": { "ls": { "m2": 5_000_000 } } });
+    stored["qosInbound"] = json!({ "average": 1 });
     fs::write(&path, stored.to_string()).unwrap();
     let restored = machine.engine.restore(true).unwrap();
     assert_eq!(restored.failed, []);
     let told: Vec<&str> = restored.skipped.iter().map(|o| o.name.as_str()).collect();
-    assert_eq!(told, ["n", "n"], "nameservers and hostQos");
+    assert_eq!(told, ["n", "n"], "nameservers and qosInbound");
     let kept = &machine.engine.running().networks[&net("n")];
-    assert!(kept.nameservers.is_some() && kept.qos.contains_key("hostQos"), "they stay in the configuration");
+    assert!(kept.nameservers.is_some() && kept.qos.contains_key("qosInbound"), "they stay in the configuration");
 }
 
 #[test]

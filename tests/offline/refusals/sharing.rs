@@ -145,7 +145,6 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
         value: value.to_owned(),
         configurator: "iproute2".to_owned(),
     };
-    let qos = json!({ "out": { "ls": { "m2": 5000000 } } });
     for (attributes, key, given) in [
         (json!({ "bootproto": "dhcp" }), "bootproto", "dhcp"),
         (json!({ "dhcpv6": true }), "dhcpv6", "true"),
@@ -157,7 +156,6 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
         ),
         (json!({ "switch": "ovs" }), "switch", "ovs"),
         (json!({ "custom": { "ovs": "true" } }), "switch", "ovs"),
-        (json!({ "hostQos": qos }), "hostQos", r#"{"out":{"ls":{"m2":5000000}}}"#),
         (json!({ "qosInbound": { "average": 1 } }), "qosInbound", r#"{"average":1}"#),
         (json!({ "qosOutbound": { "peak": 1 } }), "qosOutbound", r#"{"peak":1}"#),
     ] {

@@ -1,0 +1,58 @@
+//! Who shares a nic or bond, and how: the shapers that a wish makes of the networks' `hostQos`.
+//!
+//! Only devices that the request's networks stand on, or stood on, are spoken of; slaves have none,
+//! for it is their bond that sends.
+
+use std::collections::BTreeSet;
+
+use super::Graph;
+use super::merge::Merged;
+use crate::config::{Base, NetworkConfig};
+use crate::name::{DeviceName, NetworkName};
+use crate::netinfo::{NetInfo, Qdisc};
+use crate::problem::Problem;
+use crate::qos::Shaper;
+
+/// Puts the shapers of these nics and bonds into a wish, and notes whose way a stranger's discipline is in.
+pub(super) fn shape(
+    graph: &mut Graph,
+    bases: &BTreeSet<DeviceName>,
+    merged: &Merged,
+    seen: &NetInfo,
+    problems: &mut Vec<Problem>,
+) {
+    let slaves: BTreeSet<DeviceName> =
+        merged.bonds.iter().filter_map(|b| merged.config.bonds.get(b)).flat_map(|b| b.nics.clone()).collect();
+    for base in bases.union(&slaves) {
+        let users = || merged.config.users_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
+        if let Some(qdisc) = strangers_root(*base, seen) {
+            let touched = users().filter(|(name, ..)| merged.networks.contains(*name));
+            problems.extend(touched.map(|(name, ..)| foreign(name, *base, qdisc)));
+            continue;
+        }
+        match Shaper::of(users().map(|(_, net, curves)| (net.vlan, curves))) {
+            Some(shaper) if graph.device(base).is_some() => graph.set_shaper(*base, shaper),
+            _ => graph.remove_shaper(base),
+        }
+    }
+}
+
+/// The nics and bonds of these networks.
+pub(super) fn bases<'a>(networks: impl Iterator<Item = &'a NetworkConfig>) -> BTreeSet<DeviceName> {
+    networks.filter_map(|net| net.base.map(Base::device)).collect()
+}
+
+/// What is to be said of a network that wants a share of nothing.
+pub(super) fn idle(name: &NetworkName, net: &NetworkConfig) -> Option<String> {
+    (net.base.is_none() && net.host_qos.is_some())
+        .then(|| format!("network '{name}': hostQos has no effect without nic or bonding"))
+}
+
+/// The root discipline that somebody else gave a device; the kernel's own have no handle.
+fn strangers_root(device: DeviceName, seen: &NetInfo) -> Option<&Qdisc> {
+    seen.link(&device)?.details.qdiscs.iter().find(|qdisc| qdisc.is_root() && !qdisc.is_our_root())
+}
+
+fn foreign(network: &NetworkName, device: DeviceName, qdisc: &Qdisc) -> Problem {
+    Problem::ForeignQdisc { network: network.clone(), device, kind: qdisc.kind.clone(), major: qdisc.handle >> 16 }
+}
