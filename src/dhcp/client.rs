@@ -62,8 +62,9 @@ fn words(error: &BatchError) -> String {
 }
 
 impl Client {
-    pub(crate) fn new(wanted: Wanted, host: Arc<Host>) -> Client {
-        Client { wanted, host, held: Mutex::new(None) }
+    /// `held` is what a client before it left on the device.
+    pub(crate) fn new(wanted: Wanted, host: Arc<Host>, held: Option<Held>) -> Client {
+        Client { wanted, host, held: Mutex::new(held) }
     }
 
     /// Runs for ever; it may be dropped at any time.

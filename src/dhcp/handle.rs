@@ -81,7 +81,7 @@ pub enum News {
     /// Everything, at the start and whenever something may have been missed.
     All(Vec<Status>),
     /// One client's change.
-    Changed(Status),
+    Changed(Box<Status>),
     /// A client was stopped.
     Stopped(Wanted),
 }
@@ -243,7 +243,7 @@ impl From<Event> for News {
     fn from(event: Event) -> News {
         match event {
             Event::All(all) => News::All(all),
-            Event::Changed(status) => News::Changed(*status),
+            Event::Changed(status) => News::Changed(status),
             Event::Stopped(wanted) => News::Stopped(wanted),
         }
     }

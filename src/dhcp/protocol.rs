@@ -45,7 +45,10 @@ impl Call {
             serde_json::from_value(params).map_err(|error| error.to_string())
         }
         match method {
-            "start" => of(params).map(Call::Start),
+            "start" => match of::<Wanted>(params)? {
+                Wanted { hostname: Some(name), .. } if !fits(&name) => Err(format!("'{name}' is no host name")),
+                wanted => Ok(Call::Start(wanted)),
+            },
             "stop" => of(params).map(Call::Stop),
             "list" => Ok(Call::List),
             "subscribe" => Ok(Call::Subscribe),
@@ -61,6 +64,11 @@ impl Call {
             Call::Subscribe => ("subscribe", Value::Null),
         }
     }
+}
+
+/// An option has at most 255 bytes, and a domain name fewer (RFC 1035, section 2.3.4).
+fn fits(hostname: &str) -> bool {
+    (1..=253).contains(&hostname.len()) && hostname.bytes().all(|it| it.is_ascii_alphanumeric() || b"-_.".contains(&it))
 }
 
 /// A line of the process's.
@@ -95,6 +103,8 @@ mod tests {
             ("start", json!({ "device": "a/b", "family": "v4" }), "a/b"),
             ("start", json!({ "device": "eth0", "family": "v5" }), "v5"),
             ("start", json!({ "device": "eth0", "family": "v4", "shell": "rm" }), "shell"),
+            ("start", json!({ "device": "eth0", "family": "v4", "hostname": "" }), "host name"),
+            ("start", json!({ "device": "eth0", "family": "v4", "hostname": "a b" }), "'a b'"),
             ("stop", json!({ "device": "eth0", "family": "v4" }), "lease"),
         ] {
             let error = Call::read(method, params).unwrap_err();

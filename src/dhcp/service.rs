@@ -78,11 +78,14 @@ impl Board {
     }
 }
 
+/// A client and the task it runs in.
+type Running = (Arc<Client>, JoinHandle<()>);
+
 /// The running clients.
 pub(crate) struct Service {
     pub(crate) host: Arc<Host>,
     /// Held over a whole start or stop: they come one after the other.
-    running: tokio::sync::Mutex<BTreeMap<Key, (Arc<Client>, JoinHandle<()>)>>,
+    running: tokio::sync::Mutex<BTreeMap<Key, Running>>,
 }
 
 impl Service {
@@ -91,17 +94,18 @@ impl Service {
         let service = Service { host: Arc::new(host), running: tokio::sync::Mutex::default() };
         let mut running = service.running.lock().await;
         for wanted in service.host.files.wanted() {
-            service.spawn(&mut running, wanted);
+            service.spawn(&mut running, wanted, None);
         }
         drop(running);
         service
     }
 
-    fn spawn(&self, running: &mut BTreeMap<Key, (Arc<Client>, JoinHandle<()>)>, wanted: Wanted) {
+    fn spawn(&self, running: &mut BTreeMap<Key, Running>, wanted: Wanted, held: Option<Held>) {
         let key = wanted.key();
-        let client = Arc::new(Client::new(wanted, Arc::clone(&self.host)));
-        // Until it looked. What is listed must never lack what was started.
-        client.tell(State::Asking);
+        // What is listed must never lack what was started, nor the lease whose address is there.
+        let state = if held.is_some() { State::Bound } else { State::Asking };
+        let client = Arc::new(Client::new(wanted, Arc::clone(&self.host), held));
+        client.tell(state);
         let task = tokio::spawn(Arc::clone(&client).run());
         running.insert(key, (client, task));
     }
@@ -116,11 +120,12 @@ impl Service {
         let others = running.values().map(|(client, _)| &client.wanted).filter(|it| it.key() != key);
         let all: Vec<&Wanted> = others.chain([&wanted]).collect();
         self.host.files.store_wanted(&all)?;
-        if let Some((_, task)) = running.remove(&key) {
-            // The address stays, and the next one adopts it.
+        let mut held = None;
+        if let Some((client, task)) = running.remove(&key) {
             end(task).await;
+            held = client.held();
         }
-        self.spawn(&mut running, wanted);
+        self.spawn(&mut running, wanted, held);
         Ok(())
     }
 

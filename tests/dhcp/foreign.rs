@@ -12,7 +12,7 @@ fn is_handled(lab: &mut Lab, kind: Kind, line: &str) {
     lab.serve(100, &[]);
     let words: Vec<String> =
         line.replace("DIR", &lab.path("").display().to_string()).split(' ').map(Into::into).collect();
-    quiet(Command::new(&words[0]).args(&words[1..])).spawn().unwrap();
+    let mut child = quiet(Command::new(&words[0]).args(&words[1..])).spawn().unwrap();
     let granted = || addresses("n0").first().map(|(address, _)| *address);
     let one = || find(name("n0")).unwrap().into_iter().next();
     let runs = |lab: &Lab| wait("the client", || (lab.logged("DHCPACK") > 0).then(one)?);
@@ -25,6 +25,7 @@ fn is_handled(lab: &mut Lab, kind: Kind, line: &str) {
         wait("its address", granted);
     }
     first.stop().unwrap();
+    child.wait().unwrap();
     assert_eq!(all().unwrap(), []);
     assert!(matches!(first.stop(), Err(ForeignError::Gone { .. })));
     assert_eq!(lab.logged("DHCPRELEASE"), 0);

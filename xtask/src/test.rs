@@ -146,15 +146,17 @@ impl Run {
         let log = self.workplace.file("build.json");
         let mut all = cargo::artifacts(&["test", "--no-run", "--workspace"], &log)?;
         // cargo builds a package's programs only if it has integration tests.
-        if !["vdsm-netd", "vdsm-dhcp", "vdsm-tool"].iter().all(|name| all.iter().any(|it| it.is_program() && it.name == *name)) {
+        if !["vdsm-netd", "vdsm-dhcp", "vdsm-tool"]
+            .iter()
+            .all(|name| all.iter().any(|it| it.is_program() && it.name == *name))
+        {
             all.extend(cargo::artifacts(&["build", "--bins"], &log)?);
         }
         let programs: Vec<_> = all.iter().filter(|it| it.is_program()).map(|it| it.executable.clone()).collect();
         let bin = self.workplace.programs(&programs)?;
         let (kernel, offline): (Vec<_>, Vec<_>) =
             all.into_iter().filter(Artifact::is_test).partition(|it| it.is_integration_test(KERNEL_TEST));
-        let (dhcp, offline): (Vec<_>, Vec<_>) =
-            offline.into_iter().partition(|it| it.is_integration_test(DHCP_TEST));
+        let (dhcp, offline): (Vec<_>, Vec<_>) = offline.into_iter().partition(|it| it.is_integration_test(DHCP_TEST));
         let mut kernel_test = kernel.into_iter().next();
         if let Some(test) = &mut kernel_test {
             let copy = bin.join("kernel-test");
