@@ -1,5 +1,6 @@
 //! Measures the daemon beside its peers: setupNetworks beside raw netlink messages and `ip -batch`,
-//! the live picture beside bare dumps and `ip` (`live`), and what storms do to it (`storm`).
+//! the live picture beside bare dumps and `ip` (`live`), what storms do to it (`storm`), and its
+//! DHCP process beside other clients (`dhcp`).
 //!
 //! Only the way from the command line to the module that does the work is here. The process
 //! starts itself again: `stage`, `live-stage` and `storm-stage` are each in a network namespace of
@@ -10,6 +11,7 @@
 mod batch;
 mod client;
 mod clock;
+mod dhcp;
 mod goals;
 mod host;
 mod live;
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("live") => live::run(rest),
         Some("live-stage") => live::stage::run(rest),
+        Some("dhcp") => dhcp::run(rest),
         Some("storm") => storm::run(rest),
         Some("storm-stage") => storm::stage::run(rest),
         Some("stage") => stage::run(rest),

@@ -25,6 +25,9 @@ vdsm-bench storm [OPTION...]      as root: memory, and others' answers, in storm
   --connects 1000                 subscribers that come and go
   --workload bond|nics
   --json FILE                     every figure
+vdsm-bench dhcp [OPTION...]       as root: one process with all DHCP clients beside one client for each
+                                  network, of those of udhcpc, dhclient and dhcpcd that are installed
+  --n 200                         how many networks
 The environment: VDSM_BIN_DIR is where vdsm-netd is; beside this program without it.
 Exit: 0 all steps were done, goals missed or not; 1 a step failed; 2 usage.";
 

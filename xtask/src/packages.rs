@@ -23,6 +23,16 @@ const fn needed(program: &'static str, package: &'static str) -> Needed {
 /// What the light sandbox needs, and the tests in either.
 pub(crate) const FOR_NETNS: [Needed; 2] = [needed("ip", "iproute2"), needed("unshare", "util-linux")];
 
+/// What the tests of the DHCP process need: servers, and other people's clients.
+pub(crate) const FOR_DHCP: [Needed; 6] = [
+    needed("ip", "iproute2"),
+    needed("nsenter", "util-linux"),
+    needed("dnsmasq", "dnsmasq-base"),
+    needed("dhclient", "isc-dhcp-client"),
+    needed("dhcpcd", "dhcpcd-base"),
+    needed("udhcpc", "udhcpc"),
+];
+
 /// What UML needs: it loads its modules with kmod.
 pub(crate) const FOR_UML: [Needed; 4] = [
     needed("ip", "iproute2"),

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every test there is, each on a ground that can bear it.
 //!
 //! The phases: tidy (format and lints); offline (no root, no kernel needed); here (the
-//! kernel tests named `here::`, on this kernel); full (all kernel tests, on a kernel that
+//! kernel tests named `here::`, on this kernel); dhcp (the DHCP process, on this kernel); full (all kernel tests, on a kernel that
 //! has every kind of link). How output is counted is in `libtest.rs`, what a sandbox is
 //! in `sandbox.rs`.
 
@@ -24,6 +24,8 @@ use crate::{netns, packages, uml, uml_command};
 /// The integration test that needs a kernel.
 const KERNEL_TEST: &str = "netns";
 const NO_KERNEL_TEST: &str = "the integration test `netns` is gone, or lists no tests";
+/// The integration test that needs network namespaces and DHCP servers, several tests at once.
+const DHCP_TEST: &str = "dhcp";
 /// Tests in it whose names begin so need only what every kernel has.
 const HERE: &str = "here::";
 
@@ -130,6 +132,9 @@ impl Run {
             return total;
         }
         total.add(self.phase("offline", |run| run.offline(&built)));
+        if let Some(dhcp_test) = &built.dhcp_test {
+            total.add(self.phase("dhcp", |run| run.dhcp(dhcp_test, &built.bin)));
+        }
         match &built.kernel_test {
             Some(kernel_test) => total.add(self.kernel(kernel_test, &built.bin)),
             None => total.add(self.phase("full", |_| Err(Error::Failed(NO_KERNEL_TEST.into())))),
@@ -141,20 +146,24 @@ impl Run {
         let log = self.workplace.file("build.json");
         let mut all = cargo::artifacts(&["test", "--no-run", "--workspace"], &log)?;
         // cargo builds a package's programs only if it has integration tests.
-        if !["vdsm-netd", "vdsm-tool"].iter().all(|name| all.iter().any(|it| it.is_program() && it.name == *name)) {
+        if !["vdsm-netd", "vdsm-dhcp", "vdsm-tool"]
+            .iter()
+            .all(|name| all.iter().any(|it| it.is_program() && it.name == *name))
+        {
             all.extend(cargo::artifacts(&["build", "--bins"], &log)?);
         }
         let programs: Vec<_> = all.iter().filter(|it| it.is_program()).map(|it| it.executable.clone()).collect();
         let bin = self.workplace.programs(&programs)?;
         let (kernel, offline): (Vec<_>, Vec<_>) =
             all.into_iter().filter(Artifact::is_test).partition(|it| it.is_integration_test(KERNEL_TEST));
+        let (dhcp, offline): (Vec<_>, Vec<_>) = offline.into_iter().partition(|it| it.is_integration_test(DHCP_TEST));
         let mut kernel_test = kernel.into_iter().next();
         if let Some(test) = &mut kernel_test {
             let copy = bin.join("kernel-test");
             fs::copy(&test.executable, &copy).trying("copy the kernel tests")?;
             test.executable = copy;
         }
-        Ok(Built { bin, offline, kernel_test })
+        Ok(Built { bin, offline, dhcp_test: dhcp.into_iter().next(), kernel_test })
     }
 
     /// One executable after the other, and the examples in the documentation.
@@ -178,6 +187,21 @@ impl Run {
         command.env("VDSM_BIN_DIR", &built.bin).env("VDSM_SKIP_FILE", &logs.notes);
         let ended = logs.run(command, deadline.saturating_duration_since(Instant::now()))?;
         Ok(logs.tally(None, ended))
+    }
+
+    /// They wait for clocks mostly, so that several run at once.
+    fn dhcp(&self, test: &Artifact, bin: &Path) -> Result<Tally, Error> {
+        let mut list = Command::new(&test.executable);
+        let mut tests = names(&output(list.args(["--list", "--format", "terse"])).unwrap_or_default());
+        tests.retain(|name| self.wishes.want(name));
+        if tests.is_empty() {
+            return Ok(Tally::default());
+        }
+        packages::ensure(&packages::FOR_DHCP)?;
+        if let Some(why) = netns::refusal() {
+            return Ok(Tally::skipping(&tests, &format!("no name space here: {why}")));
+        }
+        Ok(self.shard(Ground::Namespace, "dhcp", &tests, test, bin, None))
     }
 
     /// The kernel tests: some here, and all where every kind of link is.
@@ -238,7 +262,7 @@ impl Run {
         total
     }
 
-    /// Some kernel tests on one ground, one after the other.
+    /// Some kernel tests on one ground, one after the other; those of DHCP several at once.
     fn shard(
         &self,
         ground: Ground,
@@ -250,7 +274,8 @@ impl Run {
     ) -> Tally {
         let outcome = self.workplace.directory(name).and_then(|shared| {
             let logs = Logs { notes: shared.join("notes"), ..Logs::new(&self.workplace, name) };
-            let fixed = ["--test-threads", "1", "--exact"].map(OsString::from);
+            let threads = if test.is_integration_test(DHCP_TEST) { "8" } else { "1" };
+            let fixed = ["--test-threads", threads, "--exact"].map(OsString::from);
             let command = [test.executable.clone().into()].into_iter().chain(fixed);
             let command = command.chain(tests.iter().map(OsString::from)).collect();
             let mut job = Job::new(command, test.package.clone())
@@ -291,5 +316,6 @@ struct Built {
     /// Holds our programs, under their names.
     bin: PathBuf,
     offline: Vec<Artifact>,
+    dhcp_test: Option<Artifact>,
     kernel_test: Option<Artifact>,
 }
