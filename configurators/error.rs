@@ -44,6 +44,22 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The DHCP clients cannot be reached.
+    #[error("the DHCP client")]
+    Dhcp(#[from] vdsm_dhcp_client::ClientsError),
+    /// Somebody else's DHCP client.
+    #[error("somebody else's DHCP client")]
+    Foreign(#[from] vdsm_dhcp_client::foreign::ForeignError),
+    /// Processes could not be looked at.
+    #[error("cannot look for DHCP clients")]
+    Processes {
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Whoever made this configurator gave it no DHCP clients.
+    #[error("there are no DHCP clients here")]
+    NoDhcp,
     /// Something that no message can say.
     #[error("{0}")]
     Unspeakable(String),

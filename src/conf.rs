@@ -60,6 +60,8 @@ pub struct Settings {
     pub hooks_dir: Option<PathBuf>,
     /// How long one script may take; 1 s to 1 h.
     pub hook_timeout: Duration,
+    /// How long a request with `blockingdhcp`, and a restore, waits for leases; 1 s to 1 h.
+    pub dhcp_timeout: Duration,
     /// How long the kernel may take for one answer; 1 s to 1 h.
     pub netlink_timeout: Duration,
     /// The longest request, in bytes; 4096 to 1 GiB.
@@ -150,6 +152,7 @@ impl Default for Settings {
             hidden_vlans: Patterns::default(),
             hooks_dir: Some("/usr/libexec/vdsm/hooks".into()),
             hook_timeout: Duration::from_secs(60),
+            dhcp_timeout: Duration::from_secs(60),
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
@@ -194,6 +197,7 @@ impl Settings {
             "hidden_vlans" => patterns(value).map(|v| self.hidden_vlans = v),
             "hooks_dir" => path_or_none(value).map(|v| self.hooks_dir = v),
             "hook_timeout" => number(value, 1..=3600).map(|v| self.hook_timeout = Duration::from_secs(v)),
+            "dhcp_timeout" => number(value, 1..=3600).map(|v| self.dhcp_timeout = Duration::from_secs(v)),
             "netlink_timeout" => number(value, 1..=3600).map(|v| self.netlink_timeout = Duration::from_secs(v)),
             "max_request_bytes" => number(value, 4096..=1 << 30).map(|v| self.max_request_bytes = v),
             "max_clients" => number(value, 1..=65536).map(|v| self.max_clients = v),
@@ -203,7 +207,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -220,6 +224,7 @@ const KEYS: [&str; 19] = [
     "hidden_vlans",
     "hooks_dir",
     "hook_timeout",
+    "dhcp_timeout",
     "netlink_timeout",
     "max_request_bytes",
     "max_clients",

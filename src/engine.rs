@@ -17,15 +17,18 @@ use std::time::{Duration, Instant};
 use vdsm_configurators::Configurator;
 use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
 use vdsm_model::config::{BondAddresses, Changed, Combination, NetConfig, Policy};
+use vdsm_model::name::NetworkName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Plan;
 use vdsm_model::request::{Request, Stored, UnknownKeys};
 use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
 
+use crate::asking::asks;
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
 use crate::hooks::{HookError, Hooks};
 use crate::host::{Eyes, Host};
+use crate::leases::Leases;
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
@@ -44,6 +47,8 @@ pub struct Engine {
     policy: Policy,
     unknown_keys: UnknownKeys,
     hooks: Hooks,
+    /// How long a request may wait for leases.
+    dhcp_timeout: Duration,
     dirty: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
@@ -150,13 +155,20 @@ impl Engine {
         let deadline = settings.netlink_timeout;
         let nics = Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() };
         let (live, watching) = Live::open(nics, deadline, None)?;
+        let leases = Leases::new(settings, Arc::clone(&live));
         let hands = || -> Result<Box<dyn Configurator>, OpenError> {
             match settings.net_configurator {
-                conf::Configurator::Iproute2 => Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?))),
+                conf::Configurator::Iproute2 => {
+                    Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?.with_dhcp(Arc::clone(&leases) as _))))
+                }
             }
         };
         let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(Arc::clone(&live)), hands: hands()? });
         let engine = Engine::with(host()?, host()?, settings)?;
+        // A host must be manageable without; what is missing shows as drift.
+        if let Err(error) = leases.adopt(&engine.running()) {
+            tracing::error!("the DHCP clients are not there: {}", chain(&error));
+        }
         Ok((engine, Watch { live, _watching: watching }))
     }
 
@@ -195,6 +207,7 @@ impl Engine {
             policy,
             unknown_keys,
             hooks: Hooks::new(settings),
+            dhcp_timeout: settings.dhcp_timeout,
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
@@ -290,7 +303,14 @@ impl Engine {
         let planned = Transaction::plan(host, &before, request, policy)?;
         // What changes nothing cuts nobody off.
         let check = check.filter(|_| !planned.plan().is_empty());
-        let applied = planned.apply()?;
+        let blocking: Vec<NetworkName> = (request.networks.iter())
+            .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && asks(net)))
+            .map(|(name, _)| name.clone())
+            .collect();
+        let rejudge = |seen: &NetInfo| {
+            vdsm_model::graph::Desired::build(&before, request, seen, policy).map_err(SetupError::Refused)
+        };
+        let applied = planned.apply()?.leased(&blocking, self.dhcp_timeout, rejudge)?;
         let confirmed = applied.confirm(check, |within: Duration| self.connectivity.wait(within))?;
         let mut stored = NetConfig::default();
         let done = confirmed.commit(|config| {

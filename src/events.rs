@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
+use vdsm_model::dhcp::SeenClient;
 use vdsm_model::ip::MAIN_TABLE;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
@@ -50,6 +51,22 @@ pub enum Event {
         /// Whether it has it.
         added: bool,
     },
+    /// A DHCP client of ours was granted an address, another one, or has lost it.
+    Lease {
+        /// Its device.
+        link: DeviceName,
+        /// DHCPv6, or else DHCP.
+        v6: bool,
+        /// With its prefix; none: there is no lease.
+        address: Option<String>,
+    },
+    /// Another host has this address as well: duplicate address detection has failed (RFC 4862).
+    Duplicate {
+        /// The device.
+        link: DeviceName,
+        /// With its prefix.
+        address: String,
+    },
     /// The best default route of the main table is another one.
     DefaultRoute {
         /// IPv6's, or else IPv4's.
@@ -83,13 +100,16 @@ pub enum Event {
 }
 
 /// The kinds of events, as subscribers name them.
-pub const KINDS: [&str; 11] = [
+pub const KINDS: [&str; 14] = [
     "link_appeared",
     "link_vanished",
     "link_up",
     "link_down",
     "address_added",
     "address_removed",
+    "lease",
+    "lease_lost",
+    "duplicate_address",
     "default_route",
     "active_slave",
     "lacp_partner",
@@ -106,6 +126,10 @@ pub enum Subject {
     State(DeviceName),
     /// Whether it has that address.
     Address(DeviceName, String),
+    /// The lease of one family.
+    Lease(DeviceName, bool),
+    /// Whether another host has that address.
+    Duplicate(DeviceName, String),
     /// The default route of one family.
     DefaultRoute(bool),
     /// A bond's active slave.
@@ -123,6 +147,8 @@ impl Event {
             Event::Appeared { link, .. } | Event::Vanished { link } => Subject::Presence(*link),
             Event::State { link, .. } => Subject::State(*link),
             Event::Address { link, address, .. } => Subject::Address(*link, address.clone()),
+            Event::Lease { link, v6, .. } => Subject::Lease(*link, *v6),
+            Event::Duplicate { link, address } => Subject::Duplicate(*link, address.clone()),
             Event::DefaultRoute { v6, .. } => Subject::DefaultRoute(*v6),
             Event::ActiveSlave { bond, .. } => Subject::ActiveSlave(*bond),
             Event::Partner { bond, .. } => Subject::Partner(*bond),
@@ -139,6 +165,9 @@ impl Event {
             Event::State { .. } => "link_down",
             Event::Address { added: true, .. } => "address_added",
             Event::Address { .. } => "address_removed",
+            Event::Lease { address: Some(_), .. } => "lease",
+            Event::Lease { .. } => "lease_lost",
+            Event::Duplicate { .. } => "duplicate_address",
             Event::DefaultRoute { .. } => "default_route",
             Event::ActiveSlave { .. } => "active_slave",
             Event::Partner { .. } => "lacp_partner",
@@ -152,10 +181,13 @@ impl Event {
         let details = match self {
             Event::Appeared { link, kind } => json!({ "link": link, "kind": kind }),
             Event::Vanished { link } | Event::State { link, .. } => json!({ "link": link }),
-            Event::Address { link, address, .. } => json!({ "link": link, "address": address }),
+            Event::Address { link, address, .. } | Event::Duplicate { link, address } => {
+                json!({ "link": link, "address": address })
+            }
+            Event::Lease { link, v6, address } => json!({ "link": link, "family": family(*v6), "address": address }),
             Event::DefaultRoute { v6, via } => {
                 let (gateway, device) = via.as_ref().map(|(gateway, device)| (gateway.as_str(), device)).unzip();
-                json!({ "family": if *v6 { "ipv6" } else { "ipv4" }, "gateway": gateway, "link": device })
+                json!({ "family": family(*v6), "gateway": gateway, "link": device })
             }
             Event::ActiveSlave { bond, slave } => json!({ "bond": bond, "slave": slave }),
             Event::Partner { bond, partner } => json!({ "bond": bond, "partner": partner.to_string() }),
@@ -168,6 +200,10 @@ impl Event {
         }
         Notification { method: METHOD.to_owned(), params: Value::Object(params) }
     }
+}
+
+fn family(v6: bool) -> &'static str {
+    if v6 { "ipv6" } else { "ipv4" }
 }
 
 /// Told to one who did not take what there was to tell: how much of it is lost.
@@ -193,6 +229,9 @@ pub fn sentence(params: &Value) -> String {
         "link_down" => format!("{link} is down"),
         "address_added" => format!("{link} has address {}", text("address")),
         "address_removed" => format!("{link} lost address {}", text("address")),
+        "lease" => format!("{link} has a lease: {}", text("address")),
+        "lease_lost" => format!("{link} has no {} lease any more", text("family")),
+        "duplicate_address" => format!("{link}: another host has address {} as well", text("address")),
         "default_route" if link.is_empty() => format!("there is no {} default route", text("family")),
         "default_route" if text("gateway").is_empty() => format!("{} default route: dev {link}", text("family")),
         "default_route" => format!("{} default route: via {} dev {link}", text("family"), text("gateway")),
@@ -232,6 +271,7 @@ pub fn between(moment: &Moment) -> Vec<Event> {
                         events.push(Event::State { link: *name, up: true });
                     }
                     addresses(None, new, &mut events);
+                    leases(None, new, &mut events);
                 }
             }
         }
@@ -254,6 +294,7 @@ fn changed(old: &SeenLink, new: &SeenLink, events: &mut Vec<Event>) {
         events.push(Event::State { link: new.name, up: new.running });
     }
     addresses(Some(old), new, events);
+    leases(Some(old), new, events);
     if let (SeenKind::Bond { active: old_active, lacp: old_lacp, .. }, SeenKind::Bond { active, lacp, .. }) =
         (&old.kind, &new.kind)
     {
@@ -267,12 +308,31 @@ fn changed(old: &SeenLink, new: &SeenLink, events: &mut Vec<Event>) {
     }
 }
 
+fn leases(old: Option<&SeenLink>, new: &SeenLink, events: &mut Vec<Event>) {
+    let address = |client: &Option<SeenClient>| {
+        client.as_ref().and_then(|client| client.lease.as_ref()).map(|lease| lease.address.to_string())
+    };
+    let of = |link: &SeenLink| [address(&link.dhcp.v4), address(&link.dhcp.v6)];
+    let (had, has) = (old.map(of).unwrap_or_default(), of(new));
+    for ((had, has), v6) in had.into_iter().zip(has).zip([false, true]) {
+        if had != has {
+            events.push(Event::Lease { link: new.name, v6, address: has });
+        }
+    }
+}
+
 fn addresses(old: Option<&SeenLink>, new: &SeenLink, events: &mut Vec<Event>) {
     let list = |link: &SeenLink| link.addresses.iter().map(ToString::to_string).collect::<BTreeSet<_>>();
     let (had, has) = (old.map(list).unwrap_or_default(), list(new));
     let event = |address: &String, added| Event::Address { link: new.name, address: address.clone(), added };
     events.extend(had.difference(&has).map(|address| event(address, false)));
     events.extend(has.difference(&had).map(|address| event(address, true)));
+    let failed = |link: &SeenLink| {
+        let failed = link.addresses.iter().filter(|address| address.more.duplicate);
+        failed.map(ToString::to_string).collect::<BTreeSet<_>>()
+    };
+    let (had, has) = (old.map(failed).unwrap_or_default(), failed(new));
+    events.extend(has.difference(&had).map(|address| Event::Duplicate { link: new.name, address: address.clone() }));
 }
 
 fn defaults(link: &SeenLink, v6: bool) -> impl Iterator<Item = &vdsm_model::ip::Route> {

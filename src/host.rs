@@ -2,9 +2,14 @@
 //!
 //! What they are (the kernel, or the simulated host) is chosen by `engine.rs` or a test.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use vdsm_configurators::iproute2::as_model;
 use vdsm_configurators::{Configurator, sim::Sim};
+use vdsm_dhcp_client::foreign::{self, Serves};
+use vdsm_model::dhcp::Foreign;
 use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
@@ -39,6 +44,13 @@ pub trait Eyes: Send + Sync {
 
     /// What ethtool says of these groups of these nics; those that are gone are left out.
     fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError>;
+
+    /// Other people's DHCP clients that serve these devices. One that serves all there are is not
+    /// among them: to end it would concern devices that are none of ours.
+    fn foreign_clients(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, BTreeSet<Foreign>)>, LookError>;
+
+    /// Waits until the host is as wished, but no longer than `within`; whether it came to that.
+    fn wait_until(&self, within: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool;
 }
 
 impl Eyes for Arc<Live> {
@@ -70,6 +82,19 @@ impl Eyes for Arc<Live> {
     fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
         Live::settings(self, tuned)
     }
+
+    fn foreign_clients(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, BTreeSet<Foreign>)>, LookError> {
+        let all = foreign::all().map_err(LookError::Processes)?;
+        let serving = |name: &DeviceName| {
+            let all = all.iter().filter(|it| it.serves != Serves::All && it.serves.has(*name));
+            (*name, all.map(as_model).collect())
+        };
+        Ok(names.iter().map(serving).filter(|(_, found): &(_, BTreeSet<_>)| !found.is_empty()).collect())
+    }
+
+    fn wait_until(&self, within: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool {
+        Live::wait_until(self, within, is_so)
+    }
 }
 
 impl Eyes for Sim {
@@ -94,6 +119,16 @@ impl Eyes for Sim {
 
     fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
         Ok(Sim::settings(self, tuned))
+    }
+
+    /// A look tells them.
+    fn foreign_clients(&self, _: &[DeviceName]) -> Result<Vec<(DeviceName, BTreeSet<Foreign>)>, LookError> {
+        Ok(Vec::new())
+    }
+
+    /// Nothing happens there by itself.
+    fn wait_until(&self, _: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool {
+        is_so(&Sim::look(self))
     }
 }
 

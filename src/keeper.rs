@@ -21,6 +21,7 @@ use vdsm_model::config::{Changed, NetConfig};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 
+use crate::asking::asks;
 use crate::check::{Checked, Selection, Verdict};
 use crate::conf::Drift;
 use crate::engine::{Engine, EngineError, Watch};
@@ -37,6 +38,8 @@ const SETTLING: Duration = Duration::from_millis(200);
 const GATHERING: Duration = Duration::from_millis(100);
 /// A busy engine is asked again after this.
 const BUSY: Duration = Duration::from_millis(250);
+/// What follows from a lease and has failed is tried again after this.
+const LATER: Duration = Duration::from_secs(5);
 /// Judging may take one part in so many of the time.
 const SHARE: u32 = 20;
 /// A configuration may change without any device, and then nothing wakes us; so it is compared so often.
@@ -87,6 +90,8 @@ struct Keeper {
     /// Links that appeared and whose networks are not what they should be yet: the next thing that
     /// happens to them is as good as their coming.
     unserved: BTreeSet<DeviceName>,
+    /// Devices whose leases changed, so that routes and rules have to follow, and since when.
+    leased: BTreeMap<DeviceName, Instant>,
     /// Networks and bonds that are out of sync, and what was said of them.
     out: BTreeMap<Entity, Vec<String>>,
     /// What was mended lately, or could not be.
@@ -106,6 +111,7 @@ impl Keeper {
             resting: now,
             appeared: BTreeMap::new(),
             unserved: BTreeSet::new(),
+            leased: BTreeMap::new(),
             out: BTreeMap::new(),
             pauses: Pauses::default(),
         }
@@ -113,8 +119,8 @@ impl Keeper {
 
     /// How long there is nothing to do but wait.
     fn patience(&self, now: Instant) -> Duration {
-        let next =
-            self.judge_at.map(|at| at.max(self.resting)).into_iter().chain(self.appeared.values().copied()).min();
+        let judge_at = self.judge_at.map(|at| at.max(self.resting)).into_iter();
+        let next = judge_at.chain(self.appeared.values().copied()).chain(self.leased.values().copied()).min();
         next.map_or(COMPARING, |at| at.saturating_duration_since(now)).min(COMPARING)
     }
 
@@ -132,6 +138,10 @@ impl Keeper {
                     self.appeared.insert(*name, now + SETTLING);
                 }
                 _ => {}
+            }
+            let leases = |host: &NetInfo| host.link(name).and_then(|link| Some(link.dhcp.v4.as_ref()?.lease.clone()));
+            if leases(&moment.before) != leases(&moment.after) {
+                self.leased.insert(*name, now);
             }
             // A link that is gone does not say any more what it belonged to.
             let former = moment.before.link(name).into_iter().flat_map(|link| [link.master, link.base]);
@@ -156,6 +166,12 @@ impl Keeper {
                 }
                 again.is_some() || !settled.contains(name)
             });
+        }
+        if self.leased.values().any(|at| *at <= now) {
+            match self.follow_leases(now) {
+                Some(again) => self.leased.values_mut().for_each(|at| *at = again),
+                None => self.leased.clear(),
+            }
         }
         if !Arc::ptr_eq(&self.judged, &self.engine.running()) {
             self.judge_by(now + GATHERING);
@@ -193,6 +209,29 @@ impl Keeper {
                 // What has failed is tried again, later each time.
                 brought.failed.iter().for_each(|(entity, _)| self.pauses.lengthen(entity, now));
                 return brought.failed.iter().filter_map(|(entity, _)| self.pauses.until(entity)).min();
+            }
+        }
+        None
+    }
+
+    /// Does what follows from leases that came, changed or went, whatever `drift` says; when to try
+    /// again, if that.
+    fn follow_leases(&self, now: Instant) -> Option<Instant> {
+        let running = self.engine.running();
+        let devices: BTreeSet<DeviceName> = self.leased.keys().copied().collect();
+        let networks = self.engine.concerned(&devices).map(|selection| Selection {
+            networks: selection.networks.into_iter().filter(|n| running.networks.get(n).is_some_and(asks)).collect(),
+            ..Selection::default()
+        });
+        let checked = networks.and_then(|selection| self.engine.check(Some(&selection), false));
+        match checked.and_then(|checked| self.bring_back(&mendable(&checked))) {
+            Err(EngineError::Busy) => return Some(now + BUSY),
+            Err(error) => tracing::warn!("what follows from a lease is not known: {}", chain(&error)),
+            Ok(brought) => {
+                brought.tell("a lease changed");
+                if !brought.failed.is_empty() {
+                    return Some(now + LATER);
+                }
             }
         }
         None

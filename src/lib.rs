@@ -4,6 +4,7 @@
 
 pub mod api; // the verbs
 pub mod asked; // a request that nobody has judged yet
+pub mod asking; // waiting for leases
 pub mod caps; // what the engine is told of the host
 pub mod check; // drift: the running configuration held against the host
 pub mod client; // the caller's end of the socket
@@ -14,7 +15,8 @@ pub mod events; // what there is to tell of two moments
 pub mod hooks; // the scripts of a site, before and after a change
 pub mod host; // eyes and hands
 pub mod hub; // who listens, and what waits for him
-pub mod keeper; // reactions: late devices, drift
+pub mod keeper; // reactions: late devices, leases, drift
+pub mod leases; // the DHCP clients in the picture of the host
 pub mod netinfo; // the kernel's word becomes a NetInfo
 pub mod older; // addNetwork, editNetwork, delNetwork
 pub mod picture; // what a person sees of it: SVG, DOT, Mermaid

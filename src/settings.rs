@@ -1,13 +1,15 @@
 //! Second looks: what a look at the host leaves out, and some requests need.
 //!
 //! Settings of nics are read by a message for each nic and group, so only those that a request or
-//! the configuration names are asked for, and only by those who judge them.
+//! the configuration names are asked for, and only by those who judge them. Other people's DHCP clients
+//! are looked for among all processes, before something is changed and when that is verified.
 
 use std::sync::Arc;
 
 use vdsm_model::config::{NetConfig, Policy};
+use vdsm_model::dhcp::SeenClients;
 use vdsm_model::ethtool_options::Tuned;
-use vdsm_model::graph::{Desired, tuned};
+use vdsm_model::graph::{Desired, Scope, tuned};
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::request::Request;
 
@@ -81,4 +83,21 @@ pub fn with_all_settings(
         &seen,
     );
     with_settings(eyes, seen, &tuned)
+}
+
+/// The host with other people's DHCP clients on these devices.
+///
+/// # Errors
+/// When processes cannot be looked at.
+pub fn with_foreign_clients(eyes: &dyn Eyes, seen: NetInfo, scope: &Scope) -> Result<NetInfo, LookError> {
+    let found = eyes.foreign_clients(&scope.devices().copied().collect::<Vec<_>>())?;
+    let fresh: Vec<_> = found
+        .into_iter()
+        .filter_map(|(name, foreign)| {
+            let link = seen.link(&name)?;
+            let dhcp = Arc::new(SeenClients { foreign, ..(*link.dhcp).clone() });
+            Some((name, Some(SeenLink { dhcp, ..link.clone() })))
+        })
+        .collect();
+    Ok(seen.with(fresh))
 }

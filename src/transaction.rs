@@ -11,16 +11,17 @@ use vdsm_configurators::ApplyError;
 use vdsm_model::config::{NetConfig, Policy};
 use vdsm_model::device::Device;
 use vdsm_model::graph::{Desired, Graph, Scope};
-use vdsm_model::name::DeviceName;
+use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::plan::Plan;
 use vdsm_model::problem::{Code, Problems};
 use vdsm_model::request::Request;
 use vdsm_persistence::StoreError;
 
+use crate::asking::without_lease;
 use crate::host::{Eyes, Host};
 use crate::netinfo::LookError;
-use crate::settings::{judged, with_settings};
+use crate::settings::{judged, with_foreign_clients, with_settings};
 
 /// How often a plan is made anew when somebody else makes devices at the same time, or the kernel
 /// did more of itself than the planner foresaw.
@@ -86,9 +87,24 @@ pub enum Cause {
         /// How long we waited.
         after: Duration,
     },
+    /// With its leases the host does not bear the wish any more.
+    #[error("with its leases the host does not bear it: {0}")]
+    Rejudged(String),
+    /// No DHCP server granted what a network was to wait for.
+    #[error("no lease came within {} s for {}", .after.as_secs_f64(), names(.networks))]
+    NoLease {
+        /// How long we waited.
+        after: Duration,
+        /// Who has none.
+        networks: Vec<NetworkName>,
+    },
     /// The configuration could not be stored.
     #[error("cannot store the configuration")]
     Store(#[from] StoreError),
+}
+
+fn names(networks: &[NetworkName]) -> String {
+    networks.iter().map(NetworkName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 fn one_line(plan: &Plan) -> String {
@@ -103,9 +119,9 @@ impl SetupError {
             SetupError::Blind(_) => Code::Unexpected,
             SetupError::RolledBack { cause, .. } | SetupError::Stuck { cause, .. } => match cause {
                 // What the original called a failing ifup.
-                Cause::Apply(_) | Cause::Verify { .. } => Code::FailedIfup,
+                Cause::Apply(_) | Cause::Verify { .. } | Cause::NoLease { .. } => Code::FailedIfup,
                 Cause::LostConnection { .. } => Code::LostConnection,
-                Cause::Look(_) | Cause::Store(_) => Code::Unexpected,
+                Cause::Look(_) | Cause::Store(_) | Cause::Rejudged(_) => Code::Unexpected,
             },
         }
     }
@@ -141,6 +157,15 @@ impl Transaction {
             desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
             plan = Plan::between(&desired.prior, &desired.graph);
         }
+        if !plan.is_empty() {
+            let known = seen.clone();
+            seen = with_foreign_clients(&*host.eyes, seen, &desired.scope).map_err(SetupError::Blind)?;
+            if desired.scope.devices().any(|name| seen.link(name).map(|l| &l.dhcp) != known.link(name).map(|l| &l.dhcp))
+            {
+                desired = Desired::build(running, request, &seen, policy).map_err(SetupError::Refused)?;
+                plan = Plan::between(&desired.prior, &desired.graph);
+            }
+        }
         tracing::debug!(?looked, ?judged, planned = ?start.elapsed(), steps = plan.steps().len(), "planned");
         Ok(Planned { host, seen, desired, plan })
     }
@@ -173,7 +198,7 @@ impl<'a> Planned<'a> {
         let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
         let mut work = Work { host, seen, desired };
         match work.arrive(plan.clone(), &names) {
-            Ok(rounds) => Ok(Applied { work, plan, rounds }),
+            Ok(rounds) => Ok(Applied { work, plan, rounds, names }),
             Err(cause) => Err(work.roll_back(cause)),
         }
     }
@@ -245,7 +270,8 @@ impl Work<'_> {
     /// With what a look leaves out and this request is about.
     fn whole(&self, seen: NetInfo) -> Result<NetInfo, LookError> {
         let eyes = &*self.host.eyes;
-        with_settings(eyes, with_all_routes(eyes, seen, &self.desired.scope)?, &self.desired.tuned)
+        let seen = with_settings(eyes, with_all_routes(eyes, seen, &self.desired.scope)?, &self.desired.tuned)?;
+        with_foreign_clients(eyes, seen, &self.desired.scope)
     }
 
     /// Brings back the prior graph, through the same planner and configurator.
@@ -291,9 +317,50 @@ pub struct Applied<'a> {
     work: Work<'a>,
     plan: Plan,
     rounds: usize,
+    names: Vec<DeviceName>,
 }
 
 impl<'a> Applied<'a> {
+    /// Waits for the leases of these networks, and does what follows from them: routes and rules.
+    /// `rejudge` makes the same wish anew, of a host that has them.
+    pub fn leased(
+        mut self,
+        networks: &[NetworkName],
+        within: Duration,
+        rejudge: impl FnOnce(&NetInfo) -> Result<Desired, SetupError>,
+    ) -> Result<Applied<'a>, SetupError> {
+        if networks.is_empty() {
+            return Ok(self);
+        }
+        match self.follow_leases(networks, within, rejudge) {
+            Ok(rounds) => Ok(Applied { rounds: self.rounds.max(rounds), ..self }),
+            Err(cause) => Err(self.work.roll_back(cause)),
+        }
+    }
+
+    fn follow_leases(
+        &mut self,
+        networks: &[NetworkName],
+        within: Duration,
+        rejudge: impl FnOnce(&NetInfo) -> Result<Desired, SetupError>,
+    ) -> Result<usize, Cause> {
+        let config = self.work.desired.config.clone();
+        let eyes = &*self.work.host.eyes;
+        eyes.wait_until(within, &|seen| without_lease(&config, networks, seen).is_empty());
+        let seen = eyes.look()?;
+        let missing = without_lease(&config, networks, &seen);
+        if !missing.is_empty() {
+            return Err(Cause::NoLease { after: within, networks: missing });
+        }
+        self.work.seen = self.work.whole(seen)?;
+        match rejudge(&self.work.seen) {
+            Ok(wish) => self.work.desired.graph = wish.graph,
+            Err(error) => return Err(Cause::Rejudged(error.to_string())),
+        }
+        let plan = Plan::between(&Graph::seen(&self.work.seen, &self.work.desired.scope), &self.work.desired.graph);
+        self.work.arrive(plan, &self.names)
+    }
+
     /// Waits for a sign of life, where one is asked for. `wait` says whether one came in time.
     pub fn confirm(
         mut self,

@@ -13,6 +13,7 @@ use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
+use super::clients::{self, ClientChange};
 use super::qos::{QosChange, Spelled};
 
 /// One thing done to the host.
@@ -84,6 +85,11 @@ pub enum Action {
     DelAddress {
         device: DeviceName,
         address: Address,
+    },
+    /// A DHCP client starts or ends.
+    Dhcp {
+        device: DeviceName,
+        change: ClientChange,
     },
     /// With `replace` it takes the place of the one to the same destination, whoever has that.
     AddRoute {
@@ -178,6 +184,7 @@ impl fmt::Display for Action {
                 write!(f, " dev {device}")
             }
             Action::DelAddress { device, address } => write!(f, "ip addr del {address} dev {device}"),
+            Action::Dhcp { device, change } => clients::Spelled(device, change).fmt(f),
             Action::AddRoute { device, route, replace } => {
                 let verb = if *replace { "replace" } else { "add" };
                 write!(f, "ip {}route {verb} {route} dev {device} proto {}", family(route), route.protocol)

@@ -17,6 +17,7 @@ use vdsm_model::plan::{Change, Step};
 use vdsm_model::units::Mtu;
 
 use super::action::{Action, LinkChange, NewLink};
+use super::clients;
 use super::qos;
 
 pub(super) fn lower(steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {
@@ -108,6 +109,10 @@ impl Lowered {
                 for change in qos::changes(from.as_ref(), to.as_ref()) {
                     self.push(Action::Qos { device: *device, change });
                 }
+            }
+            Step::Dhcp { device, from, to } => {
+                let device = *device;
+                clients::changes(from, to).into_iter().for_each(|change| self.push(Action::Dhcp { device, change }));
             }
             Step::Ip { device, from, to, replaces } => self.ip(*device, from, to, replaces),
         }

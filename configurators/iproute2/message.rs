@@ -78,7 +78,8 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         Action::Qos { device, change } => qos::request(indexes.index(device)?, change),
         Action::AddAddress { device, address } => Request::new(
             RouteNetlinkMessage::NewAddress(self::address(indexes.index(device)?, address)),
-            NLM_F_CREATE | NLM_F_EXCL,
+            // One that ends by itself may have been given back by whoever sees to it.
+            NLM_F_CREATE | if address.is_dynamic() { NLM_F_REPLACE } else { NLM_F_EXCL },
         ),
         Action::DelAddress { device, address } => {
             Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0)
@@ -94,7 +95,11 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             Request::new(RouteNetlinkMessage::NewRule(self::rule(rule)), NLM_F_CREATE | NLM_F_EXCL)
         }
         Action::DelRule { rule } => Request::new(RouteNetlinkMessage::DelRule(self::rule(rule)), 0),
-        Action::Ipv6 { .. } | Action::Adverts { .. } | Action::Solicit { .. } | Action::Ethtool { .. } => {
+        Action::Ipv6 { .. }
+        | Action::Adverts { .. }
+        | Action::Solicit { .. }
+        | Action::Dhcp { .. }
+        | Action::Ethtool { .. } => {
             return Ok(None);
         }
     }))

@@ -3,6 +3,7 @@
 //! `lower.rs` thinks, `run.rs` acts; `message.rs` spells. Nothing is persisted here.
 
 mod action;
+mod clients;
 pub mod ethtool;
 mod lower;
 mod message;
@@ -14,6 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 
 pub use action::{Action, LinkChange, NewLink};
+pub use clients::{ClientChange, as_model};
 pub use qos::QosChange;
 pub use run::Rtnetlink;
 use vdsm_model::config::Feature;
@@ -49,7 +51,13 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions, Feature::HostQos])
+        BTreeSet::from([
+            Feature::Dhcpv4,
+            Feature::Dhcpv6,
+            Feature::Ipv6Autoconf,
+            Feature::EthtoolOptions,
+            Feature::HostQos,
+        ])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

@@ -6,8 +6,10 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
+use vdsm_dhcp_client::DhcpClients;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::ethtool::Ethtool;
@@ -15,24 +17,36 @@ use vdsm_netlink::{BatchError, KernelError, Request, Wire, WireError};
 
 use super::Kernel;
 use super::action::{Action, NewLink, adverts_sysctls};
+use super::clients;
 use super::ethtool;
 use super::message::{self, Indexes};
 use super::routers;
 use crate::RunError;
 
 /// The kernel of this network namespace.
-#[derive(Debug)]
 pub struct Rtnetlink {
     wire: Wire,
     /// Opened with the first setting that is changed, in the namespace of whoever changes it.
     ethtool: Option<Ethtool>,
+    dhcp: Option<Arc<dyn DhcpClients>>,
     deadline: Duration,
+}
+
+impl std::fmt::Debug for Rtnetlink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rtnetlink").field("wire", &self.wire).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
 }
 
 impl Rtnetlink {
     /// Opens a socket in the caller's network namespace; no answer may take longer than `deadline`.
     pub fn open(deadline: Duration) -> Result<Rtnetlink, WireError> {
-        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, deadline })
+        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, dhcp: None, deadline })
+    }
+
+    /// The same with somebody who has the host's DHCP clients.
+    pub fn with_dhcp(self, clients: Arc<dyn DhcpClients>) -> Rtnetlink {
+        Rtnetlink { dhcp: Some(clients), ..self }
     }
 }
 
@@ -51,6 +65,8 @@ enum Manner {
     Solicitation,
     /// A message of the ethtool family.
     Ethtool,
+    /// A word to the process with the DHCP clients, or an end of somebody else's.
+    Dhcp,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -62,6 +78,7 @@ fn manner(action: &Action) -> Manner {
         Action::Ipv6 { .. } | Action::Adverts { .. } => Manner::Sysctl,
         Action::Solicit { .. } => Manner::Solicitation,
         Action::Ethtool { .. } => Manner::Ethtool,
+        Action::Dhcp { .. } => Manner::Dhcp,
         _ => Manner::Strict,
     }
 }
@@ -84,6 +101,7 @@ impl Kernel for Rtnetlink {
                     Ok(())
                 }
                 Manner::Ethtool => self.tune(part, &names),
+                Manner::Dhcp => self.serve(part),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -133,6 +151,15 @@ impl Rtnetlink {
             }
         }
         self.send(&requests).map_err(|(failed, source)| (sent + failed, source))
+    }
+
+    fn serve(&mut self, actions: &[(usize, Action)]) -> Outcome {
+        for (at, (_, action)) in actions.iter().enumerate() {
+            if let Action::Dhcp { device, change } = action {
+                clients::run(self.dhcp.as_ref(), *device, change).map_err(|source| (at, source))?;
+            }
+        }
+        Ok(())
     }
 
     fn send(&mut self, requests: &[Request]) -> Outcome {

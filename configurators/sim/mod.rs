@@ -4,6 +4,7 @@
 //! laws can be tested on thousands of graphs in a second. Where it differs from the kernel, the
 //! tests in `tests/netns` are right.
 
+mod clients;
 mod ethtool;
 mod qos;
 mod rules;
@@ -11,9 +12,11 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use vdsm_dhcp_client::Family;
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::device::Adverts;
+use vdsm_model::dhcp::{Foreign, Lease, SeenClients};
 use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
@@ -35,6 +38,8 @@ pub struct Sim(Arc<Mutex<Host>>);
 pub(crate) struct Host {
     links: BTreeMap<DeviceName, Link>,
     rules: BTreeSet<Rule>,
+    /// What DHCP servers have for whom.
+    offers: BTreeMap<(DeviceName, Family), Lease>,
     last_index: u32,
     last_mac: u32,
 }
@@ -55,6 +60,7 @@ pub(crate) struct Link {
     addresses: Vec<Address>,
     routes: Vec<Route>,
     tuning: Tuning,
+    clients: SeenClients,
     shaper: Option<Shaper>,
     /// A root discipline of somebody else.
     qdisc: Option<Qdisc>,
@@ -97,6 +103,21 @@ impl Sim {
                 host.links.entry(nic).and_modify(|l| l.up = true);
             });
         }
+    }
+
+    /// From now on a DHCP server has this for a device; none: there is no server any more, and the
+    /// address goes.
+    pub fn offer(&self, device: DeviceName, family: Family, lease: Option<Lease>) {
+        self.with(|host| host.offer(device, family, lease));
+    }
+
+    /// Somebody else starts a DHCP client on a device.
+    pub fn serve(&self, device: DeviceName, client: Foreign) {
+        self.with(|host| {
+            host.links.entry(device).and_modify(|link| {
+                link.clients.foreign.insert(client);
+            });
+        });
     }
 
     /// Attaches a VM's tap to a bridge.
@@ -190,6 +211,7 @@ impl Host {
             adverts: link.ipv6.map(|_| link.adverts),
             addresses: link.addresses.clone(),
             routes: link.routes.clone(),
+            dhcp: Arc::new(link.clients.clone()),
             shaper: link.shaper.clone().map(Arc::new),
             details: Arc::new(Details { qdiscs: link.qdisc.clone().into_iter().collect(), ..Details::default() }),
             ..SeenLink::new(link.index, name, kind)

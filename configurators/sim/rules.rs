@@ -63,6 +63,7 @@ impl Host {
                 Ok(())
             }
             Action::Solicit { .. } => Ok(()),
+            Action::Dhcp { device, change } => self.change_clients(*device, change),
             Action::Qos { device, change } => self.get_mut(device)?.shape(change),
             Action::SetTap { name, mtu } => {
                 if let Some(link) = self.links.get_mut(name) {
@@ -136,6 +137,7 @@ impl Host {
             addresses: Vec::new(),
             routes: Vec::new(),
             tuning: Default::default(),
+            clients: Default::default(),
             shaper: None,
             qdisc: None,
         };
@@ -418,15 +420,16 @@ impl Host {
         if address.ip.addr.is_ipv6() && link.ipv6 != Some(true) {
             return Err("IPv6 is disabled on this device".into());
         }
+        // One that ends by itself is replaced.
         if link.addresses.contains(&address) {
-            return Err("File exists".into());
+            return if address.is_dynamic() { Ok(()) } else { Err("File exists".into()) };
         }
         link.addresses.push(address);
         Ok(())
     }
 
     /// With a primary address its secondaries go; with the last one, all routes (__inet_del_ifa, fib_disable_ip).
-    fn del_address(&mut self, device: DeviceName, address: Address) {
+    pub(super) fn del_address(&mut self, device: DeviceName, address: Address) {
         let Some(link) = self.links.get_mut(&device) else { return };
         let Some(place) = link.addresses.iter().position(|a| *a == address) else { return };
         let subnet = address.ip.network();

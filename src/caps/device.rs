@@ -25,8 +25,12 @@ pub(super) fn tell(link: &SeenLink, keys: &mut Object<'_>) {
     keys.truth("ipv4defaultroute", route4.is_some_and(|(route, _)| route.table == MAIN_TABLE));
     // The engine once took nothing but text.
     keys.text("mtu", u64::from(link.mtu.get()));
-    keys.truth("dhcpv4", false);
-    keys.truth("dhcpv6", false);
+    // Somebody else's client shows by what it sets: an address that ends, of IPv6 a whole one.
+    let leased = |v4: bool| {
+        link.addresses.iter().any(|it| it.is_dynamic() && it.ip.addr.is_ipv4() == v4 && (v4 || it.ip.prefix == 128))
+    };
+    keys.truth("dhcpv4", link.dhcp.v4.is_some() || leased(true));
+    keys.truth("dhcpv6", link.dhcp.v6.is_some() || leased(false));
     keys.truth(
         "ipv6autoconf",
         link.ipv6_disabled == Some(false) && link.adverts.is_some_and(|it| it.are_heard() && it.autoconf),

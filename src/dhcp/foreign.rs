@@ -205,27 +205,27 @@ impl Foreign {
     fn is_same(&self) -> bool {
         started(self.pid) == Some(self.started)
     }
+}
 
-    /// Starts it again with its own command line, in its folder and a session of its own.
-    ///
-    /// # Errors
-    /// [`ForeignError::Start`].
-    pub fn start_again(&self) -> Result<(), ForeignError> {
-        let failed = |source| ForeignError::Start { exe: self.exe.clone(), source };
-        let folder = if self.cwd.is_dir() { &self.cwd } else { Path::new("/") };
-        let mut command = Command::new(&self.exe);
-        if let Some((name, rest)) = self.argv.split_first() {
-            // Busybox goes by the name it is called.
-            command.arg0(name).args(rest);
-        }
-        command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        // SAFETY: one system call, between fork and exec.
-        unsafe { command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into)) };
-        let mut child = command.spawn().map_err(failed)?;
-        // Most go to the background by themselves; whoever ends must not stay as a zombie.
-        thread::spawn(move || child.wait());
-        Ok(())
+/// Starts one again with its own command line, in its folder and a session of its own.
+///
+/// # Errors
+/// [`ForeignError::Start`].
+pub fn start(exe: &Path, argv: &[OsString], cwd: &Path) -> Result<(), ForeignError> {
+    let failed = |source| ForeignError::Start { exe: exe.to_owned(), source };
+    let folder = if cwd.is_dir() { cwd } else { Path::new("/") };
+    let mut command = Command::new(exe);
+    if let Some((name, rest)) = argv.split_first() {
+        // Busybox goes by the name it is called.
+        command.arg0(name).args(rest);
     }
+    command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    // SAFETY: one system call, between fork and exec.
+    unsafe { command.pre_exec(|| nix::unistd::setsid().map(drop).map_err(Into::into)) };
+    let mut child = command.spawn().map_err(failed)?;
+    // Most go to the background by themselves; whoever ends must not stay as a zombie.
+    thread::spawn(move || child.wait());
+    Ok(())
 }
 
 fn ends_on(pid: i32, since: u64, signal: Signal) -> Result<bool, ForeignError> {

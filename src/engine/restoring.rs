@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use vdsm_model::config::{Combination, NetConfig, Policy};
+use vdsm_model::name::NetworkName;
 use vdsm_model::request::Request;
 use vdsm_persistence::{StoreError, Tree};
 
 use super::{Engine, EngineError, Restored, mark, tree, typed};
+use crate::asking::{asks, without_lease};
 use crate::host::Host;
 use crate::restore::{self, Omission};
 use crate::transaction::chain;
@@ -34,6 +36,7 @@ impl Engine {
             let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
             skipped.extend(possible.skipped);
             let failed = self.restore_parts(host, &stored, &possible.config, &mut skipped);
+            skipped.extend(self.await_leases(host));
             for Omission { name, reason } in skipped.iter().chain(&failed) {
                 tracing::warn!("{name} was not restored: {reason}");
             }
@@ -44,6 +47,22 @@ impl Engine {
             }
             Ok(Restored { done: true, skipped, failed })
         })
+    }
+
+    /// Who comes after a restore counts on addresses. A network without one is there all the same, and
+    /// its client goes on asking.
+    fn await_leases(&self, host: &Host) -> Vec<Omission> {
+        let running = self.running();
+        let asking: Vec<NetworkName> =
+            running.networks.iter().filter(|(_, net)| asks(net)).map(|(name, _)| name.clone()).collect();
+        if asking.is_empty() {
+            return Vec::new();
+        }
+        host.eyes.wait_until(self.dhcp_timeout, &|seen| without_lease(&running, &asking, seen).is_empty());
+        let Ok(seen) = host.eyes.look() else { return Vec::new() };
+        let reason = "restored, but no lease has come yet; it goes on asking";
+        let left = without_lease(&running, &asking, &seen).into_iter();
+        left.map(|name| Omission { name: name.to_string(), reason: reason.to_owned() }).collect()
     }
 
     /// All at once, or else one by one. What is stored stays in the running configuration, had or

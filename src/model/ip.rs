@@ -18,6 +18,10 @@ pub const IPV6_METRIC: u32 = 1024;
 pub const ROUTE_METRICS: usize = 18;
 /// Who made a route: `static`, an administrator's doing (`RTPROT_STATIC`, rtnetlink(7)).
 pub const STATIC: u8 = 4;
+/// Who made a route: `dhcp` (`RTPROT_DHCP`).
+pub const DHCP: u8 = 16;
+/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
+const LINK_SCOPE: u8 = 253;
 
 /// Everything a device is to have at layer three; what is not named here goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -142,6 +146,8 @@ pub struct More {
     pub flags: u32,
     /// Seconds preferred and valid; none: forever.
     pub lifetime: Option<(u32, u32)>,
+    /// Another host has it as well (`IFA_F_DADFAILED`); that is found out, and no wish.
+    pub duplicate: bool,
     /// The metric of its prefix route (`IFA_RT_PRIORITY`); 0: the usual one.
     pub metric: u32,
 }
@@ -219,6 +225,11 @@ impl Route {
             onlink: false,
             metrics: [0; ROUTE_METRICS],
         }
+    }
+
+    /// A route to what is on the link itself, in the main table; IPv4's.
+    pub fn on_link(to: Prefixed<IpAddr>) -> Route {
+        Route { to, gateway: None, scope: LINK_SCOPE, ..Route::default_via(Ipv4Addr::UNSPECIFIED.into()) }
     }
 
     /// Whether this is a default route that would stand in the way of ours: same table, same metric.

@@ -9,6 +9,7 @@ mod bridge;
 pub mod bridge_options; // what `custom.bridge_opts` may say
 pub mod config; // the sum of the requests so far
 pub mod device; // nic, bond, vlan, bridge
+pub mod dhcp; // who asks for addresses, and what a lease means
 pub mod ethtool_options; // what `custom.ethtool_opts` may say
 pub mod graph; // devices together: seen, or wished for
 pub mod ip; // addresses and routes

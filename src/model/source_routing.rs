@@ -16,8 +16,6 @@ use crate::units::Prefixed;
 
 /// The original's, since 2018: behind whatever an administrator puts first.
 pub const PRIORITY: u32 = 32_000;
-/// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
-const LINK_SCOPE: u8 = 253;
 
 /// Adds to a device's routes and rules what its address needs.
 ///
@@ -30,7 +28,7 @@ pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, gateway: Ipv4Addr, config
     let table = u32::from(ip.addr);
     let subnet = Prefixed { addr: IpAddr::from(ip.addr), prefix: ip.prefix }.network();
     let default = Route { table, ..Route::default_via(gateway.into()) };
-    config.routes.insert(Route { to: subnet, gateway: None, scope: LINK_SCOPE, ..default });
+    config.routes.insert(Route { table, ..Route::on_link(subnet) });
     config.routes.insert(default);
     let to_table = Rule { action: TO_TABLE, table, protocol: STATIC, ..Rule::new(PRIORITY) };
     config.rules.insert(Rule { from: Some(subnet), ..to_table.clone() });

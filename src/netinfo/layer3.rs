@@ -31,6 +31,7 @@ const IFA_PROTO: u16 = 11;
 const IFA_RT_PRIORITY: u16 = 9;
 /// `nodad`, `home`, `mngtmpaddr` and `noprefixroute`.
 const IFA_WISHES: u32 = 0x02 | 0x10 | 0x100 | 0x200;
+const IFA_F_DADFAILED: u32 = 0x08;
 const RTAX_CC_ALGO: u16 = 16;
 const IFA_F_STABLE_PRIVACY: u32 = 0x800;
 /// IPv6's temporary addresses have the same flag.
@@ -63,6 +64,7 @@ pub(super) fn address(payload: &[u8]) -> Option<Told> {
                 generated |= flags & IFA_F_STABLE_PRIVACY != 0;
                 secondary = family == INET && flags & IFA_F_SECONDARY != 0;
                 more.flags = flags & IFA_WISHES;
+                more.duplicate = flags & IFA_F_DADFAILED != 0;
             }
             libc::IFA_LABEL => more.label = label(value),
             libc::IFA_CACHEINFO => more.lifetime = lifetime(value),

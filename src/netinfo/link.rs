@@ -129,6 +129,7 @@ impl Head {
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),
+            dhcp: Arc::default(),
             many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),
             settings: None,

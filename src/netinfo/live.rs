@@ -10,7 +10,7 @@
 
 mod questions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use vdsm_model::dhcp::SeenClients;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::ethtool::{self, Ethtool, EthtoolMonitor};
@@ -47,6 +48,9 @@ pub struct Live {
     asker: Mutex<Asker>,
     side: Mutex<Side>,
     published: RwLock<Arc<NetInfo>>,
+    /// How many moments there were; with `came`, for those who wait for one.
+    moments: Mutex<u64>,
+    came: Condvar,
     news: News,
     nics: Box<dyn NicRule>,
     readings: AtomicU64,
@@ -131,6 +135,8 @@ impl Live {
             asker: Mutex::new(Asker { reader: Reader::open(deadline)?, ethtool }),
             side: Mutex::new(Side { mirror: Mirror::new(), listener, modes, lost: true, reading: false, deaf: false }),
             published: RwLock::default(),
+            moments: Mutex::new(0),
+            came: Condvar::new(),
             news: News::default(),
             nics: Box::new(nics),
             readings: AtomicU64::new(0),
@@ -168,6 +174,33 @@ impl Live {
     /// caller only. Whether there will be more stands beside it.
     pub fn news(&self, within: Duration) -> (Option<Moment>, bool) {
         self.news.next(within)
+    }
+
+    /// What is known of the host's DHCP clients, all of it.
+    pub fn learn_clients(&self, all: BTreeMap<DeviceName, Arc<SeenClients>>) {
+        let mut side = self.side();
+        side.mirror.learn_clients(all);
+        if !side.reading && !side.lost {
+            self.publish(&mut side);
+        }
+    }
+
+    /// Waits until the picture is as wished, but no longer than `within`; whether it came to that.
+    pub fn wait_until(&self, within: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool {
+        let end = Instant::now() + within;
+        let mut seen = self.moments.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            if is_so(&self.published()) {
+                return true;
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            let before = *seen;
+            let same = |now: &mut u64| *now == before;
+            seen = self.came.wait_timeout_while(seen, left, same).unwrap_or_else(PoisonError::into_inner).0;
+        }
     }
 
     /// For somebody who is about to change `steps` devices, and looks at them afterwards
@@ -276,6 +309,8 @@ impl Live {
             std::mem::replace(&mut *published, Arc::clone(&after))
         };
         self.news.add(&before, &after, links);
+        *self.moments.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+        self.came.notify_all();
     }
 
     /// Until nothing is missed and nothing is wanted; false when new events keep coming.

@@ -4,10 +4,11 @@
 //! What an event leaves open ("the bond above may have changed, too") is noted as a [`Wants`], for
 //! whoever can ask the kernel.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use vdsm_model::bond_options::BondMode;
+use vdsm_model::dhcp::SeenClients;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_netlink::attrs::{self, Attrs};
@@ -51,6 +52,8 @@ pub(super) struct Mirror {
     estate: Estate,
     /// Bonds in which LACP is at work.
     lacp_bonds: BTreeSet<u32>,
+    /// DHCP clients, by the devices they serve, there or not.
+    clients: BTreeMap<DeviceName, Arc<SeenClients>>,
     info: NetInfo,
     /// Links that are to be put together anew.
     stale: BTreeSet<u32>,
@@ -68,6 +71,7 @@ impl Mirror {
             referrers: BTreeSet::new(),
             estate: Estate::default(),
             lacp_bonds: BTreeSet::new(),
+            clients: BTreeMap::new(),
             info: NetInfo::default(),
             stale: BTreeSet::new(),
             rules_changed: false,
@@ -98,8 +102,19 @@ impl Mirror {
         mirror
     }
 
-    /// Keeps the speeds that another picture knew, until they are asked for anew.
-    pub(super) fn keep_speeds(&mut self, former: &Mirror) {
+    /// What is known of DHCP clients; each link that differs is put together anew.
+    pub(super) fn learn_clients(&mut self, all: BTreeMap<DeviceName, Arc<SeenClients>>) {
+        let former = std::mem::replace(&mut self.clients, all);
+        let devices: BTreeSet<DeviceName> = former.keys().chain(self.clients.keys()).copied().collect();
+        for device in devices.iter().filter(|device| former.get(*device) != self.clients.get(*device)) {
+            self.stale.extend(self.index_of(device));
+        }
+    }
+
+    /// Keeps what no table of the kernel's has: the speeds that another picture knew, until they are
+    /// asked for anew, and the DHCP clients.
+    pub(super) fn keep_unseen(&mut self, former: &Mirror) {
+        self.clients.clone_from(&former.clients);
         for (index, head) in &mut self.heads {
             let known = former.heads.get(index).filter(|it| it.link.name == head.link.name);
             if let Some(known) = known.map(|it| &it.link.details).filter(|it| it.speed.is_some() || it.duplex.is_some())
@@ -136,6 +151,9 @@ impl Mirror {
 
     fn whole(&self, index: u32, head: &Head) -> SeenLink {
         let mut link = head.resolve(&|index| self.heads.get(&index).map(|head| head.link.name));
+        if let Some(clients) = self.clients.get(&link.name) {
+            link.dhcp = Arc::clone(clients);
+        }
         if let Some(own) = self.estate.of(index) {
             link.addresses = own.addresses().copied().collect();
             link.routes = own.routes().to_vec();

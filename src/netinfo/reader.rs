@@ -69,6 +69,9 @@ pub enum LookError {
     /// The settings of nics do not come.
     #[error("cannot read the settings of nics")]
     Settings(#[source] EthtoolError),
+    /// Other processes cannot be looked at.
+    #[error("cannot look for DHCP clients")]
+    Processes(#[source] std::io::Error),
     /// Events cannot be listened to.
     #[error("cannot listen to the kernel's events")]
     Events(#[source] WireError),

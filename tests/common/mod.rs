@@ -18,7 +18,13 @@ pub fn policy() -> Policy {
         combination: Combination::Strict,
         bond_addresses: BondAddresses::Preserve,
         configurator: "iproute2".to_owned(),
-        features: BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions, Feature::HostQos]),
+        features: BTreeSet::from([
+            Feature::Dhcpv4,
+            Feature::Dhcpv6,
+            Feature::Ipv6Autoconf,
+            Feature::EthtoolOptions,
+            Feature::HostQos,
+        ]),
     }
 }
 

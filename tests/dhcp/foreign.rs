@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use vdsm_dhcp_client::Family;
-use vdsm_dhcp_client::foreign::{ForeignError, Kind, Serves, all, find};
+use vdsm_dhcp_client::foreign::{self, ForeignError, Kind, Serves, all, find};
 
 use crate::lab::{Lab, addresses, has, name, quiet, skip, story, wait};
 
@@ -30,7 +30,7 @@ fn is_handled(lab: &mut Lab, kind: Kind, line: &str) {
     assert!(matches!(first.stop(), Err(ForeignError::Gone { .. })));
     assert_eq!(lab.logged("DHCPRELEASE"), 0);
     assert!(first.pid_files.iter().all(|file| !file.exists()), "{:?}", first.pid_files);
-    first.start_again().unwrap();
+    foreign::start(&first.exe, &first.argv, &first.cwd).unwrap();
     let again = wait("the client again", one);
     assert_eq!((&again.argv, &again.serves, &again.families), (&first.argv, &first.serves, &first.families));
     again.stop().unwrap();

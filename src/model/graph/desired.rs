@@ -9,19 +9,21 @@ use std::sync::LazyLock;
 use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
+use super::stack::Stack;
 use super::tuning::Wishes;
 use super::{Graph, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
+use crate::dhcp::{self, Clients, Lease};
 use crate::ethtool_options::Tuned;
-use crate::ip::{Address, Dynamic, IpConfig, Route};
+use crate::ip::{Address, Dynamic, IpConfig, MAIN_TABLE, Route};
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::NetInfo;
+use crate::netinfo::{NetInfo, SeenLink};
 use crate::problem::{Code, Problem, Problems, Subject};
 use crate::request::Request;
 use crate::source_routing;
-use crate::units::Mtu;
+use crate::units::{Mac, Mtu};
 
 /// A sound wish: where the host is to arrive, and from where it starts.
 #[derive(Clone, Debug)]
@@ -66,7 +68,7 @@ impl Desired {
         builder.check_bases(&mut problems);
         builder.check_broken(request, &mut problems);
         builder.find_scope();
-        let mut prior = Graph::seen(seen, &builder.scope);
+        let mut prior = Graph::seen(seen, &builder.scope).following(seen);
         builder.graph = prior.clone();
         builder.remove_what_goes(&mut problems);
         builder.put_what_comes();
@@ -125,7 +127,7 @@ impl<'a> Builder<'a> {
         }
         for (name, net) in self.wanted() {
             self.scope.add_network(name, net, &self.merged.config, self.seen);
-            for ours in default_routes(net) {
+            for ours in self.default_routes(name, net) {
                 self.scope.add_rivals(&ours, self.seen);
             }
         }
@@ -251,6 +253,7 @@ impl<'a> Builder<'a> {
         for (name, net) in self.wanted() {
             self.put_bridge(name, net);
         }
+        self.put_clients();
         for (name, net) in self.wanted() {
             self.put_default_routes(name, net);
         }
@@ -368,7 +371,7 @@ impl<'a> Builder<'a> {
         };
         self.leave_masters(name);
         self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
-        self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { ip_of(name, net) });
+        self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { self.ip_of(name, net) });
     }
 
     fn put_bridge(&mut self, name: &NetworkName, net: &NetworkConfig) {
@@ -386,9 +389,27 @@ impl<'a> Builder<'a> {
             guests.values_mut().for_each(|mtu| *mtu = net.mtu);
         }
         let link = self.top_link(bridge, net.mtu, net, net.wants_ipv6());
+        let link =
+            Link { mac: port.filter(|_| net.dhcpv4 || net.dhcpv6).and_then(|p| self.mac_for(bridge, p)), ..link };
         let options = self.bridge_options(name, net);
         self.graph.insert(Device::Bridge(Bridge { link, ports: port.into_iter().collect(), options, guests }));
-        self.graph.set_ip(bridge, ip_of(bridge, net));
+        self.graph.set_ip(bridge, self.ip_of(bridge, net));
+    }
+
+    /// The address that a bridge must be given for a DHCP server to know it by its port's: a VM's tap
+    /// may come first, and udev gives new bridges one of its own choice (vdsm-facts 3.17).
+    fn mac_for(&self, bridge: DeviceName, port: DeviceName) -> Option<Mac> {
+        let of = |device: DeviceName| self.seen.link(&device).and_then(|link| link.mac);
+        let below = match self.graph.device(&port)? {
+            Device::Vlan(vlan) => vlan.device,
+            _ => port,
+        };
+        let first = |bond: &Bond| bond.slaves.iter().min_by(|a, b| DeviceName::natural_cmp(a, b)).copied();
+        let mac = match self.graph.device(&below)? {
+            Device::Bond(bond) => bond.link.mac.or_else(|| of(below)).or_else(|| of(first(bond)?)),
+            _ => of(below),
+        };
+        mac.filter(|mac| of(bridge) != Some(*mac))
     }
 
     /// What the network names, and the kernel's default for what it named before.
@@ -403,9 +424,82 @@ impl<'a> Builder<'a> {
         options
     }
 
+    /// Clients of ours on the devices that carry addresses of networks that want them, and nobody
+    /// else's on any device of the touched networks.
+    fn put_clients(&mut self) {
+        let stacks = |(name, net): (&NetworkName, &NetworkConfig)| Stack::of(name, net, self.seen).devices();
+        let untouched = |device: &DeviceName| {
+            let config = &self.merged.config;
+            let mut others = config.networks.iter().filter(|(name, _)| !self.merged.networks.contains(*name));
+            others.any(|(name, net)| top_of(name, net, self.seen) == Some(*device))
+        };
+        let all: BTreeSet<DeviceName> = self.wanted().chain(self.former()).flat_map(stacks).collect();
+        let slaves = self.merged.bonds.iter().filter_map(|bond| self.merged.config.bonds.get(bond));
+        let slaves = slaves.flat_map(|bond| bond.nics.iter().copied());
+        let ours = all.into_iter().chain(slaves).chain(self.merged.bonds.iter().copied());
+        let mut wish: BTreeMap<DeviceName, Clients> =
+            ours.filter(|d| !untouched(d)).map(|d| (d, Clients::default())).collect();
+        for (name, net) in self.wanted() {
+            if let Some(top) = top_of(name, net, self.seen) {
+                wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
+                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(lease_of).is_none() {
+                    self.warnings.push(format!(
+                        "network '{name}': the host has no IPv4 default route of ours until its lease arrives"
+                    ));
+                }
+            }
+        }
+        // A stranger's address below our VLANs stays, and so does who keeps it there.
+        let is_left = |device: &DeviceName| self.prior_addresses_stay(*device);
+        let wish: Vec<_> = wish.into_iter().filter(|(device, it)| !it.is_empty() || !is_left(device)).collect();
+        for (device, clients) in wish {
+            self.graph.set_clients(device, clients);
+        }
+    }
+
+    /// Whether a nic or bond keeps what others gave it: see [`Builder::layer_three`].
+    fn prior_addresses_stay(&self, base: DeviceName) -> bool {
+        let untagged = |(_, net): (&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
+        let is_base = self.wanted().chain(self.former()).any(|(_, net)| uses(net, base));
+        is_base
+            && !self.merged.config.users_of(base).any(untagged)
+            && !self.former().any(untagged)
+            && self.slave_of(base).is_none()
+    }
+
+    /// What a network has at layer three, on the device that carries its addresses. What follows from
+    /// a lease is there once its address is.
+    fn ip_of(&self, top: DeviceName, net: &NetworkConfig) -> IpConfig {
+        let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+        let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+        let mut ip = IpConfig {
+            addresses: v4.into_iter().chain(v6).collect(),
+            routes: static_default_routes(net).collect(),
+            dynamic: Dynamic {
+                v4: net.dhcpv4,
+                v6: net.hears_routers(),
+                router: net.hears_routers() && net.default_route,
+            },
+            ..IpConfig::default()
+        };
+        if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
+            source_routing::add(top, address, gateway, &mut ip);
+        }
+        if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(lease_of) {
+            dhcp::follow(top, lease, net.default_route, &mut ip);
+        }
+        ip
+    }
+
+    /// The host's default routes, if they are this network's.
+    fn default_routes(&self, name: &NetworkName, net: &NetworkConfig) -> Vec<Route> {
+        let Some(top) = top_of(name, net, self.seen) else { return Vec::new() };
+        self.ip_of(top, net).routes.into_iter().filter(|r| r.to.prefix == 0 && r.table == MAIN_TABLE).collect()
+    }
+
     fn put_default_routes(&mut self, name: &NetworkName, net: &NetworkConfig) {
         let Some(top) = top_of(name, net, self.seen) else { return };
-        for ours in default_routes(net) {
+        for ours in self.default_routes(name, net) {
             // One default route a family: whoever has another at the same metric gives it up.
             let rivals: Vec<(DeviceName, IpConfig)> = self
                 .graph
@@ -456,14 +550,14 @@ impl<'a> Builder<'a> {
         if !self.merged.networks.contains(name) {
             return (None, live);
         }
-        let mut ip = ip_of(base, net);
+        let mut ip = self.ip_of(base, net);
         if policy == BondAddresses::Preserve {
             let owned = self
                 .running
                 .networks
                 .get(name)
                 .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
-                .map(|net| ip_of(base, net))
+                .map(|net| self.ip_of(base, net))
                 .unwrap_or_default();
             // The stranger's stay first: the network's become the secondary ones. What the network has
             // already stays where it is, whoever came after it.
@@ -523,24 +617,15 @@ static BASE_OPTIONS: LazyLock<[BridgeOptions; 2]> = LazyLock::new(|| {
     })
 });
 
-/// What a network has at layer three, on the device that carries its addresses.
-fn ip_of(top: DeviceName, net: &NetworkConfig) -> IpConfig {
-    let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
-    let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
-    let mut ip = IpConfig {
-        addresses: v4.into_iter().chain(v6).collect(),
-        routes: default_routes(net).into_iter().collect(),
-        dynamic: Dynamic { v4: net.dhcpv4, v6: net.hears_routers(), router: net.hears_routers() && net.default_route },
-        ..IpConfig::default()
-    };
-    if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
-        source_routing::add(top, address, gateway, &mut ip);
-    }
-    ip
+/// The IPv4 lease of a device that has its address.
+fn lease_of(link: &SeenLink) -> Option<&Lease> {
+    let lease = link.dhcp.v4.as_ref()?.lease.as_ref()?;
+    link.addresses.iter().any(|it| it.ip == lease.address).then_some(lease)
 }
 
-/// The host's default routes, if they are this network's.
-fn default_routes(net: &NetworkConfig) -> Vec<Route> {
+/// The host's default routes that a network names itself, if they are its.
+fn static_default_routes(net: &NetworkConfig) -> impl Iterator<Item = Route> + use<> {
     let gateways = net.gateway.map(Into::into).into_iter().chain(net.ipv6_gateway.map(Into::into));
-    gateways.filter(|_| net.default_route).map(Route::default_via).collect()
+    let owner = net.default_route;
+    gateways.filter(move |_| owner).map(Route::default_via)
 }

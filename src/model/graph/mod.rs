@@ -23,6 +23,7 @@ pub use stack::Stack;
 pub use tuning::tuned;
 
 use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
+use crate::dhcp::Clients;
 use crate::ethtool_options::Settings;
 use crate::ip::{Dynamic, IpConfig, Route};
 use crate::name::DeviceName;
@@ -38,6 +39,8 @@ pub struct Graph {
     devices: BTreeMap<DeviceName, Arc<Device>>,
     ip: BTreeMap<DeviceName, IpConfig>,
     settings: BTreeMap<DeviceName, Settings>,
+    /// Where clients are, or are to be.
+    clients: BTreeMap<DeviceName, Clients>,
     /// Of nics and bonds; one that is not here has no root discipline of ours.
     shapers: BTreeMap<DeviceName, Shaper>,
 }
@@ -45,9 +48,6 @@ pub struct Graph {
 impl Graph {
     /// The devices of `scope` as the host has them. Masters and ports outside of it are not ours
     /// and do not appear.
-    ///
-    /// A hardware address that a VLAN or a bridge has from below is the kernel's to say: once set,
-    /// it would not follow any more.
     pub fn seen(seen: &NetInfo, scope: &Scope) -> Graph {
         let mut devices = BTreeMap::new();
         let mut ip = BTreeMap::new();
@@ -62,12 +62,7 @@ impl Graph {
         }
         let mut settings = BTreeMap::new();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
-            if let Some(mut device) = seen_device(link) {
-                if let Device::Vlan(vlan) = &device
-                    && seen.link(&vlan.device).is_some_and(|base| base.mac == link.mac)
-                {
-                    device.link_mut().mac = None;
-                }
+            if let Some(device) = seen_device(link) {
                 if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
                     shapers.insert(link.name, shaper.as_ref().clone());
                 }
@@ -79,8 +74,8 @@ impl Graph {
                 let rules = rules.of_device(link.name, Some(link));
                 let announced = announced(link);
                 let dynamic = Dynamic {
-                    v4: false,
-                    v6: link.adverts.is_some_and(Adverts::are_heard),
+                    v4: link.dhcp.v4.is_some(),
+                    v6: link.dhcp.v6.is_some() || link.adverts.is_some_and(Adverts::are_heard),
                     router: link.adverts.is_some_and(|it| it.are_heard() && it.default_route == Some(true)),
                 };
                 let addresses = link.addresses.clone();
@@ -90,11 +85,6 @@ impl Graph {
         // Filled from below, so that a host with thousands of links is walked once.
         for link in seen.links() {
             let Some(device) = link.master.and_then(|m| devices.get_mut(&m)) else { continue };
-            if let Device::Bridge(bridge) = device
-                && bridge.link.mac == link.mac
-            {
-                bridge.link.mac = None;
-            }
             match device {
                 Device::Bridge(bridge) if matches!(link.kind, SeenKind::Tap) => {
                     bridge.guests.insert(link.name, link.mtu);
@@ -106,7 +96,27 @@ impl Graph {
             }
         }
         let devices = devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect();
-        Graph { devices, ip, settings, shapers }
+        let seen_clients = |name: &DeviceName| seen.link(name).map(|link| link.dhcp.clients());
+        let clients = scope.devices().filter_map(|name| Some((*name, seen_clients(name).filter(|it| !it.is_empty())?)));
+        let clients = clients.collect();
+        Graph { devices, ip, settings, clients, shapers }
+    }
+
+    /// The same as somebody may wish for it: a hardware address that a VLAN or a bridge has from
+    /// below is the kernel's to say, since once set it would not follow any more.
+    fn following(mut self, seen: &NetInfo) -> Graph {
+        let mac = |device: &DeviceName| seen.link(device).and_then(|link| link.mac);
+        let follows = |device: &Device| match device {
+            Device::Vlan(vlan) => mac(&vlan.device) == mac(&vlan.link.name),
+            Device::Bridge(bridge) => seen.ports_of(bridge.link.name).any(|port| port.mac == mac(&bridge.link.name)),
+            _ => false,
+        };
+        let names: Vec<DeviceName> = self.devices().filter(|device| follows(device)).map(Device::name).collect();
+        names
+            .iter()
+            .filter_map(|name| self.devices.get_mut(name))
+            .for_each(|it| Arc::make_mut(it).link_mut().mac = None);
+        self
     }
 
     /// The device of that name.
@@ -135,6 +145,7 @@ impl Graph {
         self.ip.remove(name);
         self.settings.remove(name);
         self.shapers.remove(name);
+        self.clients.remove(name);
     }
 
     /// Takes devices out, and out of their masters.
@@ -179,6 +190,25 @@ impl Graph {
     /// All that is known or wished of nics' settings, by nic.
     pub fn tuned(&self) -> impl Iterator<Item = (&DeviceName, &Settings)> {
         self.settings.iter()
+    }
+
+    /// Who asks for addresses on a device.
+    pub fn clients(&self, name: &DeviceName) -> &Clients {
+        static NONE: Clients = Clients { v4: false, v6: false, foreign: BTreeSet::new() };
+        self.clients.get(name).unwrap_or(&NONE)
+    }
+
+    /// The devices with clients here or there.
+    pub fn served(&self, other: &Graph) -> BTreeSet<DeviceName> {
+        self.clients.keys().chain(other.clients.keys()).copied().collect()
+    }
+
+    /// Says who is to ask for addresses on a device.
+    pub fn set_clients(&mut self, name: DeviceName, clients: Clients) {
+        match clients.is_empty() {
+            true => drop(self.clients.remove(&name)),
+            false => drop(self.clients.insert(name, clients)),
+        }
     }
 
     /// How a nic or bond shares what it sends; none: no discipline of ours is at its root.

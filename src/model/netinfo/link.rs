@@ -9,6 +9,7 @@ use super::details::Details;
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::device::Adverts;
+use crate::dhcp::SeenClients;
 use crate::ethtool_options::SeenSettings;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
@@ -53,6 +54,8 @@ pub struct SeenLink {
     /// Routes through it that came without anybody's wish: the kernel made them of an address, or
     /// a router announced them. Link-local ones are left out.
     pub made_routes: Vec<Route>,
+    /// The DHCP clients that serve it.
+    pub dhcp: Arc<SeenClients>,
     /// There are more routes through it than [`MANY_ROUTES`]; of those in [`SeenLink::routes`]
     /// only the default routes are there. A host may carry the Internet's table.
     pub many_routes: bool,
@@ -88,6 +91,7 @@ impl SeenLink {
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),
+            dhcp: Arc::default(),
             many_routes: false,
             aggregator: None,
             settings: None,

@@ -10,6 +10,7 @@ mod words;
 pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
+use crate::dhcp::Clients;
 use crate::ethtool_options::Settings;
 use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
@@ -45,6 +46,12 @@ pub enum Step {
         from: Option<Shaper>,
         to: Option<Shaper>,
     },
+    /// DHCP clients end or start.
+    Dhcp {
+        device: DeviceName,
+        from: Clients,
+        to: Clients,
+    },
     /// `replaces` names the default routes of others that give way to one of `to`.
     Ip {
         device: DeviceName,
@@ -68,7 +75,7 @@ impl Step {
             Step::Bond(change) => of(change),
             Step::Vlan(change) => of(change),
             Step::Bridge(change) => of(change),
-            Step::Qos { device, .. } | Step::Ip { device, .. } => *device,
+            Step::Qos { device, .. } | Step::Dhcp { device, .. } | Step::Ip { device, .. } => *device,
         }
     }
 

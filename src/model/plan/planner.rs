@@ -11,7 +11,8 @@
 //! 5. Devices that come or change, from the ground, MTUs that rise among it.
 //! 6. Settings of nics that ethtool knows: a nic may go away for a moment as it gets them.
 //! 7. Host QoS, on devices that are there by now.
-//! 8. Addresses and routes that come. A default route that moves is replaced, so that there is
+//! 8. DHCP clients that start; those that end do so before everything else.
+//! 9. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
@@ -22,6 +23,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Change, Step, goes_down};
 use crate::device::{Bond, Device, NetDevice};
+use crate::dhcp::Clients;
 use crate::ethtool_options::changes;
 use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
@@ -41,6 +43,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
         masters: from.masters(),
         steps: Vec::new(),
     };
+    planner.stop_clients();
     planner.withdraw();
     planner.release();
     planner.tear_down();
@@ -48,6 +51,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.build();
     planner.tune();
     planner.shape();
+    planner.start_clients();
     planner.address();
     planner.steps
 }
@@ -59,6 +63,7 @@ fn arrived(from: &Graph, to: &Graph) -> bool {
         && to.tuned().all(|(device, wished)| changes(from.settings(device), wished).is_empty())
         && to.ips().all(|(device, ip)| from.ip(device).unwrap_or(&none).same(ip))
         && from.shaped(to).iter().all(|device| same_shaping(from, to, device))
+        && from.served(to).iter().all(|device| from.clients(device) == to.clients(device))
         // Rules outlive their device.
         && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
         && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
@@ -153,6 +158,31 @@ impl Planner<'_> {
                 }
                 link.mtu = None;
             });
+        }
+    }
+
+    /// First of all, so that nobody brings back what is taken away. A device that is made anew has no
+    /// client that would know it.
+    fn stop_clients(&mut self) {
+        for device in self.now.served(self.to) {
+            let now = self.now.clients(&device).clone();
+            let left =
+                if self.going.contains(&device) { Clients::default() } else { now.kept(self.to.clients(&device)) };
+            self.change_clients(device, left);
+        }
+    }
+
+    fn start_clients(&mut self) {
+        for device in self.now.served(self.to) {
+            self.change_clients(device, self.to.clients(&device).clone());
+        }
+    }
+
+    fn change_clients(&mut self, device: DeviceName, to: Clients) {
+        let from = self.now.clients(&device).clone();
+        if from != to {
+            self.now.set_clients(device, to.clone());
+            self.steps.push(Step::Dhcp { device, from, to });
         }
     }
 

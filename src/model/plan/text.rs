@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{Change, Plan, Step};
 use crate::device::{Adverts, Bond, Bridge, Link, NetDevice, Nic, Vlan};
+use crate::dhcp::Clients;
 use crate::ethtool_options::{Key, Settings, changes};
 use crate::ip::IpConfig;
 use crate::qos::{self, Shaper};
@@ -58,6 +59,7 @@ impl Step {
             Step::Qos { device, from, to } => {
                 ("shape", format!("qos {device}"), qos_changes(from.as_ref(), to.as_ref()))
             }
+            Step::Dhcp { device, from, to } => ("dhcp", device.to_string(), client_changes(from, to)),
             Step::Ip { device, from, to, replaces } => {
                 let mut details = ip_changes(from, to);
                 details.extend(replaces.iter().map(|(other, route)| format!("instead of {route} on {other}")));
@@ -184,6 +186,17 @@ fn qos_changes(from: Option<&Shaper>, to: Option<&Shaper>) -> Vec<String> {
             }
         }
     }
+    out
+}
+
+fn client_changes(from: &Clients, to: &Clients) -> Vec<String> {
+    let mut out: Vec<String> = from.foreign.difference(&to.foreign).map(|it| format!("-'{it}'")).collect();
+    for (family, was, is) in [("DHCPv4", from.v4, to.v4), ("DHCPv6", from.v6, to.v6)] {
+        if was != is {
+            out.push(format!("{}{family}", if is { "+" } else { "-" }));
+        }
+    }
+    out.extend(to.foreign.difference(&from.foreign).map(|it| format!("+'{it}'")));
     out
 }
 

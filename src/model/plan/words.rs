@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 
 use crate::bridge_options::BridgeOptions;
 use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Vlan};
+use crate::dhcp::Clients;
 use crate::ethtool_options::{Settings, changes};
 use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
@@ -32,6 +33,8 @@ pub enum Part {
     Device,
     /// Whether IPv6 runs on it, and listens to routers.
     Ipv6,
+    /// Who asks for addresses on it.
+    Clients,
     /// Its addresses and routes.
     Addresses,
 }
@@ -56,6 +59,7 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
                 }
                 tell.settings(now.settings(&name), wished.settings(&name));
                 tell.shaping(now.shaper(&name), wished.shaper(&name));
+                tell.clients(now.clients(&name), wished.clients(&name));
                 if let Some(ip) = wished.ip(&name) {
                     tell.addresses(now.ip(&name).unwrap_or(&IpConfig::default()), ip);
                 }
@@ -236,6 +240,23 @@ impl Teller<'_> {
                 self.device(format!("the MTU of {tap} on {name} is {mtu} instead of {asked}"));
             }
         }
+    }
+
+    fn clients(&mut self, now: &Clients, wished: &Clients) {
+        let name = self.device;
+        for (family, is, asked) in [("DHCP", now.v4, wished.v4), ("DHCPv6", now.v6, wished.v6)] {
+            if is != asked {
+                let text = if asked {
+                    format!("no {family} client serves {name}")
+                } else {
+                    format!("a {family} client of ours serves {name}")
+                };
+                self.tell(Part::Clients, text);
+            }
+        }
+        now.foreign
+            .difference(&wished.foreign)
+            .for_each(|it| self.tell(Part::Clients, format!("'{it}' serves {name} and is not ours")));
     }
 
     fn addresses(&mut self, now: &IpConfig, wished: &IpConfig) {

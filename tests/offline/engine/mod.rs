@@ -393,20 +393,17 @@ fn one_broken_file_does_not_keep_the_others_away() {
 fn a_network_that_is_not_supported_does_not_keep_the_others_away() {
     let machine = machine();
     machine.engine.set_safe().unwrap();
-    store(&machine, "nets/dhcp", r#"{ "nic": "dummy_3", "bootproto": "dhcp" }"#);
+    store(&machine, "nets/ovs", r#"{ "nic": "dummy_3", "switch": "ovs" }"#);
     let machine = machine.reboot(&NICS);
     let restored = machine.restore();
     assert_eq!(
         restored.failed,
-        [omitted(
-            "dhcp",
-            "network 'dhcp': bootproto is dhcp, which is not supported by this configurator (iproute2) yet"
-        )]
+        [omitted("ovs", "network 'ovs': switch is ovs, which is not supported by this configurator (iproute2) yet")]
     );
-    assert!(machine.has("mgmt") && machine.has("vm10") && !machine.has("dhcp"));
+    assert!(machine.has("mgmt") && machine.has("vm10") && !machine.has("ovs"));
     assert_eq!(
         names(&machine.running()),
-        ["bonds/bond1", "nets/dhcp", "nets/mgmt", "nets/vm10"],
+        ["bonds/bond1", "nets/mgmt", "nets/ovs", "nets/vm10"],
         "nothing is forgotten"
     );
     // It is tried again.

@@ -1,0 +1,181 @@
+//! The host's DHCP clients as the daemon sees them: what their process tells goes into the picture of
+//! the host, and what is started or ended goes through here, so that the picture knows it at once.
+//!
+//! The process itself is the crate in `src/dhcp`. It is reached, or started, when the first client is
+//! wanted; a host without DHCP has none.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use vdsm_dhcp_client::{Afterwards, Clients, ClientsError, DhcpClients, Family, News, State, Status, Wanted, Watch};
+use vdsm_model::config::NetConfig;
+use vdsm_model::dhcp::{Lease, SeenClient, SeenClients};
+use vdsm_model::graph::Stack;
+use vdsm_model::name::DeviceName;
+use vdsm_model::units::Prefixed;
+
+use crate::conf::Settings;
+use crate::netinfo::Live;
+
+/// All clients of ours.
+pub struct Leases {
+    place: Place,
+    live: Arc<Live>,
+    process: OnceLock<Process>,
+    /// Held while the process is asked, so that what it told last is what is known.
+    known: Mutex<BTreeMap<(DeviceName, Family), Status>>,
+    me: Weak<Leases>,
+}
+
+/// Where the process listens, keeps its state, and has its program.
+struct Place {
+    socket: PathBuf,
+    state: PathBuf,
+    program: PathBuf,
+}
+
+struct Process {
+    clients: Clients,
+    _watch: Watch,
+}
+
+impl Leases {
+    /// Nobody is asked yet.
+    pub fn new(settings: &Settings, live: Arc<Live>) -> Arc<Leases> {
+        let ours = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/vdsm-netd".into());
+        let place = Place {
+            socket: settings.run_dir.join("vdsm-dhcp.sock"),
+            state: settings.lib_dir.join("dhcp"),
+            program: ours.with_file_name("vdsm-dhcp"),
+        };
+        Arc::new_cyclic(|me| Leases {
+            place,
+            live,
+            process: OnceLock::new(),
+            known: Mutex::default(),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// Takes up the clients that have outlived the last daemon, or a reboot, and ends those that no
+    /// network of the running configuration has. Where none can be, nobody is asked.
+    ///
+    /// # Errors
+    /// When their process cannot be reached.
+    pub fn adopt(&self, running: &NetConfig) -> Result<(), ClientsError> {
+        let wanted = running.networks.values().any(|net| net.dhcpv4 || net.dhcpv6);
+        let left = std::fs::read(self.place.state.join("wanted.json")).is_ok_and(|text| text != b"[]");
+        if !wanted && !left && !self.place.socket.exists() {
+            return Ok(());
+        }
+        let statuses = self.refresh(|_| Ok(()))?;
+        let seen = self.live.latest();
+        let serves = |status: &Status| {
+            let Wanted { device, family, .. } = status.wanted;
+            running.networks.iter().any(|(name, net)| {
+                let asks = if family == Family::V4 { net.dhcpv4 } else { net.dhcpv6 };
+                asks && Stack::of(name, net, &seen).top == Some(device)
+            })
+        };
+        for status in statuses.iter().filter(|status| !serves(status)) {
+            let Wanted { device, family, .. } = status.wanted;
+            tracing::info!("no network wants the DHCP{family} client of {device} any more");
+            self.stop(device, family, Afterwards::Keep)?;
+        }
+        Ok(())
+    }
+
+    /// The process, started if it has to be.
+    fn process(&self) -> Result<&Process, ClientsError> {
+        if let Some(process) = self.process.get() {
+            return Ok(process);
+        }
+        let Place { socket, state, program } = &self.place;
+        let clients = Clients::connect_or_spawn(socket, state, program)?;
+        let me = Weak::clone(&self.me);
+        let watch = clients.watch(move |news| {
+            if let Some(me) = me.upgrade() {
+                me.hear(news);
+            }
+        });
+        Ok(self.process.get_or_init(|| Process { clients, _watch: watch }))
+    }
+
+    /// Does something, and takes what the process knows then.
+    fn refresh(&self, act: impl FnOnce(&Clients) -> Result<(), ClientsError>) -> Result<Vec<Status>, ClientsError> {
+        let process = self.process()?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        act(&process.clients)?;
+        let statuses = process.clients.list()?;
+        *known = statuses.iter().map(|it| ((it.wanted.device, it.wanted.family), it.clone())).collect();
+        self.publish(&known);
+        Ok(statuses)
+    }
+
+    /// News may be older than what was listed since: so only what it is about is taken from it, and
+    /// whoever was started or ended is asked about.
+    fn hear(&self, news: News) {
+        if let News::Changed(status) = news {
+            let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(entry) = known.get_mut(&(status.wanted.device, status.wanted.family)) {
+                *entry = *status;
+                self.publish(&known);
+                return;
+            }
+        }
+        if self.process.get().is_some()
+            && let Err(error) = self.refresh(|_| Ok(()))
+        {
+            tracing::warn!("the DHCP clients are not known: {error}");
+        }
+    }
+
+    fn publish(&self, known: &BTreeMap<(DeviceName, Family), Status>) {
+        let mut all: BTreeMap<DeviceName, SeenClients> = BTreeMap::new();
+        for ((device, family), status) in known {
+            let seen = all.entry(*device).or_default();
+            let client = Some(seen_client(status));
+            match family {
+                Family::V4 => seen.v4 = client,
+                Family::V6 => seen.v6 = client,
+            }
+        }
+        self.live.learn_clients(all.into_iter().map(|(device, seen)| (device, Arc::new(seen))).collect());
+    }
+}
+
+impl DhcpClients for Leases {
+    fn start(&self, wanted: &Wanted) -> Result<(), ClientsError> {
+        self.refresh(|clients| clients.start(wanted)).map(drop)
+    }
+
+    fn stop(&self, device: DeviceName, family: Family, lease: Afterwards) -> Result<(), ClientsError> {
+        self.refresh(|clients| clients.stop(device, family, lease)).map(drop)
+    }
+
+    fn list(&self) -> Result<Vec<Status>, ClientsError> {
+        self.process()?.clients.list()
+    }
+}
+
+fn seen_client(status: &Status) -> SeenClient {
+    let trouble = match &status.state {
+        State::Failed(why) => Some(why.clone()),
+        _ => None,
+    };
+    let lease = status.lease.as_ref().map(|lease| Lease {
+        address: Prefixed { addr: lease.address, prefix: lease.prefix },
+        gateway: lease.gateway.filter(|it| !it.is_unspecified()),
+        routes: lease
+            .routes
+            .iter()
+            .map(|it| {
+                let via = Some(it.gateway).filter(|it| !it.is_unspecified());
+                (Prefixed { addr: it.destination, prefix: it.prefix }, via)
+            })
+            .collect(),
+        nameservers: lease.nameservers.clone(),
+    });
+    SeenClient { lease, trouble }
+}
