@@ -112,10 +112,11 @@ impl Graph {
             _ => false,
         };
         let names: Vec<DeviceName> = self.devices().filter(|device| follows(device)).map(Device::name).collect();
-        names
-            .iter()
-            .filter_map(|name| self.devices.get_mut(name))
-            .for_each(|it| Arc::make_mut(it).link_mut().mac = None);
+        for name in names {
+            if let Some(device) = self.device_mut(&name) {
+                device.link_mut().mac = None;
+            }
+        }
         self
     }
 
