@@ -44,6 +44,9 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
+    /// The host's resolver.
+    #[error(transparent)]
+    Resolver(#[from] crate::resolver::ResolverError),
     /// Something that no message can say.
     #[error("{0}")]
     Unspeakable(String),

@@ -60,6 +60,8 @@ pub struct Settings {
     pub hooks_dir: Option<PathBuf>,
     /// How long one script may take; 1 s to 1 h.
     pub hook_timeout: Duration,
+    /// The host's resolver, or the link to whose it is; an absolute path.
+    pub resolv_conf: PathBuf,
     /// How long the kernel may take for one answer; 1 s to 1 h.
     pub netlink_timeout: Duration,
     /// The longest request, in bytes; 4096 to 1 GiB.
@@ -150,6 +152,7 @@ impl Default for Settings {
             hidden_vlans: Patterns::default(),
             hooks_dir: Some("/usr/libexec/vdsm/hooks".into()),
             hook_timeout: Duration::from_secs(60),
+            resolv_conf: "/etc/resolv.conf".into(),
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
@@ -182,6 +185,7 @@ impl Settings {
             "net_persistence" => persistence(value).map(|v| self.net_persistence = v),
             "run_dir" => absolute(value).map(|v| self.run_dir = v),
             "lib_dir" => absolute(value).map(|v| self.lib_dir = v),
+            "resolv_conf" => absolute(value).map(|v| self.resolv_conf = v),
             "socket" => socket(value).map(|v| self.socket = v),
             "group" => group(value).map(|v| self.group = v),
             "unknown_keys" => choice(value, UNKNOWN_KEYS).map(|v| self.unknown_keys = v),
@@ -203,7 +207,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 19] = [
+const KEYS: [&str; 20] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -220,6 +224,7 @@ const KEYS: [&str; 19] = [
     "hidden_vlans",
     "hooks_dir",
     "hook_timeout",
+    "resolv_conf",
     "netlink_timeout",
     "max_request_bytes",
     "max_clients",

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use vdsm_configurators::Configurator;
 use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
+use vdsm_configurators::resolver::HostResolver;
 use vdsm_model::config::{BondAddresses, Changed, Combination, NetConfig, Policy};
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Plan;
@@ -25,12 +26,15 @@ use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
 use crate::hooks::{HookError, Hooks};
-use crate::host::{Eyes, Host};
+use crate::host::{Eyes, Host, WithResolver};
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Done, SetupError, Transaction, chain};
 use reaction::Reaction;
+
+/// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
+const FORMER_RESOLVER: &str = "former-resolver";
 
 /// One host in our care.
 pub struct Engine {
@@ -150,12 +154,16 @@ impl Engine {
         let deadline = settings.netlink_timeout;
         let nics = Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() };
         let (live, watching) = Live::open(nics, deadline, None)?;
+        let resolver = HostResolver::new(settings.resolv_conf.clone(), settings.lib_dir.join(FORMER_RESOLVER));
         let hands = || -> Result<Box<dyn Configurator>, OpenError> {
             match settings.net_configurator {
-                conf::Configurator::Iproute2 => Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?))),
+                conf::Configurator::Iproute2 => {
+                    Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline, resolver.clone())?)))
+                }
             }
         };
-        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(Arc::clone(&live)), hands: hands()? });
+        let eyes = || WithResolver { eyes: Arc::clone(&live), resolver: resolver.clone() };
+        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(eyes()), hands: hands()? });
         let engine = Engine::with(host()?, host()?, settings)?;
         Ok((engine, Watch { live, _watching: watching }))
     }

@@ -27,7 +27,7 @@ pub(super) trait Indexes {
     fn fresh(&mut self, name: &DeviceName) -> u32;
 }
 
-/// The message of an action; none for a sysctl.
+/// The message of an action; none for what is no message.
 pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Option<Request>, RunError> {
     Ok(Some(match action {
         Action::AddLink { name, kind, mtu, mac } => {
@@ -94,7 +94,11 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             Request::new(RouteNetlinkMessage::NewRule(self::rule(rule)), NLM_F_CREATE | NLM_F_EXCL)
         }
         Action::DelRule { rule } => Request::new(RouteNetlinkMessage::DelRule(self::rule(rule)), 0),
-        Action::Ipv6 { .. } | Action::Adverts { .. } | Action::Solicit { .. } | Action::Ethtool { .. } => {
+        Action::Ipv6 { .. }
+        | Action::Adverts { .. }
+        | Action::Solicit { .. }
+        | Action::Ethtool { .. }
+        | Action::Resolver { .. } => {
             return Ok(None);
         }
     }))

@@ -49,7 +49,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
     }
 
     fn features(&self) -> BTreeSet<Feature> {
-        BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions, Feature::HostQos])
+        BTreeSet::from([Feature::Ipv6Autoconf, Feature::Nameservers, Feature::EthtoolOptions, Feature::HostQos])
     }
 
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Action)> {

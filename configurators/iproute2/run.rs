@@ -19,6 +19,7 @@ use super::ethtool;
 use super::message::{self, Indexes};
 use super::routers;
 use crate::RunError;
+use crate::resolver::HostResolver;
 
 /// The kernel of this network namespace.
 #[derive(Debug)]
@@ -27,12 +28,14 @@ pub struct Rtnetlink {
     /// Opened with the first setting that is changed, in the namespace of whoever changes it.
     ethtool: Option<Ethtool>,
     deadline: Duration,
+    resolver: HostResolver,
 }
 
 impl Rtnetlink {
     /// Opens a socket in the caller's network namespace; no answer may take longer than `deadline`.
-    pub fn open(deadline: Duration) -> Result<Rtnetlink, WireError> {
-        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, deadline })
+    /// Name servers are `resolver`'s.
+    pub fn open(deadline: Duration, resolver: HostResolver) -> Result<Rtnetlink, WireError> {
+        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, deadline, resolver })
     }
 }
 
@@ -51,6 +54,8 @@ enum Manner {
     Solicitation,
     /// A message of the ethtool family.
     Ethtool,
+    /// The host's resolver.
+    Resolver,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -62,6 +67,7 @@ fn manner(action: &Action) -> Manner {
         Action::Ipv6 { .. } | Action::Adverts { .. } => Manner::Sysctl,
         Action::Solicit { .. } => Manner::Solicitation,
         Action::Ethtool { .. } => Manner::Ethtool,
+        Action::Resolver { .. } => Manner::Resolver,
         _ => Manner::Strict,
     }
 }
@@ -84,6 +90,7 @@ impl Kernel for Rtnetlink {
                     Ok(())
                 }
                 Manner::Ethtool => self.tune(part, &names),
+                Manner::Resolver => self.resolve(part, &names),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -103,6 +110,16 @@ impl Rtnetlink {
             let Action::Ethtool { name, group, settings } = action else { continue };
             let index = names.index(name).map_err(|error| (at, error))?;
             ethtool::change(self.ethtool.as_mut(), index, *group, settings).map_err(|error| (at, error))?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, actions: &[(usize, Action)], names: &Names<'_>) -> Outcome {
+        for (at, (_, action)) in actions.iter().enumerate() {
+            if let Action::Resolver { from, to } = action {
+                let index = |name: &DeviceName| names.index(name).ok();
+                self.resolver.set(from, to, index).map_err(|error| (at, RunError::Resolver(error)))?;
+            }
         }
         Ok(())
     }

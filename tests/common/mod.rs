@@ -18,7 +18,12 @@ pub fn policy() -> Policy {
         combination: Combination::Strict,
         bond_addresses: BondAddresses::Preserve,
         configurator: "iproute2".to_owned(),
-        features: BTreeSet::from([Feature::Ipv6Autoconf, Feature::EthtoolOptions, Feature::HostQos]),
+        features: BTreeSet::from([
+            Feature::Ipv6Autoconf,
+            Feature::Nameservers,
+            Feature::EthtoolOptions,
+            Feature::HostQos,
+        ]),
     }
 }
 
