@@ -60,6 +60,9 @@ pub enum RunError {
     /// Whoever made this configurator gave it no DHCP clients.
     #[error("there are no DHCP clients here")]
     NoDhcp,
+    /// The host's resolver.
+    #[error(transparent)]
+    Resolver(#[from] crate::resolver::ResolverError),
     /// Something that no message can say.
     #[error("{0}")]
     Unspeakable(String),

@@ -6,6 +6,7 @@
 mod error;
 pub mod fault; // failures on purpose, for tests
 pub mod iproute2; // the kernel's own devices, through rtnetlink
+pub mod resolver; // the host's name servers, for every configurator
 pub mod sim; // a host in memory
 
 use std::collections::BTreeSet;

@@ -11,7 +11,6 @@
 //! | key | here | why |
 //! |---|---|---|
 //! | `netConfigDirty`, `lastClient`, `lastClientIface` | in the report | the original puts them in beside it |
-//! | `nameservers` | the host's | a network's cannot be set yet |
 //! | `networks[n].vlanid` | told | the later original has it, and the engine of today reads it |
 //! | `gateway` of a network without `defaultRoute` | empty | source routing is not there yet |
 //! | `bondings[b].slaves` | natural order | the original's is that of a set, different each time |
@@ -84,19 +83,6 @@ pub fn network_capabilities(
     nameservers: &[String],
 ) -> Vec<u8> {
     Object::document(room_for(seen), |report| network_part(seen, running, visible, nameservers, report))
-}
-
-/// The name servers of a resolv.conf, in its order (resolv.conf(5)).
-pub fn resolver(text: &str) -> Vec<String> {
-    let nameserver = |line: &str| {
-        // A comment begins in the first column; behind the address, anything is passed over.
-        let mut words = line.split_whitespace();
-        (line.starts_with("nameserver") && words.next() == Some("nameserver"))
-            .then(|| words.next())
-            .flatten()
-            .map(str::to_owned)
-    };
-    text.lines().filter_map(nameserver).collect()
 }
 
 /// About as many bytes as the report will have; a bridge with its network takes two thousand.

@@ -109,7 +109,8 @@ pub fn check(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<
     let policy = Policy { combination: Combination::Relaxed, ..policy.clone() };
     let chosen = chosen(running, only);
     let possible = restore::possible(&chosen, seen, &policy).config;
-    let judged = judge(running, &chosen, possible, seen, &policy);
+    let mut judged = judge(running, &chosen, possible, seen, &policy);
+    judged.tell_of_a_foreign_resolver(&chosen, seen);
     let (networks, bonds) = Checker::new(&chosen, seen, &judged).verdicts();
     let Judged { plan, request, .. } = judged;
     Checked { networks, bonds, plan, request }

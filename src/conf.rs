@@ -62,6 +62,8 @@ pub struct Settings {
     pub hook_timeout: Duration,
     /// How long a request with `blockingdhcp`, and a restore, waits for leases; 1 s to 1 h.
     pub dhcp_timeout: Duration,
+    /// The host's resolver, or the link to whose it is; an absolute path.
+    pub resolv_conf: PathBuf,
     /// How long the kernel may take for one answer; 1 s to 1 h.
     pub netlink_timeout: Duration,
     /// The longest request, in bytes; 4096 to 1 GiB.
@@ -153,6 +155,7 @@ impl Default for Settings {
             hooks_dir: Some("/usr/libexec/vdsm/hooks".into()),
             hook_timeout: Duration::from_secs(60),
             dhcp_timeout: Duration::from_secs(60),
+            resolv_conf: "/etc/resolv.conf".into(),
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
@@ -185,6 +188,7 @@ impl Settings {
             "net_persistence" => persistence(value).map(|v| self.net_persistence = v),
             "run_dir" => absolute(value).map(|v| self.run_dir = v),
             "lib_dir" => absolute(value).map(|v| self.lib_dir = v),
+            "resolv_conf" => absolute(value).map(|v| self.resolv_conf = v),
             "socket" => socket(value).map(|v| self.socket = v),
             "group" => group(value).map(|v| self.group = v),
             "unknown_keys" => choice(value, UNKNOWN_KEYS).map(|v| self.unknown_keys = v),
@@ -207,7 +211,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 20] = [
+const KEYS: [&str; 21] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -225,6 +229,7 @@ const KEYS: [&str; 20] = [
     "hooks_dir",
     "hook_timeout",
     "dhcp_timeout",
+    "resolv_conf",
     "netlink_timeout",
     "max_request_bytes",
     "max_clients",

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use vdsm_configurators::Configurator;
 use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
+use vdsm_configurators::resolver::HostResolver;
 use vdsm_model::config::{BondAddresses, Changed, Combination, NetConfig, Policy};
 use vdsm_model::name::NetworkName;
 use vdsm_model::netinfo::NetInfo;
@@ -27,13 +28,16 @@ use crate::asking::asks;
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
 use crate::hooks::{HookError, Hooks};
-use crate::host::{Eyes, Host};
+use crate::host::{Eyes, Host, WithResolver};
 use crate::leases::Leases;
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Done, SetupError, Transaction, chain};
 use reaction::Reaction;
+
+/// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
+const FORMER_RESOLVER: &str = "former-resolver";
 
 /// One host in our care.
 pub struct Engine {
@@ -156,14 +160,17 @@ impl Engine {
         let nics = Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() };
         let (live, watching) = Live::open(nics, deadline, None)?;
         let leases = Leases::new(settings, Arc::clone(&live));
+        let resolver = HostResolver::new(settings.resolv_conf.clone(), settings.lib_dir.join(FORMER_RESOLVER));
         let hands = || -> Result<Box<dyn Configurator>, OpenError> {
             match settings.net_configurator {
                 conf::Configurator::Iproute2 => {
-                    Ok(Box::new(Iproute2::new(Rtnetlink::open(deadline)?.with_dhcp(Arc::clone(&leases) as _))))
+                    let kernel = Rtnetlink::open(deadline, resolver.clone())?.with_dhcp(Arc::clone(&leases) as _);
+                    Ok(Box::new(Iproute2::new(kernel)))
                 }
             }
         };
-        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(Arc::clone(&live)), hands: hands()? });
+        let eyes = || WithResolver { eyes: Arc::clone(&live), resolver: resolver.clone() };
+        let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(eyes()), hands: hands()? });
         let engine = Engine::with(host()?, host()?, settings)?;
         // A host must be manageable without; what is missing shows as drift.
         if let Err(error) = leases.adopt(&engine.running()) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use vdsm_configurators::iproute2::as_model;
+use vdsm_configurators::resolver::HostResolver;
 use vdsm_configurators::{Configurator, sim::Sim};
 use vdsm_dhcp_client::foreign::{self, Serves};
 use vdsm_model::dhcp::Foreign;
@@ -108,6 +109,8 @@ impl Eyes for Sim {
 
     fn look_at(&self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
         let now = Sim::look(self);
+        let mut known = known;
+        known.resolver = Arc::clone(&now.resolver);
         Ok(known.with(names.iter().map(|name| (*name, now.link(name).cloned()))).with_rules_of(&now))
     }
 
@@ -129,6 +132,61 @@ impl Eyes for Sim {
     /// Nothing happens there by itself.
     fn wait_until(&self, _: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool {
         is_so(&Sim::look(self))
+    }
+}
+
+/// Eyes that see the host's resolver, too, which the kernel does not know.
+#[derive(Debug)]
+pub struct WithResolver<E> {
+    /// What they see besides.
+    pub eyes: E,
+    /// Where the resolver is.
+    pub resolver: HostResolver,
+}
+
+impl<E> WithResolver<E> {
+    fn add(&self, mut seen: NetInfo) -> NetInfo {
+        seen.resolver = Arc::new(self.resolver.look(|index| seen.name_of(index)));
+        seen
+    }
+}
+
+impl<E: Eyes> Eyes for WithResolver<E> {
+    fn look(&self) -> Result<NetInfo, LookError> {
+        Ok(self.add(self.eyes.look()?))
+    }
+
+    fn glance(&self) -> Result<Arc<NetInfo>, LookError> {
+        // A copy shares everything with its original.
+        Ok(Arc::new(self.add((*self.eyes.glance()?).clone())))
+    }
+
+    fn look_at(&self, known: NetInfo, names: &[DeviceName]) -> Result<NetInfo, LookError> {
+        Ok(self.add(self.eyes.look_at(known, names)?))
+    }
+
+    fn hold(&self, steps: usize) -> Option<Hold> {
+        self.eyes.hold(steps)
+    }
+
+    fn look_hard(&self) -> Result<NetInfo, LookError> {
+        Ok(self.add(self.eyes.look_hard()?))
+    }
+
+    fn all_routes(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, Vec<Route>)>, LookError> {
+        self.eyes.all_routes(names)
+    }
+
+    fn settings(&self, tuned: &Tuned) -> Result<Vec<(DeviceName, SeenSettings)>, LookError> {
+        self.eyes.settings(tuned)
+    }
+
+    fn foreign_clients(&self, names: &[DeviceName]) -> Result<Vec<(DeviceName, BTreeSet<Foreign>)>, LookError> {
+        self.eyes.foreign_clients(names)
+    }
+
+    fn wait_until(&self, within: Duration, is_so: &dyn Fn(&NetInfo) -> bool) -> bool {
+        self.eyes.wait_until(within, is_so)
     }
 }
 

@@ -38,19 +38,21 @@ impl Reports {
 
     /// Host.getCapabilities. `last_client` is the address from which the engine called.
     pub(crate) fn capabilities(&self, engine: &Engine, last_client: Option<&Value>) -> Result<Reply, RpcError> {
+        let seen = look(engine)?;
         let about = About {
             visible: self.visibility.clone(),
             dirty: engine.is_dirty(),
-            nameservers: nameservers(),
+            nameservers: seen.resolver.servers(),
             last_client: address(last_client)?,
         };
-        Ok(RawJson::from(caps::capabilities(&*look(engine)?, &engine.running(), &about)).into())
+        Ok(RawJson::from(caps::capabilities(&seen, &engine.running(), &about)).into())
     }
 
     /// Host.getNetworkCapabilities.
     pub(crate) fn network_capabilities(&self, engine: &Engine) -> Result<Reply, RpcError> {
         let (seen, running) = (look(engine)?, engine.running());
-        Ok(RawJson::from(caps::network_capabilities(&seen, &running, &self.visibility, &nameservers())).into())
+        let nameservers = seen.resolver.servers();
+        Ok(RawJson::from(caps::network_capabilities(&seen, &running, &self.visibility, &nameservers)).into())
     }
 
     /// Host.getStats.
@@ -64,7 +66,7 @@ impl Reports {
     /// Host.getTopology.
     pub(crate) fn topology(&self, engine: &Engine) -> Result<Value, RpcError> {
         let (seen, checked) = engine.survey().map_err(refused)?;
-        Ok(topology(&seen, &engine.running(), &checked, &nameservers(), engine.is_dirty()))
+        Ok(topology(&seen, &engine.running(), &checked, &seen.resolver.servers(), engine.is_dirty()))
     }
 }
 
@@ -80,9 +82,4 @@ fn address(given: Option<&Value>) -> Result<Option<IpAddr>, RpcError> {
         Some(Value::String(text)) => Ok(text.split('%').next().and_then(|text| text.parse().ok())),
         Some(given) => Err(RpcError::invalid_params(format!("lastClient is {given}, but it must be a text"))),
     }
-}
-
-/// A host without the file has no name servers.
-fn nameservers() -> Vec<String> {
-    caps::resolver(&std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default())
 }

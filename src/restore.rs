@@ -28,8 +28,9 @@ pub struct Possible {
     pub skipped: Vec<Omission>,
 }
 
-/// Leaves out slaves that are missing, bonds without any left, networks on what is missing, and
-/// the parts of networks that this configurator lacks and a host can be reached without.
+/// Leaves out slaves that are missing, bonds without any left, networks on what is missing, the
+/// parts of networks that this configurator lacks and a host can be reached without, and name
+/// servers where the host's resolver is somebody else's.
 pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible {
     let mut config = stored.clone();
     let mut skipped = Vec::new();
@@ -62,6 +63,14 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
                 ),
             });
             net.drop_feature(feature);
+        }
+        if let Some(why) = seen.resolver.closed().filter(|_| net.brings_nameservers()) {
+            let (key, value) = net.spelled(Feature::Nameservers);
+            skipped.push(Omission {
+                name: name.to_string(),
+                reason: format!("restored without {key} = {value}, for {why}"),
+            });
+            net.drop_feature(Feature::Nameservers);
         }
     }
     for (name, net) in &mut config.networks {

@@ -3,6 +3,7 @@
 //! `Display` is the command a person would type for it.
 
 use std::fmt;
+use std::sync::Arc;
 
 use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
 use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
@@ -10,11 +11,13 @@ use vdsm_model::device::Adverts;
 use vdsm_model::ethtool_options::{Group, Settings};
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
+use vdsm_model::resolver::Resolver;
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
 use super::clients::{self, ClientChange};
 use super::qos::{QosChange, Spelled};
+use crate::resolver;
 
 /// One thing done to the host.
 #[derive(Clone, Debug, PartialEq)]
@@ -109,6 +112,11 @@ pub enum Action {
     DelRule {
         rule: Rule,
     },
+    /// The host's resolver, from what it is to what it is to be.
+    Resolver {
+        from: Arc<Resolver>,
+        to: Arc<Resolver>,
+    },
 }
 
 /// What a new link is.
@@ -192,6 +200,7 @@ impl fmt::Display for Action {
             Action::DelRoute { device, route } => write!(f, "ip {}route del {route} dev {device}", family(route)),
             Action::AddRule { rule } => write!(f, "ip rule add {}", rule.spelled()),
             Action::DelRule { rule } => write!(f, "ip rule del {}", rule.spelled()),
+            Action::Resolver { to, .. } => resolver::write_command(f, to),
         }
     }
 }

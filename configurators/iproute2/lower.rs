@@ -5,6 +5,7 @@
 //! sysctl, no message. The order among dependent things is the plan's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use vdsm_model::bond_options::OptionChange;
 use vdsm_model::bridge_options::{BridgeOptions, default_of, same};
@@ -103,7 +104,7 @@ impl Lowered {
             Step::Bridge(Change::Create(bridge)) => self.new_bridge(bridge),
             Step::Bridge(Change::Modify { from, to }) => self.bridge(from, to),
             Step::Bond(Change::Remove(_)) | Step::Vlan(Change::Remove(_)) | Step::Bridge(Change::Remove(_)) => {
-                self.push(Action::DelLink { name: step.device() });
+                step.device().into_iter().for_each(|name| self.push(Action::DelLink { name }));
             }
             Step::Qos { device, from, to } => {
                 for change in qos::changes(from.as_ref(), to.as_ref()) {
@@ -115,6 +116,7 @@ impl Lowered {
                 clients::changes(from, to).into_iter().for_each(|change| self.push(Action::Dhcp { device, change }));
             }
             Step::Ip { device, from, to, replaces } => self.ip(*device, from, to, replaces),
+            Step::Resolver { from, to } => self.push(Action::Resolver { from: Arc::clone(from), to: Arc::clone(to) }),
         }
     }
 

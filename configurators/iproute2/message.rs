@@ -27,7 +27,7 @@ pub(super) trait Indexes {
     fn fresh(&mut self, name: &DeviceName) -> u32;
 }
 
-/// The message of an action; none for a sysctl.
+/// The message of an action; none for what is no message.
 pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Option<Request>, RunError> {
     Ok(Some(match action {
         Action::AddLink { name, kind, mtu, mac } => {
@@ -99,7 +99,8 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
         | Action::Adverts { .. }
         | Action::Solicit { .. }
         | Action::Dhcp { .. }
-        | Action::Ethtool { .. } => {
+        | Action::Ethtool { .. }
+        | Action::Resolver { .. } => {
             return Ok(None);
         }
     }))

@@ -55,6 +55,7 @@ impl<K: Kernel> Backend for Iproute2<K> {
             Feature::Dhcpv4,
             Feature::Dhcpv6,
             Feature::Ipv6Autoconf,
+            Feature::Nameservers,
             Feature::EthtoolOptions,
             Feature::HostQos,
         ])

@@ -22,6 +22,7 @@ use super::ethtool;
 use super::message::{self, Indexes};
 use super::routers;
 use crate::RunError;
+use crate::resolver::HostResolver;
 
 /// The kernel of this network namespace.
 pub struct Rtnetlink {
@@ -30,6 +31,7 @@ pub struct Rtnetlink {
     ethtool: Option<Ethtool>,
     dhcp: Option<Arc<dyn DhcpClients>>,
     deadline: Duration,
+    resolver: HostResolver,
 }
 
 impl std::fmt::Debug for Rtnetlink {
@@ -40,8 +42,9 @@ impl std::fmt::Debug for Rtnetlink {
 
 impl Rtnetlink {
     /// Opens a socket in the caller's network namespace; no answer may take longer than `deadline`.
-    pub fn open(deadline: Duration) -> Result<Rtnetlink, WireError> {
-        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, dhcp: None, deadline })
+    /// Name servers are `resolver`'s.
+    pub fn open(deadline: Duration, resolver: HostResolver) -> Result<Rtnetlink, WireError> {
+        Ok(Rtnetlink { wire: Wire::open(deadline)?, ethtool: None, dhcp: None, deadline, resolver })
     }
 
     /// The same with somebody who has the host's DHCP clients.
@@ -67,6 +70,8 @@ enum Manner {
     Ethtool,
     /// A word to the process with the DHCP clients, or an end of somebody else's.
     Dhcp,
+    /// The host's resolver.
+    Resolver,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -79,6 +84,7 @@ fn manner(action: &Action) -> Manner {
         Action::Solicit { .. } => Manner::Solicitation,
         Action::Ethtool { .. } => Manner::Ethtool,
         Action::Dhcp { .. } => Manner::Dhcp,
+        Action::Resolver { .. } => Manner::Resolver,
         _ => Manner::Strict,
     }
 }
@@ -102,6 +108,7 @@ impl Kernel for Rtnetlink {
                 }
                 Manner::Ethtool => self.tune(part, &names),
                 Manner::Dhcp => self.serve(part),
+                Manner::Resolver => self.resolve(part, &names),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -121,6 +128,16 @@ impl Rtnetlink {
             let Action::Ethtool { name, group, settings } = action else { continue };
             let index = names.index(name).map_err(|error| (at, error))?;
             ethtool::change(self.ethtool.as_mut(), index, *group, settings).map_err(|error| (at, error))?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, actions: &[(usize, Action)], names: &Names<'_>) -> Outcome {
+        for (at, (_, action)) in actions.iter().enumerate() {
+            if let Action::Resolver { from, to } = action {
+                let index = |name: &DeviceName| names.index(name).ok();
+                self.resolver.set(from, to, index).map_err(|error| (at, RunError::Resolver(error)))?;
+            }
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod clients;
 mod ethtool;
 mod qos;
+mod resolver;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Details, NetInfo, Qdisc, SeenKind, SeenLink};
 use vdsm_model::qos::Shaper;
+use vdsm_model::resolver::{Manager, Resolver};
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
@@ -42,6 +44,7 @@ pub(crate) struct Host {
     offers: BTreeMap<(DeviceName, Family), Lease>,
     last_index: u32,
     last_mac: u32,
+    resolver: Arc<Resolver>,
 }
 
 #[derive(Clone, Debug)]
@@ -88,10 +91,12 @@ enum Kind {
 }
 
 impl Sim {
-    /// A host with these nics, up and with IPv6 running.
+    /// A host with these nics, up and with IPv6 running, and with name servers of its own.
     pub fn with_nics(names: &[&str]) -> Sim {
         let sim = Sim::default();
         names.iter().for_each(|name| sim.plug(name));
+        let text = "# By hand.\nsearch example.org\nnameserver 192.0.2.1\noptions edns0\n".to_owned();
+        sim.set_resolver(Resolver { manager: Manager::File { text: Some(text) }, kept: None });
         sim
     }
 
@@ -152,11 +157,17 @@ impl Sim {
         }
     }
 
+    /// Makes its resolver another than a file that is nobody's: systemd-resolved's, say.
+    pub fn set_resolver(&self, resolver: Resolver) {
+        self.with(|host| host.resolver = Arc::new(resolver));
+    }
+
     /// The host as a reader of the kernel would see it.
     pub fn look(&self) -> NetInfo {
         self.with(|host| {
             let mut seen = NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true);
             host.rules.iter().for_each(|rule| seen.insert_rule(rule.clone()));
+            seen.resolver = Arc::clone(&host.resolver);
             seen
         })
     }

@@ -47,6 +47,7 @@ impl Host {
             }
             Action::DelLink { name } => {
                 self.remove(*name);
+                self.forget_resolver_of_lost_links();
                 Ok(())
             }
             Action::Ipv6 { name, on } => self.set_ipv6(*name, *on),
@@ -92,6 +93,7 @@ impl Host {
                 self.rules.remove(rule);
                 Ok(())
             }
+            Action::Resolver { to, .. } => self.set_resolver(to),
         }
     }
 

@@ -195,7 +195,7 @@ fn differences(ours: &Value, theirs: &Value, path: &str, found: &mut BTreeSet<St
 fn the_originals_host_is_told_as_the_original_told_it() {
     let sample: Value = serde_json::from_str(include_str!("../../tests/data/legacy-caps.json")).unwrap();
     let running = sample_config(include_str!("../../tests/data/legacy-running.txt"));
-    let about = About { dirty: true, nameservers: resolver("nameserver 192.0.2.53\n"), ..About::default() };
+    let about = About { dirty: true, nameservers: vec!["192.0.2.53".to_owned()], ..About::default() };
     let ours = told(&sample_host(&sample), &running, &about);
     let deliberate = [
         ("/netConfigDirty", "the original puts it beside the network report, whence the sample is"),
@@ -335,10 +335,4 @@ fn the_primary_address_is_the_one_that_reaches_the_gateway() {
         let ours = keys.map(|key| report["nics"]["eth0"][key].to_string().replace('"', ""));
         assert_eq!(ours, told, "{addresses:?} {routes:?}");
     }
-}
-
-#[test]
-fn a_resolver_file_is_read_as_the_c_library_reads_it() {
-    let text = "# nameserver 9.9.9.9\n nameserver 9.9.9.9\nnameserver\nnameserver\t192.0.2.53 # of mgmt\nsearch a\nnameservers 9.9.9.9\r\nnameserver fe80::1%eth0\r\n";
-    assert_eq!(resolver(text), ["192.0.2.53", "fe80::1%eth0"]);
 }

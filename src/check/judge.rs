@@ -32,16 +32,17 @@ pub(super) struct Judged<'a> {
     /// What the rules say of the rest.
     pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
     /// The last steps upon each device.
-    steps: BTreeMap<(DeviceName, Layer), usize>,
+    steps: BTreeMap<(Option<DeviceName>, Layer), usize>,
     /// The master that each port is to have.
     masters: BTreeMap<DeviceName, DeviceName>,
 }
 
-/// The two kinds of steps a device may have.
+/// The kinds of steps that a device, or the host, may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Layer {
     Device,
     Addresses,
+    Resolver,
 }
 
 /// Judges the entities of `chosen`, a part of what is running, as far as they are in `possible`.
@@ -171,6 +172,7 @@ impl<'a> Trial<'a> {
             | Problem::NameTaken { network: name, .. }
             | Problem::EthtoolOption { network: name, .. }
             | Problem::ForeignQdisc { network: name, .. }
+            | Problem::ForeignResolver { network: name, .. }
             | Problem::BridgeInUse { network: name, .. } => network(name).into_iter().collect(),
             Problem::BondOption { bond: device, .. }
             | Problem::BondInUse { bond: device, .. }
@@ -208,7 +210,11 @@ impl<'a> Judged<'a> {
         wished: Graph,
     ) -> Judged<'a> {
         let plan = Plan::between(&prior, &wished);
-        let layer = |step: &Step| if matches!(step, Step::Ip { .. }) { Layer::Addresses } else { Layer::Device };
+        let layer = |step: &Step| match step {
+            Step::Ip { .. } => Layer::Addresses,
+            Step::Resolver { .. } => Layer::Resolver,
+            _ => Layer::Device,
+        };
         let steps = plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
         let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
         Judged { request, prior, wished, plan, refused, steps, masters }
@@ -217,7 +223,7 @@ impl<'a> Judged<'a> {
     /// The step after which a part of a device is as wished.
     pub(super) fn mends(&self, device: DeviceName, part: Part) -> Option<usize> {
         let layer = if part == Part::Addresses { Layer::Addresses } else { Layer::Device };
-        let step = |device| self.steps.get(&(device, layer)).copied();
+        let step = |device| self.steps.get(&(Some(device), layer)).copied();
         // A bond brings its slaves along.
         step(device).or_else(|| step(*self.masters.get(&device)?))
     }
@@ -236,7 +242,10 @@ impl<'a> Judged<'a> {
             |device, part, text| Difference { device: Some(device), text, mends: self.mends(device, part) };
         let mut all = Vec::new();
         for d in deviations(&self.prior, &self.wished) {
-            all.push((owners.of_part(d.device, d.part), difference(d.device, d.part, d.text)));
+            all.push(match d.device {
+                Some(device) => (owners.of_part(device, d.part), difference(device, d.part, d.text)),
+                None => (self.owner_of_the_host(chosen), self.of_the_host(d.text)),
+            });
         }
         for (port, master) in self.withheld() {
             // The master tells it of itself.
@@ -249,6 +258,25 @@ impl<'a> Judged<'a> {
             all.push((vec![Entity::Network(network)], difference(device, Part::Addresses, text)));
         }
         all
+    }
+
+    /// What was left out to judge the rest, see [`restore::possible`](crate::restore::possible).
+    pub(super) fn tell_of_a_foreign_resolver(&mut self, chosen: &'a NetConfig, seen: &NetInfo) {
+        let Some(why) = seen.resolver.closed() else { return };
+        for (network, _) in chosen.networks.iter().filter(|(_, net)| net.brings_nameservers()) {
+            let problem = Problem::ForeignResolver { network: network.clone(), why: why.to_owned() };
+            self.refused.entry(Entity::Network(network)).or_default().insert(problem.to_string());
+        }
+    }
+
+    /// Who has the default route, and with it the name servers.
+    fn owner_of_the_host(&self, chosen: &'a NetConfig) -> Vec<Entity<'a>> {
+        let owner = chosen.default_route().filter(|name| self.request.networks.contains_key(*name));
+        owner.map(Entity::Network).into_iter().collect()
+    }
+
+    fn of_the_host(&self, text: String) -> Difference {
+        Difference { device: None, text, mends: self.steps.get(&(None, Layer::Resolver)).copied() }
     }
 
     /// Ports that a master has and is not to have.

@@ -54,7 +54,7 @@ fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
          bond_foreign_addresses = replace\ndrift = heal\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
-         hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nnetlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
+         hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nresolv_conf = /e\nnetlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
         run_dir: "/r".into(),
@@ -71,6 +71,7 @@ fn each_key_sets_its_own_field() {
         hooks_dir: Some("/h".into()),
         hook_timeout: Duration::from_secs(3600),
         dhcp_timeout: Duration::from_secs(3),
+        resolv_conf: "/e".into(),
         netlink_timeout: Duration::from_secs(1),
         max_request_bytes: 4096,
         max_clients: 65536,

@@ -21,6 +21,7 @@ pub mod plan; // the steps from one graph to another
 pub mod problem; // every way a request can be wrong
 pub mod qos; // shares of what a nic or bond can send
 pub mod request; // the engine's JSON, to and fro
+pub mod resolver; // who looks names up, and with which servers
 pub mod rule; // which packets look up which routing table
 pub mod source_routing; // each network answers through its own gateway
 pub mod units; // VLAN tag, MTU, MAC, prefix

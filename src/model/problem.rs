@@ -140,6 +140,8 @@ pub enum Problem {
     BridgeInUse { network: NetworkName, ports: Vec<DeviceName> },
     /// Another's queueing discipline where a network's `hostQos` needs its own; the handle's major number.
     ForeignQdisc { network: NetworkName, device: DeviceName, kind: String, major: u32 },
+    /// Name servers on a host whose resolver is somebody else's.
+    ForeignResolver { network: NetworkName, why: String },
     /// A key whose behaviour no configurator of this version has.
     NotSupported { of: Subject, key: String, value: String, configurator: String },
 }
@@ -158,6 +160,7 @@ impl Problem {
             | Problem::BridgeOption { .. }
             | Problem::EthtoolOption { .. }
             | Problem::ForeignQdisc { .. }
+            | Problem::ForeignResolver { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::SharedAddress { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
@@ -199,6 +202,7 @@ impl Problem {
             | Problem::BridgeInUse { .. }
             | Problem::VlanInUse { .. }
             | Problem::ForeignQdisc { .. }
+            | Problem::ForeignResolver { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -315,6 +319,9 @@ impl fmt::Display for Problem {
                 "network '{network}': its hostQos needs the root queueing discipline of '{device}', but that is {} {major:x}: of somebody else",
                 Quoted(kind)
             ),
+            Problem::ForeignResolver { network, why } => {
+                write!(f, "network '{network}': nameservers cannot be had, for {why}")
+            }
             Problem::NotSupported { of, key, value, configurator } => {
                 write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")
             }

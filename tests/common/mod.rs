@@ -22,6 +22,7 @@ pub fn policy() -> Policy {
             Feature::Dhcpv4,
             Feature::Dhcpv6,
             Feature::Ipv6Autoconf,
+            Feature::Nameservers,
             Feature::EthtoolOptions,
             Feature::HostQos,
         ]),

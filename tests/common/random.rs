@@ -131,6 +131,10 @@ fn network(random: &mut Random, bridged: bool, used: &mut Used) -> Value {
             if !used.default && random.chance(70) {
                 net["defaultRoute"] = json!(true);
                 used.default = true;
+                let servers = [json!(["192.0.2.53"]), json!([]), json!(["2001:db8::53", "fe80::53%lo"])];
+                if let Some(servers) = servers.get(host % 4) {
+                    net["nameservers"] = servers.clone();
+                }
             }
         }
     }

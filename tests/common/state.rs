@@ -41,6 +41,7 @@ pub fn text(seen: &NetInfo) -> String {
     for rule in seen.rules() {
         let _ = writeln!(out, "rule {rule} proto {}", rule.protocol);
     }
+    let _ = writeln!(out, "resolver {:?}", seen.resolver);
     out
 }
 

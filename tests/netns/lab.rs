@@ -24,6 +24,9 @@ use crate::look::{self, Look, ip, try_ip};
 /// Longer than anything takes on the slowest ground.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// A host's resolver before us.
+pub const RESOLV_CONF: &str = "# By hand.\nsearch example.org\nnameserver 192.0.2.1\noptions edns0";
+
 /// What the nics of a host are.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Nics {
@@ -150,9 +153,10 @@ impl Lab {
         fs::set_permissions(dir.path(), Permissions::from_mode(0o755)).unwrap();
         let path = dir.path().display();
         let text = format!(
-            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\nhooks_dir = {path}/hooks\n{conf}\n"
+            "[vars]\nrun_dir = {path}/run\nlib_dir = {path}/lib\nsocket = {path}/socket\ngroup = root\nfake_nics = dummy_*,veth_*\nhooks_dir = {path}/hooks\nresolv_conf = {path}/resolv.conf\n{conf}\n"
         );
         fs::write(dir.path().join("conf"), text).unwrap();
+        fs::write(dir.path().join("resolv.conf"), RESOLV_CONF).unwrap();
         Lab { dir, nics: (nics, count), daemon: None, client: None }
     }
 

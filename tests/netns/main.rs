@@ -14,6 +14,7 @@ mod ears;
 mod lab;
 mod look;
 mod monitor;
+mod resolved;
 mod walk;
 
 mod full;

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use vdsm_configurators::fault::Fuse;
 use vdsm_configurators::iproute2::Rtnetlink;
+use vdsm_configurators::resolver::HostResolver;
 use vdsm_model::config::NetConfig;
 use vdsm_model::request::Request;
-use vdsm_net::host::Host;
+use vdsm_net::host::{Host, WithResolver};
 use vdsm_net::netinfo::{Live, NicRule, Reader, Watching};
 use vdsm_net::transaction::{Done, SetupError, Transaction, chain};
 use vdsm_persistence::{RunningConfig, Tree};
@@ -97,7 +98,7 @@ struct Walk {
     fuse: Fuse,
     store: RunningConfig,
     running: NetConfig,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Walk {
@@ -115,17 +116,19 @@ impl Walk {
         let (live, watching) = Live::open(Fakes, Duration::from_secs(60), None).unwrap();
         let eyes = Reader::open(Duration::from_secs(60)).unwrap();
         let fuse = Fuse::never();
-        let kernel = Rtnetlink::open(Duration::from_secs(60)).unwrap();
         let dir = tempfile::tempdir_in(if Path::new("/dev/shm").exists() { "/dev/shm" } else { "/tmp" }).unwrap();
+        let resolver = HostResolver::new(dir.path().join("resolv.conf"), dir.path().join("former-resolver"));
+        let kernel = Rtnetlink::open(Duration::from_secs(60), resolver.clone()).unwrap();
+        std::fs::write(dir.path().join("resolv.conf"), "search example.org\nnameserver 192.0.2.1").unwrap();
         let store = RunningConfig::new(dir.path().to_owned());
         Walk {
-            host: host(live, kernel, &fuse),
+            host: host(WithResolver { eyes: live, resolver }, kernel, &fuse),
             _watching: watching,
             eyes,
             fuse,
             store,
             running: NetConfig::default(),
-            _dir: dir,
+            dir,
         }
     }
 
@@ -141,7 +144,9 @@ impl Walk {
     }
 
     fn state(&mut self) -> (String, Tree) {
-        (state::text(&self.eyes.look(&Fakes).unwrap()), self.store.load().unwrap())
+        let resolver =
+            ["resolv.conf", "former-resolver"].map(|name| std::fs::read_to_string(self.dir.path().join(name)));
+        (format!("{}{resolver:?}", state::text(&self.eyes.look(&Fakes).unwrap())), self.store.load().unwrap())
     }
 
     /// Fails at each action in turn, then succeeds.

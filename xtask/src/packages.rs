@@ -4,11 +4,12 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::{Error, Trying};
 use crate::process::is_installed;
+use crate::workplace::target_directory;
 
 /// A program we call, and the package it is in.
 pub(crate) struct Needed {
@@ -74,11 +75,60 @@ pub(crate) fn ensure(needed: &[Needed]) -> Result<(), Error> {
     Ok(())
 }
 
+/// What a systemd-resolved of a test's own needs besides itself; systemd brings its libraries.
+const FOR_RESOLVED: [Needed; 2] = [needed("dbus-daemon", "dbus-daemon"), needed("busctl", "systemd")];
+
+/// Where systemd-resolved is: unpacked below `target` and not installed, for its package takes the
+/// machine's resolv.conf over.
+pub(crate) fn resolved_root() -> Result<PathBuf, Error> {
+    Ok(target_directory()?.join("packages/systemd-resolved"))
+}
+
+/// Gets it there, if it is not.
+pub(crate) fn ensure_resolved() -> Result<(), Error> {
+    ensure(&FOR_RESOLVED)?;
+    let root = resolved_root()?;
+    if root.join("lib/systemd/systemd-resolved").exists() {
+        return Ok(());
+    }
+    let sorry = |what: &str| Error::NoGround(format!("systemd-resolved cannot be had: {what} failed (see above)"));
+    let fresh = root.with_file_name(format!("fresh.{}", std::process::id()));
+    fs::create_dir_all(&fresh).trying(format_args!("make {}", fresh.display()))?;
+    let got = download("systemd-resolved", &fresh, &root, &sorry);
+    let _ = fs::remove_dir_all(&fresh);
+    got
+}
+
+/// Downloads a package into `fresh` and unpacks it as `root`.
+fn download(package: &str, fresh: &Path, root: &Path, sorry: &dyn Fn(&str) -> Error) -> Result<(), Error> {
+    eprintln!("xtask: downloading {package}");
+    let get = || apt_get_in(fresh, &["download", package]);
+    if !(get()? || apt_get(&["update"])? && get()?) {
+        return Err(sorry("the download"));
+    }
+    let entries = fs::read_dir(fresh).trying(format_args!("read {}", fresh.display()))?;
+    let archive = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
+    let archive = archive.ok_or_else(|| sorry("the download"))?;
+    let tree = fresh.join("tree");
+    let status = Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&tree).status().trying("start dpkg-deb")?;
+    // Whole or not at all: another run may do the same.
+    if status.success() && (fs::rename(&tree, root).is_ok() || root.exists()) {
+        Ok(())
+    } else {
+        Err(sorry("unpacking"))
+    }
+}
+
 /// Silent unless it fails; its standard output would mix with a command's.
 fn apt_get(args: &[&str]) -> Result<bool, Error> {
+    apt_get_in(Path::new("/"), args)
+}
+
+fn apt_get_in(directory: &Path, args: &[&str]) -> Result<bool, Error> {
     let output = Command::new("apt-get")
         .args(["-q", "-o", "DPkg::Lock::Timeout=120"])
         .args(args)
+        .current_dir(directory)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .stdin(Stdio::null())
         .output()

@@ -221,6 +221,10 @@ impl Run {
         }
         let (here, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| name.starts_with(HERE));
         let ground = Ground::find();
+        // Without it, its tests say that they are skipped.
+        if let Err(error) = packages::ensure_resolved() {
+            println!("{error}");
+        }
         let mut total = Tally::default();
         // Where this kernel is the full ground they are among all.
         if !here.is_empty() && !matches!(ground, Ok(Ground::Namespace)) {
@@ -281,6 +285,7 @@ impl Run {
             let mut job = Job::new(command, test.package.clone())
                 .env("CARGO_MANIFEST_DIR", &test.package)
                 .env("VDSM_BIN_DIR", bin)
+                .env("VDSM_RESOLVED_DIR", packages::resolved_root()?)
                 .env("VDSM_SKIP_FILE", &logs.notes);
             job.shared.push(shared);
             job.stdout = Stream::File(logs.stdout.clone());

@@ -63,7 +63,7 @@ impl Workplace {
 }
 
 /// Where cargo builds: we were built there ourselves, as target/debug/xtask.
-fn target_directory() -> Result<PathBuf, Error> {
+pub(crate) fn target_directory() -> Result<PathBuf, Error> {
     let program = std::env::current_exe().trying("find the xtask program")?;
     let target = program.ancestors().nth(2).map(Path::to_path_buf);
     target.ok_or_else(|| Error::Failed("the xtask program is in no target directory".into()))

@@ -11,7 +11,7 @@ use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, top_of, vlan_of};
 use super::stack::Stack;
 use super::tuning::Wishes;
-use super::{Graph, shaping, sharing};
+use super::{Graph, nameservers, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
@@ -78,6 +78,11 @@ impl Desired {
         builder.warnings.extend(builder.wanted().filter_map(|(name, net)| shaping::idle(name, net)));
         let bases = shaping::bases(builder.wanted().chain(builder.former()).map(|(_, net)| net));
         shaping::shape(&mut builder.graph, &bases, &merged, seen, &mut problems);
+        let nameservers = nameservers::wish(running, &merged, seen, policy);
+        prior.set_resolver(nameservers.resolver.as_ref().map(|wish| seen.resolver.as_far_as(wish)));
+        builder.graph.set_resolver(nameservers.resolver);
+        builder.warnings.extend(nameservers.warning);
+        problems.extend(nameservers.problem);
 
         let judge =
             Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };

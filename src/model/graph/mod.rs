@@ -6,6 +6,7 @@
 mod desired;
 mod judge;
 mod merge;
+mod nameservers;
 mod scope;
 mod shaping;
 mod sharing;
@@ -29,6 +30,7 @@ use crate::ip::{Dynamic, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 use crate::qos::Shaper;
+use crate::resolver::Resolver;
 use crate::source_routing::Rules;
 use crate::units::Prefixed;
 
@@ -43,6 +45,8 @@ pub struct Graph {
     clients: BTreeMap<DeviceName, Clients>,
     /// Of nics and bonds; one that is not here has no root discipline of ours.
     shapers: BTreeMap<DeviceName, Shaper>,
+    /// The host's; none: not ours to say.
+    resolver: Option<Arc<Resolver>>,
 }
 
 impl Graph {
@@ -99,7 +103,7 @@ impl Graph {
         let seen_clients = |name: &DeviceName| seen.link(name).map(|link| link.dhcp.clients());
         let clients = scope.devices().filter_map(|name| Some((*name, seen_clients(name).filter(|it| !it.is_empty())?)));
         let clients = clients.collect();
-        Graph { devices, ip, settings, clients, shapers }
+        Graph { devices, ip, settings, clients, shapers, resolver: Some(Arc::clone(&seen.resolver)) }
     }
 
     /// The same as somebody may wish for it: a hardware address that a VLAN or a bridge has from
@@ -231,6 +235,16 @@ impl Graph {
     /// Says that a nic or bond is to send as the kernel does by itself.
     pub fn remove_shaper(&mut self, name: &DeviceName) {
         self.shapers.remove(name);
+    }
+
+    /// The host's resolver; none: not ours to say.
+    pub fn resolver(&self) -> Option<&Arc<Resolver>> {
+        self.resolver.as_ref()
+    }
+
+    /// Says what the host's resolver is to be, or that it is not ours to say.
+    pub fn set_resolver(&mut self, resolver: Option<Resolver>) {
+        self.resolver = resolver.map(Arc::new);
     }
 
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot

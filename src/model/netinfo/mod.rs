@@ -18,6 +18,7 @@ pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, D
 pub use link::{MANY_ROUTES, SeenKind, SeenLink};
 
 use crate::name::DeviceName;
+use crate::resolver::Resolver;
 use crate::units::VlanTag;
 
 /// All links, with their addresses and routes, and the rules of routing.
@@ -32,6 +33,8 @@ pub struct NetInfo {
     rules: RedBlackTreeSetSync<Arc<Rule>>,
     /// Whether this kernel has IPv6 (`ipv6.disable=1` takes it away).
     pub has_ipv6: bool,
+    /// Who looks names up. The kernel does not know: whoever looks for a request or a report adds it.
+    pub resolver: Arc<Resolver>,
 }
 
 impl NetInfo {

@@ -7,6 +7,8 @@ mod planner;
 mod text;
 mod words;
 
+use std::sync::Arc;
+
 pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
@@ -16,6 +18,7 @@ use crate::graph::Graph;
 use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
 use crate::qos::Shaper;
+use crate::resolver::Resolver;
 
 /// What becomes of one object. It carries whole objects, so that a backend that writes files or
 /// profiles has all it needs.
@@ -59,24 +62,30 @@ pub enum Step {
         to: IpConfig,
         replaces: Vec<(DeviceName, Route)>,
     },
+    /// The host's resolver, the last of all.
+    Resolver {
+        from: Arc<Resolver>,
+        to: Arc<Resolver>,
+    },
 }
 
 impl Step {
-    /// The device it changes.
-    pub fn device(&self) -> DeviceName {
+    /// The device it changes; none where it changes the host.
+    pub fn device(&self) -> Option<DeviceName> {
         fn of<T: NetDevice>(change: &Change<T>) -> DeviceName {
             match change {
                 Change::Create(d) | Change::Remove(d) | Change::Modify { to: d, .. } => d.name(),
             }
         }
-        match self {
+        Some(match self {
             Step::Nic(change) => of(change),
             Step::Ethtool { device, .. } => *device,
             Step::Bond(change) => of(change),
             Step::Vlan(change) => of(change),
             Step::Bridge(change) => of(change),
             Step::Qos { device, .. } | Step::Dhcp { device, .. } | Step::Ip { device, .. } => *device,
-        }
+            Step::Resolver { .. } => return None,
+        })
     }
 
     /// Why traffic through the device stops, where it does.

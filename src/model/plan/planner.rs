@@ -14,12 +14,14 @@
 //! 8. DHCP clients that start; those that end do so before everything else.
 //! 9. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
+//! 9. The host's resolver: its servers are mostly reached through what came before.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
 //! addresses and routes off a device that goes down. `now` follows that, so that what is lost on
 //! the way is given back.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::{Change, Step, goes_down};
 use crate::device::{Bond, Device, NetDevice};
@@ -53,6 +55,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
     planner.shape();
     planner.start_clients();
     planner.address();
+    planner.resolve();
     planner.steps
 }
 
@@ -67,6 +70,7 @@ fn arrived(from: &Graph, to: &Graph) -> bool {
         // Rules outlive their device.
         && from.ips().all(|(device, ip)| ip.rules.is_empty() || to.ip(device).is_some())
         && from.devices().all(|device| matches!(device, Device::Nic(_)) || to.device(&device.name()).is_some())
+        && to.resolver().is_none_or(|wish| from.resolver().is_some_and(|now| now.is_as(wish)))
 }
 
 fn same_shaping(from: &Graph, to: &Graph, device: &DeviceName) -> bool {
@@ -442,5 +446,13 @@ impl Planner<'_> {
         let others = self.now.ips().filter(|(other, _)| *other != device);
         let all = others.flat_map(|(other, ip)| ip.routes.iter().map(|route| (*other, *route)));
         all.filter(|(_, route)| fresh.iter().any(|ours| route.rivals(ours))).collect()
+    }
+
+    fn resolve(&mut self) {
+        let Some(to) = self.to.resolver() else { return };
+        let from = self.now.resolver().cloned().unwrap_or_default();
+        if !from.is_as(to) {
+            self.steps.push(Step::Resolver { from: Arc::new(from.as_far_as(to)), to: Arc::clone(to) });
+        }
     }
 }

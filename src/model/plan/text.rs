@@ -10,6 +10,7 @@ use crate::dhcp::Clients;
 use crate::ethtool_options::{Key, Settings, changes};
 use crate::ip::IpConfig;
 use crate::qos::{self, Shaper};
+use crate::resolver::Resolver;
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,10 +66,11 @@ impl Step {
                 details.extend(replaces.iter().map(|(other, route)| format!("instead of {route} on {other}")));
                 ("address", device.to_string(), details)
             }
+            Step::Resolver { from, to } => ("set", "resolver of the host".to_owned(), resolver_changes(from, to)),
         }
     }
 
-    /// The step as JSON: what, which device, what in words, and whether it stops traffic.
+    /// The step as JSON: what, which device (null for the host's resolver), what in words, and whether it stops traffic.
     pub fn to_json(&self) -> Value {
         let (verb, what, details) = self.parts();
         let object = what.split_once(' ').map_or("ip", |(kind, _)| kind);
@@ -210,4 +212,12 @@ fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
     out.extend(to.routes.difference(&kept.routes).map(|r| format!("+{r}")));
     out.extend(to.rules.difference(&kept.rules).map(|r| format!("+rule {r}")));
     out
+}
+
+fn resolver_changes(from: &Resolver, to: &Resolver) -> Vec<String> {
+    let [from, to] = [from, to].map(|it| match it.servers() {
+        servers if servers.is_empty() => "none".to_owned(),
+        servers => servers.join(" "),
+    });
+    vec![format!("name servers {from} -> {to}")]
 }

@@ -13,19 +13,20 @@ use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::qos::{self, Shaper};
+use crate::resolver::Resolver;
 
 /// One way in which a device is not as wished.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deviation {
-    /// The device.
-    pub device: DeviceName,
+    /// The device; none where it is about the host.
+    pub device: Option<DeviceName>,
     /// What of it.
     pub part: Part,
     /// One plain sentence, without a full stop.
     pub text: String,
 }
 
-/// What of a device is not as wished. The last step of a plan upon the device mends it: the last
+/// What of a device, or of the host, is not as wished. The last step of a plan upon the device mends it: the last
 /// [`Step::Ip`](super::Step::Ip) its addresses, the last of the other kinds the rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
@@ -37,6 +38,8 @@ pub enum Part {
     Clients,
     /// Its addresses and routes.
     Addresses,
+    /// The host's name servers.
+    Resolver,
 }
 
 /// How `now` is not as `wished`; nothing if, and only if, the plan between them is empty. From the
@@ -74,9 +77,25 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
     }
     if !out.is_empty() {
         let floors = wished.floors();
-        out.sort_by_key(|deviation| floors.get(&deviation.device).copied());
+        out.sort_by_key(|deviation| floors.get(&deviation.device?).copied());
     }
+    out.extend(resolvers(now, wished));
     out
+}
+
+/// How the host's resolver is not as wished.
+fn resolvers(now: &Graph, wished: &Graph) -> Option<Deviation> {
+    let wished = wished.resolver()?;
+    let now = now.resolver().cloned().unwrap_or_default();
+    let told = |it: &Resolver| match it.servers() {
+        servers if servers.is_empty() => "none".to_owned(),
+        servers => servers.join(" "),
+    };
+    let text = match (told(&now.as_far_as(wished)), told(wished)) {
+        (found, asked) if found == asked => "the host's resolver is not as it was left".to_owned(),
+        (found, asked) => format!("the name servers are {found} instead of {asked}"),
+    };
+    (!now.is_as(wished)).then_some(Deviation { device: None, part: Part::Resolver, text })
 }
 
 /// The devices that join or leave a bond.
@@ -102,7 +121,7 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     fn tell(&mut self, part: Part, text: String) {
-        self.out.push(Deviation { device: self.device, part, text });
+        self.out.push(Deviation { device: Some(self.device), part, text });
     }
 
     fn device(&mut self, text: String) {

@@ -2,7 +2,7 @@
 //! value alone (vdsm-facts 1.1.1, 2.1). Relations between networks are judged in `graph/`.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +12,7 @@ use crate::config::{Base, NetworkConfig, Switch};
 use crate::ethtool_options::EthtoolOptions;
 use crate::name::{DeviceName, NetworkName};
 use crate::problem::{Code, Problem, Stage};
+use crate::resolver::Server;
 use crate::units::{Mtu, Prefixed, VlanTag, netmask_of, prefix_of};
 
 pub(super) const KNOWN: &[&str] = &[
@@ -386,21 +387,8 @@ fn read_nameservers(f: &mut Fields<'_>, net: &mut NetworkConfig) {
         );
     }
     for server in &servers {
-        // A link-local server names its link: fe80::1%eth0.
-        let (addr, zone) = server.split_once('%').map_or((*server, None), |(a, z)| (a, Some(z)));
-        let sound = match addr.parse::<IpAddr>() {
-            Ok(IpAddr::V4(_)) => zone.is_none(),
-            Ok(IpAddr::V6(_)) => zone.is_none_or(|z| DeviceName::try_from(z).is_ok()),
-            Err(_) => false,
-        };
-        if !sound {
-            f.wrong_value(
-                "nameservers",
-                format!("{server:?}"),
-                "a name server is an IPv4 or IPv6 address",
-                Code::BadAddr,
-                Stage::Ip,
-            );
+        if let Err(error) = server.parse::<Server>() {
+            f.wrong_value("nameservers", format!("{server:?}"), &error.to_string(), Code::BadAddr, Stage::Ip);
         }
     }
     // Elsewhere than on the default route network an empty list is what one has anyway.

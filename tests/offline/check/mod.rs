@@ -357,7 +357,7 @@ fn a_difference_names_the_step_that_mends_it() {
     let checked = world.check();
     for (name, verdict) in checked.networks.iter().map(|(n, v)| (n.to_string(), v)) {
         for Difference { device, text, mends } in &verdict.differences {
-            let step = mends.map(|at| checked.plan.steps()[at].device());
+            let step = mends.and_then(|at| checked.plan.steps()[at].device());
             assert_eq!(step, *device, "{name}: {text}");
         }
     }

@@ -90,13 +90,3 @@ pub(super) fn rejects_network(more: Value, expected: &[Problem]) {
 pub(super) fn unknown(of: Subject, key: &str, nearest: Option<&str>) -> Problem {
     Problem::UnknownKey { of, key: key.to_owned(), nearest: nearest.map(str::to_owned) }
 }
-
-/// What no configurator of this version does.
-pub(super) fn not_yet(key: &str, value: &str) -> Problem {
-    Problem::NotSupported {
-        of: of_net("n"),
-        key: key.to_owned(),
-        value: value.to_owned(),
-        configurator: "iproute2".to_owned(),
-    }
-}

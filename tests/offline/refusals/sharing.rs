@@ -146,11 +146,6 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
         configurator: "iproute2".to_owned(),
     };
     for (attributes, key, given) in [
-        (
-            json!({ "defaultRoute": true, "nameservers": ["192.0.2.53", "fe80::1%eth0"] }),
-            "nameservers",
-            r#"["192.0.2.53", "fe80::1%eth0"]"#,
-        ),
         (json!({ "switch": "ovs" }), "switch", "ovs"),
         (json!({ "custom": { "ovs": "true" } }), "switch", "ovs"),
         (json!({ "qosInbound": { "average": 1 } }), "qosInbound", r#"{"average":1}"#),
