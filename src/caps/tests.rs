@@ -342,3 +342,16 @@ fn a_resolver_file_is_read_as_the_c_library_reads_it() {
     let text = "# nameserver 9.9.9.9\n nameserver 9.9.9.9\nnameserver\nnameserver\t192.0.2.53 # of mgmt\nsearch a\nnameservers 9.9.9.9\r\nnameserver fe80::1%eth0\r\n";
     assert_eq!(resolver(text), ["192.0.2.53", "fe80::1%eth0"]);
 }
+
+#[test]
+fn addresses_that_reach_no_farther_than_the_link_are_not_told() {
+    let mut of_link = ip("192.0.2.1/24");
+    of_link.more.scope = 253;
+    let addresses = vec![of_link, ip("198.51.100.1/24"), ip("fe80::5/64"), ip("2001:db8::1/64")];
+    let nic = SeenLink { nic: true, addresses, ..link("eth0", SeenKind::Nic) };
+    let told = &caps([nic], [])["nics"]["eth0"];
+    assert_eq!(
+        [&told["addr"], &told["ipv4addrs"], &told["ipv6addrs"]],
+        [&json!("198.51.100.1"), &json!(["198.51.100.1/24"]), &json!(["2001:db8::1/64"])]
+    );
+}
