@@ -23,6 +23,9 @@
 //! | timers in `bridges[b].opts` | as of the bridge's last event | that a timer runs is no event |
 //! | a VF in a VM's hands | told unless its PF lists its address | no other message says what is a VF |
 //! | a VF of `enic` without an address | told | no message names the driver |
+//! | `speed` of a link that comes up | that of the moment | the original waits up to 2 s for it; an event tells of it here |
+//! | what runs on Open vSwitch (`samples/ovs`) | not told | issue 6 |
+//! | a tun or ifb in `fake_nics` | a nic | our tests on kernels without dummy stand on them |
 //! | `cfg` | not told | it was the content of ifcfg files, and the later originals dropped it |
 
 mod client;

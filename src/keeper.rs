@@ -5,7 +5,8 @@
 //!
 //! Restore is a standing goal: when a nic appears that networks or bonds of the running
 //! configuration stand on, they are brought back, whatever `drift` says. What was changed on devices
-//! that were there all the time is drift, and `drift` decides. Who waits for a nic is `waiting.rs`'s,
+//! that were there all the time is drift, and `drift` decides. While no daemon ran nobody saw what
+//! came: a nic of ours that bears nothing at all counts as come (see `waiting.rs`). Who waits for a nic is `waiting.rs`'s,
 //! how long something is left alone `pauses.rs`'s.
 
 mod pauses;
@@ -30,7 +31,7 @@ use crate::hub::Hub;
 use crate::netinfo::Moment;
 use crate::transaction::{Done, SetupError, chain};
 use pauses::Pauses;
-use waiting::{Entity, mendable, waiting};
+use waiting::{Entity, bare, mendable, waiting};
 
 /// A nic that appears has this long to get its final name and its carrier.
 const SETTLING: Duration = Duration::from_millis(200);
@@ -92,6 +93,8 @@ struct Keeper {
     unserved: BTreeSet<DeviceName>,
     /// Devices whose leases changed, so that routes and rules have to follow, and since when.
     leased: BTreeMap<DeviceName, Instant>,
+    /// Whether it has looked for links that came while there was no keeper.
+    awake: bool,
     /// Networks and bonds that are out of sync, and what was said of them.
     out: BTreeMap<Entity, Vec<String>>,
     /// What was mended lately, or could not be.
@@ -112,6 +115,7 @@ impl Keeper {
             appeared: BTreeMap::new(),
             unserved: BTreeSet::new(),
             leased: BTreeMap::new(),
+            awake: false,
             out: BTreeMap::new(),
             pauses: Pauses::default(),
         }
@@ -156,6 +160,9 @@ impl Keeper {
 
     /// Does what is due.
     fn act(&mut self, now: Instant) {
+        if !self.awake {
+            self.wake(now);
+        }
         let settled: BTreeSet<DeviceName> =
             self.appeared.iter().filter(|(_, at)| **at <= now).map(|(name, _)| *name).collect();
         if !settled.is_empty() {
@@ -179,6 +186,17 @@ impl Keeper {
         if self.judge_at.is_some_and(|at| at.max(self.resting) <= now) {
             self.judge_at = self.judge(now);
         }
+    }
+
+    /// Links that came while there was no keeper appear now.
+    fn wake(&mut self, now: Instant) {
+        let seen = match self.engine.look() {
+            Ok(seen) => seen,
+            Err(error) => return tracing::warn!("whether links came meanwhile is not known: {}", chain(&error)),
+        };
+        self.awake = true;
+        let came = bare(&self.engine.running(), &seen);
+        self.appeared.extend(came.into_iter().map(|name| (name, now + SETTLING)));
     }
 
     /// Brings back what waited for the links that appeared; when to try again, if that.

@@ -120,7 +120,7 @@ fn network(name: &NetworkName, config: &NetworkConfig, seen: &NetInfo, checked: 
 /// In sync, or not and how.
 fn verdict(verdict: Option<&Verdict>, out: &mut Value) {
     let differences = verdict.map(|it| it.differences.iter().map(|it| it.text.as_str()).collect::<Vec<_>>());
-    out["state"] = json!(verdict.map(|it| it.state.word().replace('_', " ")));
+    out["state"] = json!(verdict.map(|it| it.state.word()));
     out["differences"] = json!(differences.unwrap_or_default());
 }
 

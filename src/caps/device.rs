@@ -10,9 +10,13 @@ use vdsm_model::units::{Prefixed, netmask_of};
 
 use super::json::Object;
 
+/// `RT_SCOPE_LINK` of linux/rtnetlink.h.
+const RT_SCOPE_LINK: u8 = 253;
+
 /// Writes the keys that every device and every network has.
 pub(super) fn tell(link: &SeenLink, keys: &mut Object<'_>) {
-    let of_family = |v4: bool| link.addresses.iter().filter(move |address| address.ip.addr.is_ipv4() == v4);
+    let told = || link.addresses.iter().filter(|address| !is_of_link(address));
+    let of_family = |v4: bool| told().filter(move |address| address.ip.addr.is_ipv4() == v4);
     let (route4, route6) = (default_route(link, IpAddr::is_ipv4), default_route(link, IpAddr::is_ipv6));
     let gateway = route4.map(|(_, gateway)| gateway);
     let primary = primary(of_family(true), gateway);
@@ -45,6 +49,14 @@ fn default_route(link: &SeenLink, family: impl Fn(&IpAddr) -> bool) -> Option<(&
     // An IPv4 route through an IPv6 gateway (RFC 5549) is nothing the engine could read.
     let routes = routes.filter_map(|route| Some((route, route.gateway.filter(&family)?)));
     routes.min_by_key(|(route, _)| (route.table != MAIN_TABLE, route.metric, route.table))
+}
+
+/// Whether it reaches no farther than the link: the engine is told of none (vdsm-facts 6.1).
+fn is_of_link(address: &Address) -> bool {
+    match address.ip.addr {
+        IpAddr::V4(_) => address.more.scope == RT_SCOPE_LINK,
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
 }
 
 /// The address in the gateway's subnet, or else the first.

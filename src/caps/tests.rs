@@ -336,3 +336,16 @@ fn the_primary_address_is_the_one_that_reaches_the_gateway() {
         assert_eq!(ours, told, "{addresses:?} {routes:?}");
     }
 }
+
+#[test]
+fn addresses_that_reach_no_farther_than_the_link_are_not_told() {
+    let mut of_link = ip("192.0.2.1/24");
+    of_link.more.scope = 253;
+    let addresses = vec![of_link, ip("198.51.100.1/24"), ip("fe80::5/64"), ip("2001:db8::1/64")];
+    let nic = SeenLink { nic: true, addresses, ..link("eth0", SeenKind::Nic) };
+    let told = &caps([nic], [])["nics"]["eth0"];
+    assert_eq!(
+        [&told["addr"], &told["ipv4addrs"], &told["ipv6addrs"]],
+        [&json!("198.51.100.1"), &json!(["198.51.100.1/24"]), &json!(["2001:db8::1/64"])]
+    );
+}

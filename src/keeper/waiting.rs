@@ -1,6 +1,6 @@
 //! Who waits for what: a network for its nic, a bond for its slaves, a network for its bond's.
 //!
-//! The configuration decides, and nobody looks at the host here. Bridges and VLANs are not waited
+//! The configuration decides; of the host only what came unseen is looked for. Bridges and VLANs are not waited
 //! for: we make them ourselves.
 
 use std::collections::BTreeSet;
@@ -8,6 +8,7 @@ use std::fmt;
 
 use vdsm_model::config::{Base, NetConfig};
 use vdsm_model::name::{DeviceName, NetworkName};
+use vdsm_model::netinfo::NetInfo;
 
 use crate::check::{Checked, Selection, Verdict};
 
@@ -76,6 +77,23 @@ pub(super) fn waiting(running: &NetConfig, links: &BTreeSet<DeviceName>) -> Sele
     };
     let networks = running.networks.iter().filter(|(_, net)| net.base.is_some_and(waits));
     Selection { networks: networks.map(|(name, _)| name.clone()).collect(), bonds }
+}
+
+/// The links that somebody stands on and that are as the kernel makes them: down, in nobody's hands,
+/// without addresses, and nothing on them.
+///
+/// Ours are up, and stay so when a person takes one out of its bridge or deletes what is above. So
+/// this tells a nic that was plugged in from one whose network somebody has changed.
+pub(super) fn bare(running: &NetConfig, seen: &NetInfo) -> BTreeSet<DeviceName> {
+    let bases = running.networks.values().filter_map(|net| net.base.map(Base::device));
+    let slaves = running.bonds.values().flat_map(|bond| bond.nics.iter().copied());
+    let wanted: BTreeSet<DeviceName> = bases.filter(|base| !running.bonds.contains_key(base)).chain(slaves).collect();
+    let below: BTreeSet<DeviceName> = seen.links().filter_map(|link| link.base).collect();
+    let is_bare = |name: &DeviceName| {
+        let link = seen.link(name);
+        link.is_some_and(|it| !it.up && it.master.is_none() && it.addresses.is_empty()) && !below.contains(name)
+    };
+    wanted.into_iter().filter(is_bare).collect()
 }
 
 /// Those that the plan of a check would help.

@@ -104,6 +104,10 @@ fn hardware_and_what_is_let_in_are_nics() {
         ("dummy_2", Some("bond"), false, "bond"),
         ("dummy_3", Some("bridge"), false, "bridge"),
         ("dummy_4", Some("tun"), true, "tap"),
+        ("dummy_5", Some("team"), false, "team"),
+        ("dummy_6", Some("veth"), true, "nic"),
+        ("dummy_7", Some("macvlan"), true, "nic"),
+        ("dummy_8", Some("ifb"), true, "nic"),
         ("vnet0", Some("tun"), false, "tap"),
         ("veth0", Some("veth"), false, "veth"),
     ] {

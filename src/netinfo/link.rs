@@ -204,7 +204,8 @@ impl<'a> Like<'a> {
             None if layer == libc::ARPHRD_INFINIBAND => Like::No("infiniband"),
             None => Like::No("link without ethernet"),
             Some(kind @ ("bond" | "vlan" | "bridge")) => Like::No(kind),
-            Some(kind) if rule.is_fake(name) => Like::Fake(kind),
+            // An ifb is a dummy where there is none, and of these only a tap has ethtool options.
+            Some(kind @ ("dummy" | "veth" | "macvlan" | "ifb" | "tun")) if rule.is_fake(name) => Like::Fake(kind),
             Some(kind) => Like::No(kind),
         }
     }

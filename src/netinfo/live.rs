@@ -13,7 +13,7 @@ mod questions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -33,6 +33,8 @@ use questions::Asker;
 /// The most messages taken at once, so that a storm keeps nobody for ever; more than fit into a
 /// socket's buffer.
 const AT_ONCE: usize = 50_000;
+/// To take a few events needs less, and a reader waits that long for who does.
+const A_FEW: Duration = Duration::from_millis(2);
 /// Each device that is made or changed has some ten events; beyond so many devices reading anew costs less.
 const WORTH_HEARING: usize = 32;
 /// How often answers lead to new questions before the rest is left to the listening thread.
@@ -154,10 +156,22 @@ impl Live {
         Ok((live, Watching { stop: Some(stop), thread: Some(thread) }))
     }
 
-    /// The latest moment, with what the kernel has told until now. Waits for no answer of the kernel.
+    /// The latest moment, with what the kernel has told until now. Waits for no answer of the kernel,
+    /// and while others take more than a few events at once, not for these either.
     pub fn latest(&self) -> Arc<NetInfo> {
-        // What was lost, and what is wanted, is the listening thread's.
-        self.pump();
+        let start = Instant::now();
+        loop {
+            match self.side.try_lock() {
+                Ok(mut side) => {
+                    // What was lost, and what is wanted, is the listening thread's.
+                    self.take(&mut side);
+                    break;
+                }
+                Err(TryLockError::WouldBlock) if start.elapsed() < A_FEW => std::thread::sleep(A_FEW / 20),
+                // Whoever asks the kernel repairs what a panic has left.
+                Err(_) => break,
+            }
+        }
         self.published()
     }
 
@@ -258,15 +272,18 @@ impl Live {
 
     /// Takes what is there, and publishes what follows.
     fn pump(&self) -> Pumped {
-        let mut side = self.side();
+        self.take(&mut self.side())
+    }
+
+    fn take(&self, side: &mut Side) -> Pumped {
         if side.reading || side.deaf {
             return Pumped::Quiet;
         }
-        self.take_queued(&mut side);
+        self.take_queued(side);
         if side.lost {
             return Pumped::Lost;
         }
-        self.publish(&mut side);
+        self.publish(side);
         if !side.mirror.is_wanting() { Pumped::Quiet } else { Pumped::Wanting }
     }
 

@@ -6,7 +6,8 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
@@ -17,7 +18,7 @@ use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::netinfo::{NetInfo, SeenKind};
 
 use super::beside_ip::{Rule, agrees, differences, in_namespace, ip, name, try_ip};
-use super::{Live, Reader};
+use super::{Live, NicRule, Reader};
 
 /// Longer than anything takes; used up only when a promise is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -289,5 +290,42 @@ fn it_ends_when_nobody_watches() {
         drop(watching);
         live.news(Duration::ZERO);
         assert!(matches!(live.news(PATIENCE), (None, false)));
+    });
+}
+
+/// Stops whoever takes an event of a link called `gate`, until it is let go.
+struct Gate(Mutex<(Sender<()>, Receiver<()>)>);
+
+impl NicRule for Gate {
+    fn is_fake(&self, name: &str) -> bool {
+        if name == "gate" {
+            let gate = self.0.lock().unwrap();
+            gate.0.send(()).unwrap();
+            // An error is the test's end.
+            let _ = gate.1.recv();
+        }
+        false
+    }
+
+    fn is_hidden(&self, _: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_reader_does_not_wait_for_who_takes_events() {
+    in_namespace(|| {
+        let ((stopped, is_stopped), (let_go, may)) = (channel(), channel());
+        let (live, _watching) = Live::open(Gate(Mutex::new((stopped, may))), PATIENCE, None).unwrap();
+        let before = live.latest().count();
+        ip("link add gate type ifb");
+        is_stopped.recv_timeout(PATIENCE).unwrap();
+        let (reader, (told, is_told)) = (Arc::clone(&live), channel());
+        std::thread::spawn(move || told.send(reader.latest().count()));
+        let read = is_told.recv_timeout(PATIENCE);
+        // Each time it is asked of that link from now on, it is let go at once.
+        drop(let_go);
+        assert_eq!(read, Ok(before), "what was there before");
+        assert!(live.settled().unwrap().link(&name("gate")).is_some());
     });
 }

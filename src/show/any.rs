@@ -95,7 +95,7 @@ pub(crate) fn host() -> BoxedStrategy<Value> {
 type Asked = (usize, u32, bool, usize, usize, bool);
 
 fn built(nics: usize, bonds: usize, asked: &[Asked], strangers: usize) -> Value {
-    let state = |at: usize| ["in sync", "in sync", "drifted", "missing"][at];
+    let state = |at: usize| ["in_sync", "in_sync", "drifted", "missing"][at];
     let mut links = Vec::new();
     let mut networks = Vec::new();
     for nic in 0..nics {
@@ -164,7 +164,7 @@ pub(crate) fn many(networks: usize, drifted: usize) -> Value {
         links.push(json!({"name": vlan, "kind": "vlan", "ours": true, "base": "bond0", "tag": at, "master": name}));
         links.push(json!({"name": name, "kind": "bridge", "ours": true, "up": true}));
         links.push(json!({"name": format!("vnet{at}"), "kind": "tap", "master": name}));
-        all.push(network(&name, "bond0", at, if at < drifted { "drifted" } else { "in sync" }));
+        all.push(network(&name, "bond0", at, if at < drifted { "drifted" } else { "in_sync" }));
     }
     json!({"links": links, "networks": all})
 }

@@ -82,7 +82,7 @@ fn a_network_has_the_addresses_that_were_found() {
         |state| json!([{"name": "a", "top": "eth0", "base": "eth0", "state": state, "addresses": ["192.0.2.1/24"]}]);
     let link = |addresses: Value| json!([{"name": "eth0", "kind": "nic", "ours": true, "addresses": addresses}]);
     let first = |networks, links| drawn(networks, links).lines().next().unwrap().to_owned();
-    assert_eq!(first(network("in sync"), link(json!([]))), "┌─ a     192.0.2.1/24");
+    assert_eq!(first(network("in_sync"), link(json!([]))), "┌─ a     192.0.2.1/24");
     assert_eq!(first(network("drifted"), link(json!([]))), "┌─ a     ! drifted");
     let found = json!(["192.0.2.9/24", "fe80::1/64"]);
     assert_eq!(first(network("drifted"), link(found)), "┌─ a     ! drifted, 192.0.2.9/24");

@@ -7,7 +7,7 @@ use super::*;
 use crate::show::any::{self, network};
 
 fn topology() -> Value {
-    let mut untagged = network("ovirtmgmt", "eth0", 0, "in sync");
+    let mut untagged = network("ovirtmgmt", "eth0", 0, "in_sync");
     untagged["vlan"] = Value::Null;
     json!({
         "links": [

@@ -217,7 +217,7 @@ fn a_network_is_told_with_what_it_wants_and_how_it_is() {
     let red = json!({
         "top": "red", "base": "bond0", "vlan": 7, "mtu": 1500,
         "wants": [{ "device": "bond0.7", "kind": "vlan", "on": ["bond0"] }, { "device": "red", "kind": "bridge", "ports": ["bond0.7"] }],
-        "addresses": ["10.0.0.9/24"], "gateway": "10.0.0.254", "default_route": true, "state": "in sync",
+        "addresses": ["10.0.0.9/24"], "gateway": "10.0.0.254", "default_route": true, "state": "in_sync",
     });
     assert_eq!(entry("networks", "red", &shape), red);
     let blue = json!({
@@ -228,7 +228,7 @@ fn a_network_is_told_with_what_it_wants_and_how_it_is() {
     assert_eq!(entry("networks", "blue", &shape), blue);
     assert_eq!(entry("networks", "blue", &["differences"])["differences"][0], "its nic eth9 is missing");
     let flat = entry("networks", "flat", &["top", "wants", "state"]);
-    assert_eq!(flat, json!({ "top": "eth2", "wants": [], "state": "in sync" }));
+    assert_eq!(flat, json!({ "top": "eth2", "wants": [], "state": "in_sync" }));
     let alone = entry("networks", "alone", &["base", "wants", "state"]);
     assert_eq!(
         alone,
@@ -240,7 +240,7 @@ fn a_network_is_told_with_what_it_wants_and_how_it_is() {
 #[test]
 fn a_bond_is_told_with_the_slaves_it_should_have() {
     let bond0 = entry("bonds", "bond0", &["slaves", "mode", "state", "differences"]);
-    let wanted = json!({ "slaves": ["eth0", "eth1"], "mode": "802.3ad", "state": "in sync", "differences": [] });
+    let wanted = json!({ "slaves": ["eth0", "eth1"], "mode": "802.3ad", "state": "in_sync", "differences": [] });
     assert_eq!(bond0, wanted);
     let told = told();
     assert_eq!(told["bonds"].as_array().unwrap().len(), 1, "a stranger's is among the links alone");

@@ -260,3 +260,36 @@ fn what_stands_on_a_bond_that_cannot_be_had_is_not_tried() {
     assert_eq!(stage.refusals(), 2, "together, and the bond by itself");
     assert_eq!(stage.ports("green"), ["eth2"]);
 }
+
+#[test]
+fn a_nic_that_came_while_there_was_no_daemon_gets_its_networks() {
+    for drift in ALL {
+        let tagged = NetworkConfig { vlan: VlanTag::new(7), ..on_nic("eth1") };
+        let all = config([("red", on_nic("eth0")), ("blue", tagged), ("green", on_bond("bond0", 9))]);
+        let mut stage = Stage::new(drift, and_bond(all, "bond0", &["eth2", "eth3"]));
+        let nics = ["eth0", "eth1", "eth2"];
+        nics.iter().for_each(|nic| stage.sim.unplug(nic));
+        stage.rest();
+        for nic in nics {
+            stage.sim.plug(nic);
+            // As the kernel makes it.
+            stage.change(nic, LinkChange { up: Some(false), ..LinkChange::default() });
+        }
+        stage.restart();
+        stage.rest();
+        let ports = ["red", "blue", "bond0"].map(|name| stage.ports(name).join(" "));
+        assert_eq!(ports, ["eth0", "eth1.7", "eth2 eth3"], "{drift:?}");
+    }
+}
+
+#[test]
+fn what_a_person_took_out_stays_out_when_the_daemon_begins_anew() {
+    for drift in [Drift::Ignore, Drift::Report] {
+        let mut stage = Stage::new(drift, config([("red", on_nic("eth0")), ("blue", on_nic("eth1"))]));
+        stage.release("eth0");
+        stage.delete("blue");
+        stage.restart();
+        stage.rest();
+        assert_eq!((stage.changes(), stage.ports("red"), stage.has("blue")), (0, vec![], false), "{drift:?}");
+    }
+}

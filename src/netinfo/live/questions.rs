@@ -161,12 +161,12 @@ impl Live {
             let _ = (0..ROUNDS).take_while(is_left).count();
         }
         let mut dump = Dump::new(&*self.nics);
-        let read = asker.reader.whole(&mut dump);
+        // Of thousands of links it takes a while, and nobody is to wait for it.
+        let read = asker.reader.whole(&mut dump).map(|has_ipv6| Mirror::of(dump, has_ipv6));
         let mut side = self.side();
         side.reading = false;
-        let has_ipv6 = read.inspect_err(|_| side.lost = true)?;
+        let mut mirror = read.inspect_err(|_| side.lost = true)?;
         self.readings.fetch_add(1, Ordering::Relaxed);
-        let mut mirror = Mirror::of(dump, has_ipv6);
         mirror.keep_unseen(&side.mirror);
         let nics = mirror.nics().collect();
         mirror.want(Wants { speeds: nics, ..Wants::default() });
