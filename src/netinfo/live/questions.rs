@@ -167,7 +167,7 @@ impl Live {
         let has_ipv6 = read.inspect_err(|_| side.lost = true)?;
         self.readings.fetch_add(1, Ordering::Relaxed);
         let mut mirror = Mirror::of(dump, has_ipv6);
-        mirror.keep_speeds(&side.mirror);
+        mirror.keep_untold(&side.mirror);
         let nics = mirror.nics().collect();
         mirror.want(Wants { speeds: nics, ..Wants::default() });
         side.mirror = mirror;
