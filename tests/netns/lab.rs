@@ -4,7 +4,6 @@
 
 use std::any::type_name_of_val;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +18,7 @@ use tempfile::TempDir;
 use vdsm_net::client::{Client, ClientError};
 use vdsm_net::rpc::RpcError;
 
+pub use crate::common::skip::skip;
 use crate::look::{self, Look, ip, try_ip};
 
 /// Longer than anything takes on the slowest ground.
@@ -114,15 +114,6 @@ fn told(
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-/// Notes for the summary of `cargo xtask test` that a test did not run.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("{test} is skipped: {why}");
-    if let Some(file) = std::env::var_os("VDSM_SKIP_FILE") {
-        let mut notes = OpenOptions::new().create(true).append(true).open(file).unwrap();
-        writeln!(notes, "{test}: {}", why.lines().next().unwrap_or("")).unwrap();
-    }
 }
 
 /// The folder with the programs under test.

@@ -8,6 +8,7 @@ mod bonds;
 mod changes;
 mod facts;
 mod masses;
+mod moved;
 mod silence;
 mod stage;
 mod tools;
