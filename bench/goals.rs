@@ -3,6 +3,7 @@
 //! A goal that this run has no numbers for is neither reached nor missed.
 
 use std::fmt;
+use std::process::ExitCode;
 
 use crate::batch::STARTS_TO_CREATE;
 use crate::report::{number, ratio};
@@ -21,7 +22,7 @@ const ONE_MORE_IN_DUMPS: f64 = 1.0;
 const PEAK_MB: f64 = 30.0;
 
 /// The section GOALS.
-pub(crate) fn section(counts: &[usize], results: &Results) -> String {
+pub(crate) fn section(counts: &[usize], results: &Results) -> Section {
     let mut goals = Vec::new();
     let judged: Vec<usize> = JUDGED.into_iter().filter(|n| counts.contains(n)).collect();
     for n in &judged {
@@ -43,16 +44,39 @@ pub(crate) fn section(counts: &[usize], results: &Results) -> String {
             DELETE_TO_GROUP,
         ));
     }
-    if judged.len() == JUDGED.len() {
-        goals.extend([Step::Create, Step::Reapply, Step::MtuDown, Step::RemoveAll].map(|step| growth(results, step)));
+    // Below the first of them the constant part of a request rules.
+    let large: Vec<usize> = counts.iter().copied().filter(|n| *n >= JUDGED[0]).collect();
+    for pair in large.windows(2) {
+        let steps = [Step::Create, Step::Reapply, Step::MtuDown, Step::RemoveAll];
+        goals.extend(steps.map(|step| growth(results, step, pair[0], pair[1])));
     }
     goals.extend(judged.iter().map(|n| one_more(results, *n)));
     goals.extend(counts.iter().map(|n| {
         let mb = results.peak_kib(*n).map(|kib| kib as f64 * 1024.0 / 1e6);
         at_most(format!("peak memory in MB, N={n}"), mb, PEAK_MB)
     }));
-    let lines: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
-    format!("\nGOALS\n{lines}")
+    Section::new("GOALS", &goals)
+}
+
+/// A section GOALS, and whether it is good.
+#[derive(Debug)]
+pub(crate) struct Section {
+    pub(crate) text: String,
+    /// Nothing was missed.
+    pub(crate) reached: bool,
+}
+
+impl Section {
+    pub(crate) fn new(title: &str, goals: &[Goal]) -> Section {
+        let lines: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
+        let reached = goals.iter().all(|goal| goal.verdict != Verdict::Miss);
+        Section { text: format!("\n{title}\n{lines}"), reached }
+    }
+
+    /// The exit code of a run: whether it came to its end, and reached what it was to reach.
+    pub(crate) fn exit(&self, whole: bool) -> ExitCode {
+        if whole && self.reached { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
 }
 
 /// How a goal stands.
@@ -111,10 +135,9 @@ fn below_batch(results: &Results, n: usize) -> Goal {
     }
 }
 
-/// Time per network at 1000 over that at 100. The kernel's own time grows faster than N, so we
-/// are judged beside raw.
-fn growth(results: &Results, step: Step) -> Goal {
-    let [few, many] = JUDGED;
+/// Time per network at the one size over that at the next smaller one. The kernel's own time grows
+/// faster than N, so we are judged beside raw.
+fn growth(results: &Results, step: Step, few: usize, many: usize) -> Goal {
     let scale = few as f64 / many as f64;
     let of = |who| ratio(results.wall((many, step, who)), results.wall((few, step, who))).map(|r| r * scale);
     let (ours, raw) = (of(Candidate::Ours), of(Candidate::Raw));

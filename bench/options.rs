@@ -29,7 +29,7 @@ vdsm-bench dhcp [OPTION...]       as root: one process with all DHCP clients bes
                                   network, of those of udhcpc, dhclient and dhcpcd that are installed
   --n 200                         how many networks
 The environment: VDSM_BIN_DIR is where vdsm-netd is; beside this program without it.
-Exit: 0 all steps were done, goals missed or not; 1 a step failed; 2 usage.";
+Exit: 0 all steps were done and no goal was missed; 1 a step failed or a goal was missed; 2 usage.";
 
 /// What a run was asked for.
 pub(crate) struct Options {

@@ -35,11 +35,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
         repeat(*n, options, &mut results)?;
         print!("{}", report::table(*n, &options.candidates, &results));
     }
-    print!("{}", goals::section(&options.counts, &results));
+    let goals = goals::section(&options.counts, &results);
+    print!("{}", goals.text);
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{:#}\n", results.json())).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    Ok(if results.any_failure() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(goals.exit(!results.any_failure()))
 }
 
 fn repeat(n: usize, options: &Options, results: &mut Results) -> Result<(), String> {

@@ -24,8 +24,16 @@ pub struct Leases {
     live: Arc<Live>,
     process: OnceLock<Process>,
     /// Held while the process is asked, so that what it told last is what is known.
-    known: Mutex<BTreeMap<(DeviceName, Family), Status>>,
+    known: Mutex<Known>,
     me: Weak<Leases>,
+}
+
+#[derive(Default)]
+struct Known {
+    clients: BTreeMap<(DeviceName, Family), Status>,
+    /// What each client had last. One that is started again, by a rollback say, asks for the same, and
+    /// until that is answered what follows from it stays while its address is there.
+    last: BTreeMap<(DeviceName, Family), Lease>,
 }
 
 /// Where the process listens, keeps its state, and has its program.
@@ -108,8 +116,8 @@ impl Leases {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         act(&process.clients)?;
         let statuses = process.clients.list()?;
-        *known = statuses.iter().map(|it| ((it.wanted.device, it.wanted.family), it.clone())).collect();
-        self.publish(&known);
+        known.clients = statuses.iter().map(|it| ((it.wanted.device, it.wanted.family), it.clone())).collect();
+        self.publish(&mut known);
         Ok(statuses)
     }
 
@@ -118,9 +126,14 @@ impl Leases {
     fn hear(&self, news: News) {
         if let News::Changed(status) = news {
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some(entry) = known.get_mut(&(status.wanted.device, status.wanted.family)) {
+            let key = (status.wanted.device, status.wanted.family);
+            if let Some(entry) = known.clients.get_mut(&key) {
+                let lost = entry.lease.is_some() && status.lease.is_none();
                 *entry = *status;
-                self.publish(&known);
+                if lost {
+                    known.last.remove(&key);
+                }
+                self.publish(&mut known);
                 return;
             }
         }
@@ -131,11 +144,16 @@ impl Leases {
         }
     }
 
-    fn publish(&self, known: &BTreeMap<(DeviceName, Family), Status>) {
+    fn publish(&self, known: &mut Known) {
         let mut all: BTreeMap<DeviceName, SeenClients> = BTreeMap::new();
-        for ((device, family), status) in known {
+        for ((device, family), status) in &known.clients {
             let seen = all.entry(*device).or_default();
-            let client = Some(seen_client(status));
+            let mut client = seen_client(status);
+            match &client.lease {
+                Some(lease) => drop(known.last.insert((*device, *family), lease.clone())),
+                None => client.lease = known.last.get(&(*device, *family)).cloned(),
+            }
+            let client = Some(client);
             match family {
                 Family::V4 => seen.v4 = client,
                 Family::V6 => seen.v6 = client,

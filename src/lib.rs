@@ -30,3 +30,7 @@ pub mod stats; // what went through the host's devices
 pub mod top; // and what goes through it
 pub mod topology; // the host and its networks, for pictures
 pub mod transaction; // from plan to commit or rollback
+
+#[cfg(test)]
+#[path = "../tests/common/skip.rs"]
+mod skip;

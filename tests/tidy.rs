@@ -101,3 +101,27 @@ fn the_configuration_of_the_engine_is_spelled_in_one_folder() {
         .collect();
     assert!(strays.is_empty(), "{strays:?}");
 }
+
+#[test]
+fn the_host_is_read_over_netlink_alone() {
+    let is_reader =
+        |path: &str| path.starts_with("src/netinfo") || path.starts_with("src/caps") || path == "src/stats.rs";
+    let is_test = |path: &str| path.ends_with("tests.rs") || path.contains("/tests/") || path.ends_with("beside_ip.rs");
+    let all = sources();
+    let read = all.iter().map(|(path, text)| (path.to_str().unwrap(), text));
+    let read: Vec<_> = read.filter(|(path, _)| is_reader(path) && !is_test(path)).collect();
+    assert!(read.len() > 20 && read.iter().any(|(path, _)| *path == "src/stats.rs"), "the readers were not found");
+    // What stands in a comment, or in a test at the end of a file, is not done.
+    let done = |text: &str| -> String {
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+        text.lines().filter(|line| !line.trim_start().starts_with("//")).collect()
+    };
+    // `/proc/sys` is another matter.
+    let words = ["\"/sys/", "Command::new"];
+    let wrong: Vec<_> = read
+        .iter()
+        .filter(|(_, text)| words.iter().any(|word| done(text).contains(word)))
+        .map(|(path, _)| path)
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+}

@@ -4,7 +4,7 @@
 //! numbers for is neither reached nor missed.
 
 use super::figures::{Figures, What, When};
-use crate::goals::{Goal, at_most, judged};
+use crate::goals::{Goal, Section, at_most, judged};
 use crate::report::{number, ratio};
 
 /// At this size getCapabilities is held against a bare dump.
@@ -31,7 +31,7 @@ const PER_NETWORK: [What; 7] = [
 ];
 
 /// The section GOALS.
-pub(super) fn section(counts: &[usize], figures: &Figures) -> String {
+pub(super) fn section(counts: &[usize], figures: &Figures) -> Section {
     let mut goals = Vec::new();
     for n in counts.iter().copied().filter(|n| *n == SERVED) {
         for what in [What::Capabilities, What::CapabilitiesAfterChange] {
@@ -50,17 +50,15 @@ pub(super) fn section(counts: &[usize], figures: &Figures) -> String {
         goals.extend([What::Snapshot, What::Told].map(|what| latency(few, many, what, figures)));
         goals.extend([What::Told, What::Lone, What::LoneOurs].map(|what| flat(few, many, what, figures)));
     }
-    if let [.., fewer, many] = *counts {
-        goals.extend(PER_NETWORK.map(|what| growth(fewer, many, what, figures)));
+    for pair in counts.windows(2) {
+        goals.extend(PER_NETWORK.map(|what| growth(pair[0], pair[1], what, figures)));
+        // With fewer networks it is a matter of a few pages.
+        if counts[0] < pair[0] && pair[0] >= SERVED {
+            let sizes = [counts[0], pair[0], pair[1]];
+            goals.extend([When::Start, When::Asked].map(|when| memory(sizes, when, figures)));
+        }
     }
-    // With fewer networks it is a matter of a few pages.
-    if let [few, .., fewer, many] = *counts
-        && fewer >= SERVED
-    {
-        goals.extend([When::Start, When::Asked].map(|when| memory([few, fewer, many], when, figures)));
-    }
-    let lines: String = goals.iter().map(|goal| format!("{goal}\n")).collect();
-    format!("\nGOALS\n{lines}")
+    Section::new("GOALS", &goals)
 }
 
 /// The time after the kernel has done its part, which is its own affair.
@@ -130,11 +128,16 @@ mod tests {
             ];
             all.iter().for_each(|(what, micros)| figures.note(n, &wall(*what, *micros)).unwrap());
         }
-        let text = section(&[10, 100, 1000], &figures);
+        let goals = section(&[10, 100, 1000], &figures);
+        assert!(!goals.reached);
+        let text = goals.text;
         assert!(line(&text, "getCapabilities, wall to a raw dump").starts_with("pass"), "{text}");
         assert!(line(&text, "change to snapshot").starts_with("MISS"), "{text}");
-        assert!(line(&text, "Live::open, CPU per network").starts_with("MISS"), "{text}");
         assert!(line(&text, "getTopology, CPU per network").starts_with("?"), "{text}");
-        assert!(section(&[1000], &figures).lines().count() == 6, "a growth of one size");
+        // Each pair of neighbours is judged, not only the last.
+        assert!(line(&text, "Live::open, CPU per network, N=100 to N=10").starts_with("pass"), "{text}");
+        assert!(line(&text, "Live::open, CPU per network, N=1000 to N=100").starts_with("MISS"), "{text}");
+        let alone = section(&[1000], &figures);
+        assert!(alone.reached && alone.text.lines().count() == 6, "a growth of one size");
     }
 }

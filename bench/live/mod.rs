@@ -70,11 +70,12 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
         print!("{}", table::table(*n, &figures));
         runs::calm();
     }
-    print!("{}", goals::section(&options.counts, &figures));
+    let goals = goals::section(&options.counts, &figures);
+    print!("{}", goals.text);
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{:#}\n", figures.json())).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(goals.exit(whole))
 }
 
 /// Runs one stage and notes what it says; whether it came to its end.

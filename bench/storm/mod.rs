@@ -80,11 +80,12 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     };
     let (lines, phases): (Vec<Value>, Vec<Phase>) =
         text.lines().map(read).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
-    print!("{}{}", table::table(&phases), table::goals(&phases));
+    let goals = table::goals(&phases);
+    print!("{}{}", table::table(&phases), goals.text);
     if let Some(path) = &options.json {
         std::fs::write(path, format!("{:#}\n", Value::from(lines))).map_err(|e| format!("{}: {e}", path.display()))?;
     }
-    Ok(if output.status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(goals.exit(output.status.success()))
 }
 
 #[cfg(test)]

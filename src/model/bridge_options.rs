@@ -137,6 +137,13 @@ impl BridgeOptions {
         }
     }
 
+    /// Names an option no more.
+    pub fn forget(&mut self, name: &str) {
+        if let Some(place) = place_of(name) {
+            Arc::make_mut(&mut self.values).retain(|(it, _)| *it != place);
+        }
+    }
+
     /// Takes over all that the other names.
     pub fn extend(&mut self, other: &BridgeOptions) {
         for (place, value) in other.values.iter() {
@@ -190,7 +197,8 @@ impl BridgeOptions {
     }
 
     /// What to set, one message after the other, on a bridge that has `seen`, to make it as we
-    /// say. What we do not name stays as it is.
+    /// say. What we do not name stays as it is; so does the ageing time that a spanning tree has
+    /// shortened for a while, which is not seen.
     pub fn changes_from(&self, seen: &BridgeOptions) -> Vec<BridgeChange> {
         let mut goal = self.clone();
         if let (None, Some(state)) = (goal.get("stp_state"), seen.get("stp_state")) {
@@ -198,7 +206,11 @@ impl BridgeOptions {
             goal.set("stp_state", state);
         }
         let wanted = goal.effective();
-        let differs = |(name, value): &(&'static str, u64)| !seen.get(name).is_some_and(|had| same(name, had, *value));
+        let has_tree = seen.get("stp_state").is_some_and(|state| state != 0);
+        let differs = |(name, value): &(&'static str, u64)| match seen.get(name) {
+            Some(had) => !same(name, had, *value),
+            None => *name != "ageing_time" || !has_tree,
+        };
         let mut changes: Vec<_> = wanted
             .iter()
             .filter(differs)

@@ -2,6 +2,7 @@
 //!
 //! `ip` reads the same dumps, but all its code is another's.
 
+use std::any::type_name_of_val;
 use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
 use vdsm_netlink::attrs::Attrs;
 
 use super::NicRule;
+use crate::skip::skip;
 
 /// Lets in what is called `fake..`, and hides what ends with a `w`.
 pub(super) struct Rule;
@@ -30,13 +32,14 @@ impl NicRule for Rule {
 
 /// Runs the test on a thread with a network namespace of its own.
 pub(super) fn in_namespace(test: impl FnOnce() + Send) {
+    let name = type_name_of_val(&test).trim_end_matches("::{{closure}}");
     thread::scope(|scope| {
         let run = scope.spawn(|| {
             if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET) {
-                return println!("SKIPPED: no network namespace may be made here: {errno}");
+                return skip(name, &format!("no network namespace may be made here: {errno}"));
             }
             if Command::new("ip").arg("-V").output().is_err() {
-                return println!("SKIPPED: there is no ip command to compare with");
+                return skip(name, "there is no ip command to compare with");
             }
             test();
         });

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use vdsm_model::bond_options::BondOptions;
-use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::device::Adverts;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Driver, Port, SeenKind, SeenLink};
@@ -15,7 +14,7 @@ use vdsm_model::units::{Mac, Mtu, VlanTag};
 use vdsm_netlink::attrs::{self, Attrs};
 
 use super::NicRule;
-use super::details;
+use super::{ageing, details};
 
 /// Length of `ifinfomsg`.
 pub(super) const IFINFOMSG: usize = 16;
@@ -25,6 +24,7 @@ const IF_OPER_UNKNOWN: u8 = 0;
 const IF_OPER_UP: u8 = 6;
 
 // Of linux/if_link.h; the libc crate has the others.
+const IFLA_PARENT_DEV_NAME: u16 = 56;
 const IFLA_VLAN_ID: u16 = 1;
 const IFLA_VLAN_PROTOCOL: u16 = 5;
 const IFLA_INET6_CONF: u16 = 2;
@@ -51,8 +51,32 @@ pub(super) struct Head {
     base: Option<u32>,
     /// The other end of a veth.
     pub(super) peer: Option<u32>,
+    /// What it is in, by the kernel's name for that.
+    pub(super) slot: Slot,
     /// The `IFLA_INFO_DATA` of a bond, which names slaves.
     bond: Option<Arc<[u8]>>,
+}
+
+/// Whether there is hardware behind a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Slot {
+    /// None, or the kernel (before 5.14) does not tell.
+    #[default]
+    None,
+    /// There is.
+    Device,
+    /// Of PCI, and a function with the device number 0: where functions with virtual ones are.
+    First,
+}
+
+impl Slot {
+    /// By `IFLA_PARENT_DEV_NAME`: `0000:3b:00.1` of PCI.
+    fn of(parent: &[u8]) -> Slot {
+        match attrs::text(parent).unwrap_or_default().rsplit_once(':') {
+            Some((_, function)) if function.starts_with("00.") => Slot::First,
+            _ => Slot::Device,
+        }
+    }
 }
 
 /// What `IFLA_LINKINFO` says.
@@ -79,7 +103,7 @@ impl Head {
         let (mut mac, mut mtu, mut master, mut group) = (None, 0, None, 0);
         let (mut operstate, mut ipv6) = (IF_OPER_UNKNOWN, None);
         let (mut hardware, mut vfs) = (None, Vec::new());
-        let mut info = Info::default();
+        let (mut info, mut slot) = (Info::default(), Slot::None);
         for (kind, value) in Attrs::after(payload, IFINFOMSG) {
             match kind {
                 libc::IFLA_IFNAME => name = value,
@@ -95,6 +119,7 @@ impl Head {
                 libc::IFLA_AF_SPEC => ipv6 = attrs::find(Attrs::new(value), libc::AF_INET6 as u16).and_then(ipv6_in),
                 details::IFLA_PERM_ADDRESS => hardware = mac_of(value),
                 libc::IFLA_VFINFO_LIST => vfs = details::vfs(value),
+                IFLA_PARENT_DEV_NAME => slot = Slot::of(value),
                 _ => {}
             }
         }
@@ -139,7 +164,7 @@ impl Head {
         // A veth's other end is not below it.
         let (peer, base) = if info.kind == Some("veth") { (base, None) } else { (None, base) };
         let bond = (info.kind == Some("bond")).then(|| info.data.into());
-        Some(Head { link, master, base, peer, bond })
+        Some(Head { link, master, base, peer, slot, bond })
     }
 
     /// The links that are named when this one is told.
@@ -220,9 +245,7 @@ fn kind_of(info: &Info<'_>, like: &Like<'_>) -> SeenKind {
         // A tap that stands in for a nic is still a tap.
         Like::Fake("tun") | Like::No("tun") => SeenKind::Tap,
         Like::Hardware | Like::Fake(_) => SeenKind::Nic,
-        Like::No("bridge") => {
-            SeenKind::Bridge { options: BridgeOptions::from_kernel(Attrs::new(info.data)), report: info.data.into() }
-        }
+        Like::No("bridge") => SeenKind::Bridge { options: ageing::options(info.data), report: info.data.into() },
         // Its options name devices.
         Like::No("bond") => bond(info.data, &|_| None),
         Like::No("vlan") => match vlan_tag(info.data) {

@@ -17,9 +17,9 @@ use vdsm_netlink::ethtool::{self, Modes};
 use super::belongings::Belongings;
 use super::dump::Dump;
 use super::estate::Estate;
-use super::link::{Head, IFINFOMSG, ipv6_in};
+use super::link::{Head, IFINFOMSG, Slot, ipv6_in};
 use super::shaping::{self, Piece};
-use super::{NicRule, details, layer3, rule};
+use super::{NicRule, ageing, details, layer3, rule};
 
 /// `IFLA_PROTINFO` of linux/if_link.h: what a bridge or IPv6 has to say of a link.
 const IFLA_PROTINFO: u16 = 12;
@@ -111,12 +111,15 @@ impl Mirror {
         }
     }
 
-    /// Keeps what no table of the kernel's has: the speeds that another picture knew, until they are
-    /// asked for anew, and the DHCP clients.
-    pub(super) fn keep_unseen(&mut self, former: &Mirror) {
+    /// Keeps what another picture knew and no dump tells: speeds, until they are asked for anew, the
+    /// ageing times of bridges whose tree changes, and the DHCP clients.
+    pub(super) fn keep_untold(&mut self, former: &Mirror) {
         self.clients.clone_from(&former.clients);
         for (index, head) in &mut self.heads {
             let known = former.heads.get(index).filter(|it| it.link.name == head.link.name);
+            if let Some(known) = known {
+                ageing::keep(&mut head.link.kind, &known.link.kind);
+            }
             if let Some(known) = known.map(|it| &it.link.details).filter(|it| it.speed.is_some() || it.duplex.is_some())
             {
                 let details = Arc::make_mut(&mut head.link.details);
@@ -370,6 +373,11 @@ impl Mirror {
                 own.vfs = known.vfs.clone();
                 self.wants.links.insert(index);
             }
+            // Of hardware, an event that tells nothing else may be about its first virtual function.
+            let has = |link: &SeenLink| (link.name, link.mtu, link.up, link.running, link.mac, link.group);
+            if head.slot != Slot::None && has(&head.link) == has(old) && head.link.details == known {
+                self.wants.links.insert(index);
+            }
             if old.up && !head.link.up {
                 self.estate.went_down(index);
             }
@@ -381,6 +389,9 @@ impl Mirror {
                 self.wants.links.insert(index);
             }
         }
+        if old.is_none() {
+            self.want_vfs(head.slot);
+        }
         // IPv6 hears of a new MTU after us, and comes or goes with it.
         if (head.link.mtu.get() >= IPV6_MIN_MTU) != head.link.ipv6_disabled.is_some() && self.info.has_ipv6 {
             self.wants.links.insert(index);
@@ -390,16 +401,28 @@ impl Mirror {
         self.put(head);
     }
 
+    /// New hardware may be a virtual function, and its physical one has no event of that; nor has it
+    /// when they go. Few functions can have them.
+    fn want_vfs(&mut self, slot: Slot) {
+        if slot != Slot::None {
+            let first = self.heads.iter().filter(|(_, head)| head.slot == Slot::First);
+            self.wants.links.extend(first.map(|(index, _)| *index));
+        }
+    }
+
     fn has_ports(&self, index: u32) -> bool {
         let mut named_by = self.referrers.range((index, 0)..=(index, u32::MAX));
         named_by.any(|(_, it)| self.heads.get(it).is_some_and(|head| head.master() == Some(index)))
     }
 
     /// Puts a link in, or in the place of the one of that index.
-    fn put(&mut self, head: Head) {
+    fn put(&mut self, mut head: Head) {
         let index = head.link.index;
         let renamed = self.heads.get(&index).is_none_or(|old| old.link.name != head.link.name);
         self.info.has_ipv6 |= head.link.ipv6_disabled.is_some();
+        if let Some(old) = self.heads.get(&index) {
+            ageing::keep(&mut head.link.kind, &old.link.kind);
+        }
         self.forget_references(index);
         self.referrers.extend(head.refers().map(|it| (it, index)));
         // Of a pair, the first end is told before there is a second.
@@ -424,7 +447,8 @@ impl Mirror {
     fn drop_link(&mut self, index: u32) {
         self.forget_references(index);
         self.lacp_bonds.remove(&index);
-        if self.heads.remove(&index).is_some() {
+        if let Some(gone) = self.heads.remove(&index) {
+            self.want_vfs(gone.slot);
             self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
         }
     }

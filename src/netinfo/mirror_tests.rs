@@ -277,3 +277,85 @@ fn what_lacp_learns_is_taken_where_it_is_new() {
     let Some(Port::Bond(port)) = &host.link(&name("a")).unwrap().details.port else { panic!("no slave") };
     assert_eq!(port.partner, Some(63));
 }
+
+/// Hardware in this place, with virtual functions as an answer tells them, or without as an event does.
+fn hardware(index: u32, it: &str, place: &str, more: &[Vec<u8>]) -> Vec<u8> {
+    link(index, it, &[&[text(56, place)], more].concat())
+}
+
+#[test]
+fn virtual_functions_that_come_later_are_asked_for() {
+    let port = |more: &[Vec<u8>]| hardware(2, "eth0", "0000:3b:00.0", more);
+    let mut mirror = mirror(&[
+        (NEWLINK, port(&[])),
+        (NEWLINK, hardware(3, "eth1", "0000:3b:02.0", &[])),
+        (NEWLINK, link(4, "br0", &[kind("bridge", &[])])),
+    ]);
+    let wanted = |mirror: &mut Mirror, event: (u16, Vec<u8>)| {
+        take(mirror, &[event]);
+        mirror.take_wants().links
+    };
+    // As ever, no more than the event: of what is no hardware, and of hardware with other news.
+    assert_eq!(wanted(&mut mirror, (NEWLINK, link(4, "br0", &[kind("bridge", &[])]))), [].into());
+    assert_eq!(wanted(&mut mirror, (NEWLINK, port(&[number(libc::IFLA_GROUP, 3)]))), [].into());
+    assert_eq!(wanted(&mut mirror, (NEWLINK, link(5, "veth0", &[kind("veth", &[])]))), [].into());
+    // Somebody gave a function an address, say: nothing in the event tells it.
+    assert_eq!(wanted(&mut mirror, (NEWLINK, port(&[number(libc::IFLA_GROUP, 3)]))), [2].into());
+    // One appears as a nic, and goes.
+    assert_eq!(wanted(&mut mirror, (NEWLINK, hardware(6, "eth0v0", "0000:3b:10.1", &[]))), [2].into());
+    assert_eq!(wanted(&mut mirror, (DELLINK, hardware(6, "eth0v0", "0000:3b:10.1", &[]))), [2].into());
+    // The answer is taken, and asks for nothing.
+    let vf = attribute(1, &attribute(2, &[0, 7, 0].map(u32::to_ne_bytes).concat()));
+    let mut dump = Dump::new(&Rule);
+    dump.take(NEWLINK, &port(&[attribute(libc::IFLA_VFINFO_LIST, &vf)]));
+    mirror.refresh(dump, &BTreeSet::new());
+    assert!(!mirror.is_wanting());
+    assert_eq!(mirror.compose().0.link(&name("eth0")).unwrap().details.vfs.len(), 1);
+}
+
+/// A bridge with a forward delay of 15 s; its tree changes or not.
+fn tree(changing: u8, ageing: u32, delay: u32) -> Vec<u8> {
+    let data = [number(1, delay), number(4, ageing), number(5, 1), attribute(14, &[changing])];
+    link(4, "br0", &[kind("bridge", &data)])
+}
+
+#[test]
+fn a_changing_tree_is_no_change_of_the_ageing_time() {
+    let ageing = |mirror: &mut Mirror| match &mirror.compose().0.link(&name("br0")).unwrap().kind {
+        SeenKind::Bridge { options, .. } => (options.get("ageing_time"), options.clone()),
+        other => panic!("{other:?}"),
+    };
+    let mut known = mirror(&[(NEWLINK, tree(0, 30_000, 1500))]);
+    for (event, expected) in [
+        (tree(1, 3000, 1500), 30_000),
+        (tree(1, 3000, 200), 30_000),
+        (tree(0, 30_000, 200), 30_000),
+        (tree(1, 400, 200), 30_000),
+        // Somebody sets one while it changes.
+        (tree(1, 5000, 200), 5000),
+        (tree(1, 5000, 300), 5000),
+        (tree(0, 5000, 300), 5000),
+        (tree(0, 600, 300), 600),
+    ] {
+        take(&mut known, &[(NEWLINK, event)]);
+        assert_eq!(ageing(&mut known).0, Some(expected));
+    }
+    // Who has not known it before says nothing of it, and nothing is written for it.
+    let mut new = mirror(&[(NEWLINK, tree(1, 3000, 1500))]);
+    let (told, seen) = ageing(&mut new);
+    let mut wished = vdsm_model::bridge_options::BridgeOptions::default();
+    wished.set("ageing_time", 30_000);
+    assert!(told.is_none() && wished.met_by(&seen) && wished.changes_from(&seen).is_empty());
+    take(&mut new, &[(NEWLINK, tree(0, 30_000, 1500))]);
+    assert_eq!(ageing(&mut new).0, Some(30_000));
+    // A reading anew remembers.
+    let mut dump = Dump::new(&Rule);
+    dump.take(NEWLINK, &tree(1, 3000, 1500));
+    let mut afresh = Mirror::of(dump, false);
+    afresh.keep_untold(&known);
+    afresh.compose();
+    assert_eq!(ageing(&mut known).0, Some(600));
+    let told = afresh.info.link(&name("br0")).unwrap().kind.clone();
+    let SeenKind::Bridge { options, .. } = told else { panic!("no bridge") };
+    assert_eq!(options.get("ageing_time"), Some(600));
+}

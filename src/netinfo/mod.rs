@@ -7,6 +7,7 @@
 //!
 //! [`NetInfo`]: vdsm_model::netinfo::NetInfo
 
+mod ageing;
 mod belongings;
 mod counters;
 mod details;

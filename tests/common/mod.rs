@@ -4,6 +4,7 @@
 #![allow(dead_code)] // each of the two test binaries uses its part
 
 pub mod random;
+pub mod skip;
 pub mod state;
 
 use std::collections::BTreeSet;

@@ -42,6 +42,8 @@ pub struct Kinds {
 struct Used {
     /// The default route is given away.
     default: bool,
+    /// The kernel can shape; where it has VLANs it has that, too.
+    shapes: bool,
     /// Addresses that have a gateway.
     with_gateway: BTreeSet<String>,
 }
@@ -68,7 +70,7 @@ pub fn config(random: &mut Random, nics: &[String], kinds: Kinds) -> NetConfig {
         }
     }
     bases.extend(free.into_iter().map(|nic| ("nic", nic)));
-    let mut used = Used::default();
+    let mut used = Used { shapes: kinds.vlans, ..Used::default() };
     for (key, base) in bases {
         on_base(random, key, &base, kinds, &mut nets, &mut used);
     }
@@ -149,7 +151,7 @@ fn network(random: &mut Random, bridged: bool, used: &mut Used) -> Value {
             net["ipv6gateway"] = json!(format!("{front}::ffff"));
         }
     }
-    if random.chance(35) {
+    if random.chance(35) && used.shapes {
         net["hostQos"] = json!({ "out": curves(random) });
     }
     net

@@ -4,8 +4,8 @@
 
 use std::any::type_name_of_val;
 use std::fs::{self, OpenOptions, Permissions};
-use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -13,12 +13,15 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, unshare};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt};
+use nix::unistd::Pid;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use vdsm_net::client::{Client, ClientError};
 use vdsm_net::rpc::RpcError;
 
+pub use crate::common::skip::skip;
 use crate::look::{self, Look, ip, try_ip};
 
 /// Longer than anything takes on the slowest ground.
@@ -76,7 +79,7 @@ pub fn story(nics: Nics, count: usize, tell: impl FnOnce(&mut Lab) + Send + 'sta
 
 /// The same with lines for vdsm.conf.
 pub fn story_with(conf: &'static str, nics: Nics, count: usize, tell: impl FnOnce(&mut Lab) + Send + 'static) {
-    told(&[], conf, nics, count, tell);
+    story_needing_with(&[], conf, nics, count, tell);
 }
 
 /// The same with programs of others, see `FOR_TESTS` in `xtask/src/packages.rs`.
@@ -86,10 +89,11 @@ pub fn story_needing(
     count: usize,
     tell: impl FnOnce(&mut Lab) + Send + 'static,
 ) {
-    told(programs, "", nics, count, tell);
+    story_needing_with(programs, "", nics, count, tell);
 }
 
-fn told(
+/// Both.
+pub fn story_needing_with(
     programs: &'static [&'static str],
     conf: &'static str,
     nics: Nics,
@@ -117,15 +121,6 @@ fn told(
 fn is_installed(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
-/// Notes for the summary of `cargo xtask test` that a test did not run.
-pub fn skip(test: &str, why: &str) {
-    eprintln!("{test} is skipped: {why}");
-    if let Some(file) = std::env::var_os("VDSM_SKIP_FILE") {
-        let mut notes = OpenOptions::new().create(true).append(true).open(file).unwrap();
-        writeln!(notes, "{test}: {}", why.lines().next().unwrap_or("")).unwrap();
-    }
 }
 
 /// The folder with the programs under test.
@@ -214,6 +209,13 @@ impl Lab {
         }
     }
 
+    /// As `kill -9` of the process with the DHCP clients, which outlives the daemon.
+    pub fn kill_dhcp(&self) {
+        let Ok(stream) = UnixStream::connect(self.path("run/vdsm-dhcp.sock")) else { return };
+        let peer = getsockopt(&stream, sockopt::PeerCredentials).unwrap();
+        let _ = kill(Pid::from_raw(peer.pid()), Signal::SIGKILL);
+    }
+
     /// Waits for the daemon to end by itself; its exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.client = None;
@@ -223,6 +225,7 @@ impl Lab {
     /// Everything volatile goes: all devices but the nics, and run_dir. Nothing is restored yet.
     pub fn reboot(&mut self) {
         self.kill();
+        self.kill_dhcp();
         let _ = fs::remove_dir_all(self.path("run"));
         Lab::ground(self.nics.0, self.nics.1).unwrap();
         self.start();
@@ -341,6 +344,7 @@ fn files(netconf: &Path) -> Map<String, Value> {
 impl Drop for Lab {
     fn drop(&mut self) {
         self.kill();
+        self.kill_dhcp();
         if thread::panicking() {
             eprintln!("the daemon's log:\n{}", fs::read_to_string(self.path("log")).unwrap_or_default());
         }

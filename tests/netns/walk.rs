@@ -51,8 +51,12 @@ fn outside() -> String {
     }
     let shaped = Command::new("tc").args(["qdisc", "show"]).output().unwrap();
     let shaped = String::from_utf8(shaped.stdout).unwrap();
-    // The kernel's own have no handle.
-    lines.extend(shaped.lines().filter(|line| !line.contains(" 0: ")).map(str::to_owned));
+    // The kernel's own have no handle. What fq_codel takes at once is the device's MTU when it is made.
+    let steady = |line: &str| {
+        let (front, rest) = line.split_once(" quantum ").unwrap_or((line, ""));
+        format!("{front}{}", rest.trim_start_matches(|c: char| c.is_ascii_digit()))
+    };
+    lines.extend(shaped.lines().filter(|line| !line.contains(" 0: ")).map(steady));
     lines.sort();
     lines.join("\n")
 }

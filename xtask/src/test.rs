@@ -131,6 +131,12 @@ impl Run {
         if total.failed > 0 {
             return total;
         }
+        // Also of the offline tests some compare with these, and would be skipped.
+        for needed in [packages::FOR_TESTS, &packages::FOR_NETNS] {
+            if let Err(error) = packages::ensure(needed) {
+                println!("some tests will be skipped: {error}");
+            }
+        }
         total.add(self.phase("offline", |run| run.offline(&built)));
         if let Some(dhcp_test) = &built.dhcp_test {
             total.add(self.phase("dhcp", |run| run.dhcp(dhcp_test, &built.bin)));
@@ -215,9 +221,6 @@ impl Run {
         all.retain(|name| self.wishes.want(name));
         if all.is_empty() {
             return Tally::default();
-        }
-        if let Err(error) = packages::ensure(packages::FOR_TESTS) {
-            println!("some tests will be skipped: {error}");
         }
         let (here, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| name.starts_with(HERE));
         let ground = Ground::find();

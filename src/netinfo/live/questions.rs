@@ -167,7 +167,7 @@ impl Live {
         side.reading = false;
         let mut mirror = read.inspect_err(|_| side.lost = true)?;
         self.readings.fetch_add(1, Ordering::Relaxed);
-        mirror.keep_unseen(&side.mirror);
+        mirror.keep_untold(&side.mirror);
         let nics = mirror.nics().collect();
         mirror.want(Wants { speeds: nics, ..Wants::default() });
         side.mirror = mirror;

@@ -19,6 +19,9 @@ use nix::{
 
 use super::generic::{Family, Port};
 
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+
 const LONG: Duration = Duration::from_secs(20);
 const SHORT: Duration = Duration::from_millis(40);
 const ETHTOOL: u16 = 21;
@@ -236,20 +239,22 @@ fn answers_to_others_do_not_outlast_the_deadline() {
 #[test]
 fn garbage_is_malformed() {
     for garbage in [vec![7; 9], framed(2, 1, &[0; 2]), vec![0; 40 << 10]] {
-        let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family() };
+        let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family("garbage_is_malformed") };
         ethtool.socket = played(LONG, move |_| vec![garbage.clone()]);
         assert!(matches!(ethtool.modes(&[3]), Err(EthtoolError::Malformed)));
         is_usable(&mut ethtool);
     }
 }
 
-fn no_family() {
-    println!("SKIPPED: this kernel has no ethtool family");
+fn no_family(test: &str) {
+    skip::skip(&format!("{}::{test}", module_path!()), "this kernel has no ethtool family");
 }
 
 #[test]
 fn late_answers_are_never_taken_for_answers_to_something_else() {
-    let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family() };
+    let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else {
+        return no_family("late_answers_are_never_taken_for_answers_to_something_else");
+    };
     let (failed, wait) = mpsc::channel::<()>();
     let (said, sent) = mpsc::channel();
     ethtool.socket = played(SHORT, move |seqs| {
@@ -265,7 +270,7 @@ fn late_answers_are_never_taken_for_answers_to_something_else() {
 
 #[test]
 fn lost_answers_are_noticed() {
-    let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family() };
+    let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family("lost_answers_are_noticed") };
     ethtool.socket.shrink();
     assert!(matches!(ethtool.modes(&[1; 32]), Err(EthtoolError::Overrun)));
     is_usable(&mut ethtool);

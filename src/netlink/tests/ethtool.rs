@@ -1,12 +1,13 @@
 //! Speed and duplex against this machine's kernel, each test in a network namespace of its own.
 //!
 //! Needs root and a kernel with `CONFIG_ETHTOOL_NETLINK`; without them each test
-//! says `SKIPPED` and passes. What sysfs says is always compared with, the
+//! is skipped. What sysfs says is always compared with, the
 //! program `ethtool` only where it is installed.
 
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    any::type_name_of_val,
     fs::{self, File, OpenOptions},
     os::fd::{AsFd, AsRawFd},
     process::Command,
@@ -28,6 +29,10 @@ use vdsm_netlink::{
     ethtool::{Drained, Duplex, Ethtool, EthtoolMonitor, Modes},
 };
 
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+use skip::skip;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 /// No link has this index.
 const NOBODY: u32 = 99_999;
@@ -36,16 +41,17 @@ const VETH: Modes = Modes { speed: Some(10_000), duplex: Some(Duplex::Full) };
 
 /// Runs the test on a thread with a network namespace of its own, which `/sys` shows.
 fn in_namespace(test: impl FnOnce(Wire, Ethtool) + Send) {
+    let name = type_name_of_val(&test).trim_end_matches("::{{closure}}");
     thread::scope(|scope| {
         let run = scope.spawn(|| {
             if let Err(errno) = unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS) {
-                return println!("SKIPPED: no network namespace may be made here: {errno}");
+                return skip(name, &format!("no network namespace may be made here: {errno}"));
             }
             let none = None::<&str>;
             mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
             mount(Some("sysfs"), "/sys", Some("sysfs"), MsFlags::empty(), none).unwrap();
             match Ethtool::open(DEADLINE).unwrap() {
-                None => println!("SKIPPED: this kernel has no ethtool family"),
+                None => skip(name, "this kernel has no ethtool family"),
                 Some(ethtool) => test(Wire::open(DEADLINE).unwrap(), ethtool),
             }
         });
@@ -91,7 +97,7 @@ fn interface(name: &str) -> libc::ifreq {
 /// A tap device that is up; it lives, and has a carrier, as long as the file. None where there is no tun driver.
 fn tap(wire: &mut Wire, name: &str) -> Option<File> {
     let Ok(file) = OpenOptions::new().read(true).write(true).open("/dev/net/tun") else {
-        println!("SKIPPED: there is no /dev/net/tun");
+        skip(name, "there is no /dev/net/tun");
         return None;
     };
     let mut request = interface(name);
@@ -138,7 +144,7 @@ fn sysfs(name: &str) -> Modes {
 /// What the program `ethtool` says; none where it is not installed.
 fn program(name: &str) -> Option<Modes> {
     let Ok(output) = Command::new("ethtool").arg(name).output() else {
-        println!("SKIPPED in part: there is no program ethtool to compare with");
+        skip(name, "there is no program ethtool to compare with");
         return None;
     };
     let text = String::from_utf8(output.stdout).unwrap();

@@ -1,10 +1,11 @@
 //! The transport against this machine's kernel, each test in a network namespace of its own.
 //!
-//! Needs root; without it each test says `SKIPPED` and passes.
+//! Needs root; without it each test is skipped.
 
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    any::type_name_of_val,
     net::Ipv4Addr,
     sync::atomic::{AtomicBool, Ordering},
     thread,
@@ -24,13 +25,18 @@ use vdsm_netlink::{
     attrs::{self, Attrs},
 };
 
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+use skip::skip;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Runs the test on a thread with a network namespace of its own.
 fn in_namespace(test: impl FnOnce(Wire) + Send) {
+    let name = type_name_of_val(&test).trim_end_matches("::{{closure}}");
     thread::scope(|scope| {
         let run = scope.spawn(|| match unshare(CloneFlags::CLONE_NEWNET) {
-            Err(errno) => println!("SKIPPED: no network namespace may be made here: {errno}"),
+            Err(errno) => skip(name, &format!("no network namespace may be made here: {errno}")),
             Ok(()) => test(Wire::open(DEADLINE).unwrap()),
         });
         run.join().unwrap();

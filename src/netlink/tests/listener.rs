@@ -1,11 +1,12 @@
 //! What this machine's kernel tells a listener, each test in a network namespace of its own.
 //!
-//! Needs root; without it each test says `SKIPPED` and passes. The kernel tells
+//! Needs root; without it each test is skipped. The kernel tells
 //! before the system call that changes something returns, so nothing waits here.
 
 #![allow(clippy::unwrap_used)]
 
 use std::{
+    any::type_name_of_val,
     net::{IpAddr, Ipv4Addr},
     os::fd::AsFd,
     thread,
@@ -29,15 +30,20 @@ use vdsm_netlink::{
     attrs::{self, Attrs},
 };
 
+#[path = "../../../tests/common/skip.rs"]
+mod skip;
+use skip::skip;
+
 const ALL: usize = usize::MAX;
 /// The least the kernel has is about half of it.
 const SMALL: usize = 4 << 10;
 
 /// Runs the test on a thread with a network namespace of its own, in which `lo` is up.
 fn in_namespace(test: impl FnOnce(Wire) + Send) {
+    let name = type_name_of_val(&test).trim_end_matches("::{{closure}}");
     thread::scope(|scope| {
         let run = scope.spawn(|| match unshare(CloneFlags::CLONE_NEWNET) {
-            Err(errno) => println!("SKIPPED: no network namespace may be made here: {errno}"),
+            Err(errno) => skip(name, &format!("no network namespace may be made here: {errno}")),
             Ok(()) => {
                 let mut wire = Wire::open(Duration::from_secs(30)).unwrap();
                 wire.batch(&[set(LinkUnspec::new_with_name("lo").up().build())]).unwrap();
@@ -181,7 +187,7 @@ fn routes_of_daemons_do_not_wake_us_and_others_do() {
         let mut listener = Listener::open(Topic::Routes, None).unwrap();
         for (to, length, protocol, table, heard) in cases {
             if to.contains(':') && !ipv6 {
-                println!("SKIPPED: no IPv6 here: {to}/{length}");
+                skip(to, "no IPv6 here");
                 continue;
             }
             let expected = [(libc::RTM_NEWROUTE, protocol), (libc::RTM_DELROUTE, protocol)];

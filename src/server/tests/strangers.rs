@@ -6,8 +6,7 @@ use super::*;
 /// the one thread that makes them.
 fn connect_as(server: &Server, uid: u32, gid: u32, groups: &[u32]) -> Option<Wire> {
     if !nix::unistd::geteuid().is_root() {
-        // Not `eprintln`, which the test runner keeps to itself.
-        writeln!(io::stderr(), "SKIPPED: only root can connect as another user").unwrap();
+        crate::skip::skip(module_path!(), "only root can connect as another user");
         return None;
     }
     let connect = || {

@@ -162,6 +162,17 @@ fn the_network_part_alone_is_the_same_report() {
     });
 }
 
+#[test]
+fn what_vdsm_conf_hides_is_in_no_report() {
+    story_with("hidden_bonds = bondx*\nhidden_vlans = *.77", Dummy, 2, |lab| {
+        lab.ip("link add bondx1 type bond\nlink add bondy1 type bond\nlink add link dummy_0 name dummy_0.77 type vlan id 77\nlink add link dummy_0 name dummy_0.78 type vlan id 78\n");
+        let seen = lab.capabilities();
+        let has = |section: &str, name: &str| seen[section].get(name).is_some();
+        assert!(has("bondings", "bondy1") && !has("bondings", "bondx1"), "{}", seen["bondings"]);
+        assert!(has("vlans", "dummy_0.78") && !has("vlans", "dummy_0.77"), "{}", seen["vlans"]);
+    });
+}
+
 /// Counters and moments, in the form they have.
 fn form(report: &mut Value) {
     for device in report["network"].as_object_mut().unwrap().values_mut() {

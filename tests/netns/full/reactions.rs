@@ -133,6 +133,23 @@ fn our_own_changes_are_no_drift_at_any_moment() {
     });
 }
 
+#[test]
+fn what_the_kernel_rounds_is_no_drift() {
+    story(Dummy, 2, |lab| {
+        let options = "mode=1 miimon=100 updelay=250";
+        lab.setup(
+            json!({ "red": { "bonding": "bond0" } }),
+            json!({ "bond0": { "nics": ["dummy_0", "dummy_1"], "options": options } }),
+        );
+        let rounded = std::fs::read_to_string("/proc/thread-self/net/bonding/bond0").unwrap();
+        assert!(rounded.contains("Up Delay (ms): 200"), "{rounded}");
+        assert_eq!(differences(lab, "bonds", "bond0"), [""; 0]);
+        assert_eq!(differences(lab, "networks", "red"), [""; 0]);
+        lab.ip("link set bond0 type bond updelay 300\n");
+        assert_eq!(differences(lab, "bonds", "bond0").len(), 1);
+    });
+}
+
 /// What somebody does, and what is told of the bond and of the network upon it.
 const PRANKS: [(&str, &[&str], &[&str]); 6] = [
     ("link set dummy_1 nomaster", &["dummy_1 left bond0"], &["its bond bond0 is out of sync"]),

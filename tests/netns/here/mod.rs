@@ -5,6 +5,7 @@ mod basic;
 mod beyond;
 mod bridge;
 mod daemon;
+mod dhcp;
 mod drift;
 pub mod ethtool;
 mod events;

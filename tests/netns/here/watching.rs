@@ -101,6 +101,32 @@ fn traffic_is_shown_a_screen_for_each_look() {
     });
 }
 
+#[test]
+fn what_is_sent_meanwhile_is_a_rate() {
+    story(Veth, 2, |lab| {
+        wired(lab);
+        let (over, is_over) = std::sync::mpsc::channel::<()>();
+        let shown = std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let socket = std::net::UdpSocket::bind("10.0.0.1:0").unwrap();
+                socket.set_broadcast(true).unwrap();
+                while is_over.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    // Of a full queue it may be refused.
+                    let _ = socket.send_to(&[0; 1400], "10.0.0.255:9");
+                    std::thread::sleep(std::time::Duration::from_micros(100));
+                }
+            });
+            let shown = tool(lab, "top --frames 2 --interval 0.5", "").expect(0).out;
+            drop(over);
+            shown
+        });
+        let screens: Vec<&str> = shown.split("2 networks, ").collect();
+        let line = |screen: &str| screen.lines().find(|line| line.contains("red")).unwrap().to_owned();
+        let has_rate = |line: &str| ["kbit/s", "Mbit/s", "Gbit/s"].iter().any(|unit| line.contains(unit));
+        assert!(!has_rate(&line(screens[1])) && has_rate(&line(screens[2])), "{shown}");
+    });
+}
+
 /// A monitor, and what it prints.
 struct Monitor {
     child: Child,

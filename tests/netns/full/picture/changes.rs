@@ -25,26 +25,28 @@ pub enum By {
 pub type Change = (By, String);
 
 /// Makes changes in their order, whatever is said to them. Neighbours by one tool are made by one
-/// process where the tool can.
-pub fn make(changes: &[Change], switch: Option<&Switch>) {
+/// process where the tool can. How many of `teamnl`'s were done.
+pub fn make(changes: &[Change], switch: Option<&Switch>) -> usize {
+    let mut teamed = 0;
     for group in changes.chunk_by(|one, other| one.0 == other.0) {
         let lines: Vec<&str> = group.iter().map(|(_, line)| line.as_str()).collect();
         let batch = || lines.join("\n") + "\n";
         let each = |program: &str| {
-            for line in &lines {
-                let _ = Command::new(program).args(line.split_whitespace()).output();
-            }
+            let done =
+                |line: &&&str| Command::new(program).args(line.split_whitespace()).output().unwrap().status.success();
+            lines.iter().filter(done).count()
         };
         match group[0].0 {
             By::Ip => drop(run("ip", "-force -batch -", &batch())),
             By::Bridge => drop(run("bridge", "-force -batch -", &batch())),
             By::Tc => drop(run("tc", "-force -batch -", &batch())),
-            By::Teamnl => each("teamnl"),
-            By::Ethtool => each("ethtool"),
+            By::Teamnl => teamed += each("teamnl"),
+            By::Ethtool => drop(each("ethtool")),
             By::File => lines.iter().for_each(|line| write(line)),
             By::Switch => switch.into_iter().for_each(|switch| switch.change(&lines.join(" -- "))),
         }
     }
+    teamed
 }
 
 fn write(line: &str) {

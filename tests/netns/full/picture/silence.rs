@@ -5,13 +5,8 @@ use vdsm_model::bridge_options::default_of;
 
 use super::facts::{Facts, TREE};
 
-/// Takes out of both what runs by a clock.
-pub fn forget_clocks(_facts: &mut Facts) {}
-
 /// Takes out of both what is not told.
 pub fn hush(ours: &mut Facts, theirs: &mut Facts) {
-    forget_clocks(ours);
-    forget_clocks(theirs);
     let known = ours.keys().chain(theirs.keys());
     let silent: Vec<_> = known.filter(|(name, property)| is_silent(theirs, name, property)).cloned().collect();
     for key in silent {

@@ -105,46 +105,9 @@ pub fn is_compared(name: &str) -> bool {
 /// another chance.
 #[track_caller]
 pub fn agrees(live: &Live, when: &str) {
-    if std::env::var("EXPLORE").is_ok() {
-        let end = Instant::now() + Duration::from_secs(3);
-        loop {
-            let mut theirs = theirs(&is_compared);
-            let mut ours = ours(&live.settled().unwrap(), &is_compared);
-            silence::hush(&mut ours, &mut theirs);
-            let Err(why) = said_alike(&ours, &theirs) else { return };
-            if Instant::now() > end {
-                println!("=====\n{when}\n{why}");
-                let names: std::collections::BTreeSet<_> = why.lines().filter_map(|l| l.split(' ').next()).collect();
-                for ((name, what), value) in &theirs {
-                    if names.contains(name.as_str())
-                        && [
-                            "state",
-                            "up",
-                            "running",
-                            "kind",
-                            "master",
-                            "port of",
-                            "actor",
-                            "mode",
-                            "slave state",
-                            "aggregator",
-                            "addresses -6",
-                            "speed",
-                        ]
-                        .contains(&what.as_str())
-                    {
-                        println!("    {name} {what}={value}");
-                    }
-                }
-                live.reread().unwrap();
-                return;
-            }
-        }
-    }
     until(when, || {
-        let theirs = theirs(&is_compared);
+        let mut theirs = theirs(&is_compared);
         let mut ours = ours(&live.settled().unwrap(), &is_compared);
-        let mut theirs = theirs;
         silence::hush(&mut ours, &mut theirs);
         said_alike(&ours, &theirs)
     });
@@ -155,11 +118,7 @@ pub fn agrees(live: &Live, when: &str) {
 pub fn agrees_wholly(live: &Live, when: &str) {
     until(when, || {
         let theirs = theirs(&is_compared);
-        let mut ours = ours(&live.reread().unwrap(), &is_compared);
-        silence::forget_clocks(&mut ours);
-        let mut theirs = theirs;
-        silence::forget_clocks(&mut theirs);
-        said_alike(&ours, &theirs)
+        said_alike(&ours(&live.reread().unwrap(), &is_compared), &theirs)
     });
 }
 
