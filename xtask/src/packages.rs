@@ -99,16 +99,26 @@ pub(crate) fn ensure_resolved() -> Result<(), Error> {
     got
 }
 
-/// Downloads a package into `fresh` and unpacks it as `root`.
+/// Unpacks a package as `root`, by way of `fresh`. It is downloaded into apt's cache, unless it is
+/// there from an earlier checkout.
 fn download(package: &str, fresh: &Path, root: &Path, sorry: &dyn Fn(&str) -> Error) -> Result<(), Error> {
-    eprintln!("xtask: downloading {package}");
-    let get = || apt_get_in(fresh, &["download", package]);
-    if !(get()? || apt_get(&["update"])? && get()?) {
-        return Err(sorry("the download"));
+    let cache = Path::new("/var/cache/apt/archives");
+    let cached = || {
+        let entries = fs::read_dir(cache).into_iter().flatten().flatten().map(|entry| entry.path());
+        let is_it = |path: &PathBuf| {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            name.starts_with(&format!("{package}_")) && name.ends_with(".deb")
+        };
+        entries.filter(is_it).max()
+    };
+    if cached().is_none() {
+        eprintln!("xtask: downloading {package}");
+        let get = || apt_get_in(cache, &["download", package]);
+        if !(get()? || apt_get(&["update"])? && get()?) {
+            return Err(sorry("the download"));
+        }
     }
-    let entries = fs::read_dir(fresh).trying(format_args!("read {}", fresh.display()))?;
-    let archive = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
-    let archive = archive.ok_or_else(|| sorry("the download"))?;
+    let archive = cached().ok_or_else(|| sorry("the download"))?;
     let tree = fresh.join("tree");
     let status = Command::new("dpkg-deb").arg("-x").arg(&archive).arg(&tree).status().trying("start dpkg-deb")?;
     // Whole or not at all: another run may do the same.

@@ -1,0 +1,174 @@
+//! Layer three of the wish: addresses, routes and rules of each network, and who asks for addresses.
+//!
+//! What a device is below that is `desired.rs`'s.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::super::merge::uses;
+use super::super::scope::top_of;
+use super::super::stack::Stack;
+use super::Builder;
+use crate::config::{BondAddresses, NetworkConfig};
+use crate::dhcp::{self, Clients, Lease};
+use crate::ip::{Address, Dynamic, IpConfig, MAIN_TABLE, Route};
+use crate::name::{DeviceName, NetworkName};
+use crate::netinfo::SeenLink;
+use crate::source_routing;
+
+impl Builder<'_> {
+    /// Clients of ours on the devices that carry addresses of networks that want them, and nobody
+    /// else's on any device of the touched networks.
+    pub(super) fn put_clients(&mut self) {
+        let stacks = |(name, net): (&NetworkName, &NetworkConfig)| Stack::of(name, net, self.seen).devices();
+        let untouched = |device: &DeviceName| {
+            let config = &self.merged.config;
+            let mut others = config.networks.iter().filter(|(name, _)| !self.merged.networks.contains(*name));
+            others.any(|(name, net)| top_of(name, net, self.seen) == Some(*device))
+        };
+        let all: BTreeSet<DeviceName> = self.wanted().chain(self.former()).flat_map(stacks).collect();
+        let slaves = self.merged.bonds.iter().filter_map(|bond| self.merged.config.bonds.get(bond));
+        let slaves = slaves.flat_map(|bond| bond.nics.iter().copied());
+        let ours = all.into_iter().chain(slaves).chain(self.merged.bonds.iter().copied());
+        let mut wish: BTreeMap<DeviceName, Clients> =
+            ours.filter(|d| !untouched(d)).map(|d| (d, Clients::default())).collect();
+        for (name, net) in self.wanted() {
+            if let Some(top) = top_of(name, net, self.seen) {
+                wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
+                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(lease_of).is_none() {
+                    self.warnings.push(format!(
+                        "network '{name}': the host has no IPv4 default route of ours until its lease arrives"
+                    ));
+                }
+            }
+        }
+        // A stranger's address below our VLANs stays, and so does who keeps it there.
+        let is_left = |device: &DeviceName| self.prior_addresses_stay(*device);
+        let wish: Vec<_> = wish.into_iter().filter(|(device, it)| !it.is_empty() || !is_left(device)).collect();
+        for (device, clients) in wish {
+            self.graph.set_clients(device, clients);
+        }
+    }
+
+    /// Whether a nic or bond keeps what others gave it: see [`Builder::layer_three`].
+    fn prior_addresses_stay(&self, base: DeviceName) -> bool {
+        let untagged = |(_, net): (&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
+        let is_base = self.wanted().chain(self.former()).any(|(_, net)| uses(net, base));
+        is_base
+            && !self.merged.config.users_of(base).any(untagged)
+            && !self.former().any(untagged)
+            && self.slave_of(base).is_none()
+    }
+
+    /// What a network has at layer three, on the device that carries its addresses. What follows from
+    /// a lease is there once its address is.
+    pub(super) fn ip_of(&self, top: DeviceName, net: &NetworkConfig) -> IpConfig {
+        let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+        let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
+        let mut ip = IpConfig {
+            addresses: v4.into_iter().chain(v6).collect(),
+            routes: static_default_routes(net).collect(),
+            dynamic: Dynamic {
+                v4: net.dhcpv4,
+                v6: net.hears_routers(),
+                router: net.hears_routers() && net.default_route,
+            },
+            ..IpConfig::default()
+        };
+        if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
+            source_routing::add(top, address, gateway, &mut ip);
+        }
+        if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(lease_of) {
+            dhcp::follow(top, lease, net.default_route, &mut ip);
+        }
+        ip
+    }
+
+    /// The host's default routes, if they are this network's.
+    pub(super) fn default_routes(&self, name: &NetworkName, net: &NetworkConfig) -> Vec<Route> {
+        let Some(top) = top_of(name, net, self.seen) else { return Vec::new() };
+        self.ip_of(top, net).routes.into_iter().filter(|r| r.to.prefix == 0 && r.table == MAIN_TABLE).collect()
+    }
+
+    pub(super) fn put_default_routes(&mut self, name: &NetworkName, net: &NetworkConfig) {
+        let Some(top) = top_of(name, net, self.seen) else { return };
+        for ours in self.default_routes(name, net) {
+            // One default route a family: whoever has another at the same metric gives it up.
+            let rivals: Vec<(DeviceName, IpConfig)> = self
+                .graph
+                .ips()
+                .filter(|(device, ip)| **device != top && ip.routes.iter().any(|r| r.rivals(&ours)))
+                .map(|(d, ip)| (*d, ip.clone()))
+                .collect();
+            for (device, mut ip) in rivals {
+                if !self.running.networks.iter().any(|(name, net)| top_of(name, net, self.seen) == Some(device)) {
+                    self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way"));
+                }
+                ip.routes.retain(|r| !r.rivals(&ours));
+                self.graph.set_ip(device, ip);
+            }
+        }
+    }
+
+    /// What a nic or bond has at layer three, and whether IPv6 runs on it.
+    pub(super) fn layer_three(&self, base: DeviceName, policy: BondAddresses) -> (Option<bool>, IpConfig) {
+        let live = self.graph.ip(&base).cloned().unwrap_or_default();
+        let untagged = |(_, net): &(&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
+        let Some((name, net)) = self.merged.config.users_of(base).find(untagged) else {
+            let lost_its_network = self.former().any(|pair| untagged(&pair));
+            // "Removing the network ... removes any previous configuration" (design document).
+            let ip = if lost_its_network { IpConfig::default() } else { live };
+            // A stranger's address below our VLANs is not ours to disturb, nor is a nic that is
+            // released.
+            let ours = self.is_used(base) || self.merged.config.bonds.contains_key(&base);
+            return ((ours && ip.is_empty()).then_some(false), ip);
+        };
+        if net.bridged {
+            return (Some(false), IpConfig::default());
+        }
+        if !self.merged.networks.contains(name) {
+            return (None, live);
+        }
+        let mut ip = self.ip_of(base, net);
+        if policy == BondAddresses::Preserve {
+            let owned = self
+                .running
+                .networks
+                .get(name)
+                .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
+                .map(|net| self.ip_of(base, net))
+                .unwrap_or_default();
+            // The stranger's stay first: the network's become the secondary ones. What the network has
+            // already stays where it is, whoever came after it.
+            let is_kept = |a: &&Address| owned.addresses.contains(*a) && ip.addresses.contains(*a);
+            // What comes and goes by itself was somebody's whom we have sent away.
+            let is_theirs =
+                |a: &&Address| !owned.addresses.contains(*a) && !ip.addresses.contains(*a) && !a.is_dynamic();
+            let mut addresses: Vec<Address> =
+                live.addresses.iter().filter(|a| is_kept(a) || is_theirs(a)).copied().collect();
+            let missing: Vec<Address> = ip.addresses.iter().filter(|a| !addresses.contains(*a)).copied().collect();
+            addresses.extend(missing);
+            ip.addresses = addresses;
+            let theirs: Vec<Route> = live
+                .routes
+                .iter()
+                .filter(|r| !owned.routes.contains(*r) && !ip.routes.iter().any(|ours| r.rivals(ours)))
+                .copied()
+                .collect();
+            ip.routes.extend(theirs);
+        }
+        (Some(net.wants_ipv6() || ip.uses_ipv6()), ip)
+    }
+}
+
+/// The IPv4 lease of a device that has its address.
+fn lease_of(link: &SeenLink) -> Option<&Lease> {
+    let lease = link.dhcp.v4.as_ref()?.lease.as_ref()?;
+    link.addresses.iter().any(|it| it.ip == lease.address).then_some(lease)
+}
+
+/// The host's default routes that a network names itself, if they are its.
+fn static_default_routes(net: &NetworkConfig) -> impl Iterator<Item = Route> + use<> {
+    let gateways = net.gateway.map(Into::into).into_iter().chain(net.ipv6_gateway.map(Into::into));
+    let owner = net.default_route;
+    gateways.filter(move |_| owner).map(Route::default_via)
+}
