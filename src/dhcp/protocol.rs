@@ -100,7 +100,7 @@ mod tests {
     fn what_is_not_understood_is_refused_with_its_word() {
         for (method, params, word) in [
             ("dance", json!({}), "dance"),
-            ("start", json!({ "device": "a/b", "family": "v4" }), "a/b"),
+            ("start", json!({ "device": "a/b", "family": "v4" }), "'/'"),
             ("start", json!({ "device": "eth0", "family": "v5" }), "v5"),
             ("start", json!({ "device": "eth0", "family": "v4", "shell": "rm" }), "shell"),
             ("start", json!({ "device": "eth0", "family": "v4", "hostname": "" }), "host name"),

@@ -7,6 +7,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod dhcp;
 mod edits;
 mod engine;
 mod ethtool;

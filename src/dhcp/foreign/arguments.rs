@@ -44,7 +44,7 @@ const DHCLIENT: [&str; 21] = [
     "--timeout",
 ];
 /// Short options of dhcpcd(8) and udhcpc that take a word.
-const DHCPCD: &str = "cefhiloqrsutvyzCFGHIJLMNOPQSVWXYZmxU";
+const DHCPCD: &str = "cefhijlmorstuvyzCFIOQSWXZ";
 const UDHCPC: &str = "iprsHhFVxOTtAcP";
 
 pub(super) fn read(argv: &[String]) -> Option<Read> {

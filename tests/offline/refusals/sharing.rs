@@ -161,13 +161,9 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
         &[refused(of_bond("bond1"), "switch", "ovs")],
     );
     rejects(
-        on_nic(json!({ "bootproto": "dhcp", "dhcpv6": true, "switch": "ovs" })),
+        on_nic(json!({ "qosInbound": { "average": 1 }, "switch": "ovs" })),
         json!({}),
-        &[
-            refused(of_net("n"), "bootproto", "dhcp"),
-            refused(of_net("n"), "dhcpv6", "true"),
-            refused(of_net("n"), "switch", "ovs"),
-        ],
+        &[refused(of_net("n"), "switch", "ovs"), refused(of_net("n"), "qosInbound", r#"{"average":1}"#)],
     );
     // Nothing is asked for here.
     for attributes in [

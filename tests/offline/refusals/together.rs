@@ -17,7 +17,7 @@ fn all_problems_are_told_at_once_and_the_originals_first_decides() {
         "c": { "nic": "dummy_9" },                                              // 23
         "d": { "bonding": "bond7" },                                            // 25
         "e": { "nic": "dummy_0", "ipaddr": "192.0.2.10" },                      // 22
-        "f": { "nic": "dummy_0", "bootproto": "dhcp", "vlan": 5 },              // 21, at the end
+        "f": { "nic": "dummy_0", "switch": "ovs", "vlan": 5 },                  // 21, at the end
         "g": { "nic": "dummy_0", "vlan": 5 },                                   // 21, shares with f
         "h": { "vlan": 5 },                                                     // 26, before addresses
         "i": { "nic": "dummy_0", "mtu": 1 },                                    // 21, before all
@@ -52,8 +52,8 @@ fn all_problems_are_told_at_once_and_the_originals_first_decides() {
         Problem::BridgeInUse { network: net("old"), ports: vec![dev("vnet0")] },
         Problem::NotSupported {
             of: of_net("f"),
-            key: "bootproto".to_owned(),
-            value: "dhcp".to_owned(),
+            key: "switch".to_owned(),
+            value: "ovs".to_owned(),
             configurator: "iproute2".to_owned(),
         },
     ];
