@@ -11,13 +11,13 @@ pub fn text(seen: &NetInfo) -> String {
         let kind = match &link.kind {
             SeenKind::Bond { options, .. } => format!("bond {}", options.canonical()),
             SeenKind::Vlan { tag, device } => format!("vlan {tag} on {device:?}"),
-            // A spanning tree that changes shortens the ageing time for a while (net/bridge/br_stp.c).
-            SeenKind::Bridge { options, .. } if options.get("stp_state") == Some(1) => {
+            // A spanning tree that changes shortens the ageing time for a while, also when it has been
+            // switched off meanwhile (net/bridge/br_stp.c).
+            SeenKind::Bridge { options, .. } => {
                 let all = options.canonical();
                 let steady: Vec<&str> = all.split(' ').filter(|it| !it.starts_with("ageing_time=")).collect();
                 format!("bridge {}", steady.join(" "))
             }
-            SeenKind::Bridge { options, .. } => format!("bridge {}", options.canonical()),
             other => other.word().to_owned(),
         };
         let own = link.permanent_mac.or(link.mac).filter(|_| link.nic).map(|m| m.to_string()).unwrap_or_default();

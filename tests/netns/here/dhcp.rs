@@ -167,7 +167,7 @@ fn a_lease_outlives_the_daemon_and_its_process_and_is_taken_up_again() {
 
 #[test]
 fn somebody_elses_client_is_ended_first_and_comes_back_with_a_rollback() {
-    story_needing_with(&["dnsmasq", "udhcpc"], "dhcp_timeout = 4", Veth, 2, |lab| {
+    story_needing_with(&["dnsmasq", "udhcpc"], "dhcp_timeout = 15", Veth, 2, |lab| {
         let (server, _) = serving(100);
         // It configures nothing: whether it is there is what matters.
         let words = ["-f", "-i", "veth_0", "-s", "/bin/true", "-t", "1000"];

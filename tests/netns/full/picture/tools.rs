@@ -90,7 +90,7 @@ fn head(link: &mut Subject<'_>, shown: &Value) {
     link.may_be("accept_ra", file(&format!("/proc/sys/net/ipv6/conf/{name}/accept_ra")));
     link.may_be("autoconf", sysctl("autoconf"));
     link.may_be("accept_ra_defrtr", sysctl("accept_ra_defrtr"));
-    let nic = !matches!(text(&info["info_kind"]), "bond" | "bridge" | "vlan") && is_fake(&name);
+    let nic = !matches!(text(&info["info_kind"]), "bond" | "bridge" | "vlan" | "team") && is_fake(&name);
     link.is("nic", nic);
     // The drivers of veth and tun name a speed at any time.
     let mode = |which: &str| file(&format!("/sys/class/net/{name}/{which}")).filter(|_| nic && running);
