@@ -181,3 +181,13 @@ fn it_is_stored_in_the_shape_in_which_it_was_given() {
     assert_eq!(nets["a"]["hostQos"], given);
     assert_eq!(NetConfig::from_stored(&nets, &bonds), (world.running.clone(), vec![]));
 }
+
+#[test]
+fn the_root_goes_with_the_last_network_that_asked_for_a_share() {
+    let request: Value = serde_json::from_str(include_str!("../data/legacy-request.json")).unwrap();
+    let mut world = World::new();
+    world.policy.combination = vdsm_model::config::Combination::Relaxed;
+    world.set(request["networks"].clone(), request["bondings"].clone());
+    let (plan, _) = world.explain(json!({ "vm10": { "remove": true } }), json!({}));
+    assert!(plan.ends_with("shape qos bond1: not any more\n"), "{plan}");
+}
