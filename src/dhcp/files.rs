@@ -1,12 +1,17 @@
 //! What survives the process: the wanted clients, their leases, the host's DUID.
 //!
-//! Every file is whole or the old one. One that cannot be read counts as missing: a lease is then
-//! asked for anew. When a lease is over is its own business.
+//! Every file is whole or the old one, whenever the process ends. A disk may take its time, for which
+//! neither clients nor callers wait: what is to survive the machine's end too is synced by a thread of
+//! its own, a moment later. A file that cannot be read counts as missing: a lease is then asked for anew, and
+//! clients are started by the daemon. When a lease is over is its own business.
 
+use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +25,8 @@ pub(crate) type Mac = [u8; 6];
 /// The state folder.
 pub(crate) struct Files {
     folder: PathBuf,
+    /// What was written and is to be synced.
+    written: Sender<PathBuf>,
 }
 
 /// A lease file. Its name has the MAC and the device in it: all VLANs of a nic have its MAC, and a
@@ -37,8 +44,10 @@ impl Files {
     /// Opens the folder, making it where it is missing, and forgets the leases that are over.
     pub(crate) fn open(folder: &Path) -> io::Result<Files> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder.join("leases"))?;
-        let files = Files { folder: folder.to_owned() };
-        for (path, stored) in files.leases() {
+        let (written, to_sync) = channel();
+        thread::Builder::new().name("sync".into()).spawn(move || sync_all(&to_sync))?;
+        let files = Files { folder: folder.to_owned(), written };
+        for (path, stored) in files.leases("") {
             if stored.lease.is_over() {
                 fs::remove_file(path)?;
             }
@@ -51,12 +60,12 @@ impl Files {
     }
 
     pub(crate) fn store_wanted(&self, wanted: &[&Wanted]) -> io::Result<()> {
-        self.write("wanted.json", &serde_json::to_vec(wanted)?)
+        self.store("wanted.json", &serde_json::to_vec(wanted)?)
     }
 
     pub(crate) fn store_lease(&self, mac: Mac, (device, family): Key, lease: &Lease) -> io::Result<()> {
         let stored = Stored { mac, device, family, lease: lease.clone() };
-        self.write(&lease_name(mac, device, family), &serde_json::to_vec(&stored)?)
+        self.store(&lease_name(mac, device, family), &serde_json::to_vec(&stored)?)
     }
 
     pub(crate) fn forget_lease(&self, mac: Mac, (device, family): Key) -> io::Result<()> {
@@ -72,15 +81,18 @@ impl Files {
         let own = read::<Stored>(&self.folder.join(lease_name(mac, device, family)));
         let own = own.filter(|stored| !stored.lease.is_over());
         let others = || {
-            let all = self.leases().into_iter().map(|(_, stored)| stored);
+            // Of hundreds of leases few have this MAC.
+            let all = self.leases(&lease_stem(mac, family)).into_iter().map(|(_, stored)| stored);
             all.filter(|it| it.mac == mac && it.family == family && !it.lease.is_over() && !busy(it.device))
                 .max_by_key(|it| it.lease.obtained)
         };
         own.or_else(others).map(|stored| stored.lease)
     }
 
-    fn leases(&self) -> Vec<(PathBuf, Stored)> {
+    /// Those whose files' names begin so.
+    fn leases(&self, stem: &str) -> Vec<(PathBuf, Stored)> {
         let entries = fs::read_dir(self.folder.join("leases")).into_iter().flatten().flatten();
+        let entries = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(stem));
         entries.map(|entry| entry.path()).filter_map(|path| Some((path.clone(), read(&path)?))).collect()
     }
 
@@ -100,24 +112,54 @@ impl Files {
                 u128::from_be_bytes(bytes)
             }
         };
-        self.write("duid", format!("{uuid:032x}\n").as_bytes())?;
+        let path = self.write("duid", format!("{uuid:032x}\n").as_bytes())?;
+        // Once sent, it is for ever.
+        sync(&path)?;
+        sync(&self.folder)?;
         Ok(uuid)
     }
 
-    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+    fn store(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.write(name, bytes)?;
+        self.written.send(path).map_err(|_| io::Error::other("the thread that syncs files is gone"))
+    }
+
+    fn write(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
         let path = self.folder.join(name);
-        let folder = path.parent().unwrap_or(&self.folder);
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(&self.folder))?;
         file.write_all(bytes)?;
-        file.as_file().sync_all()?;
         file.persist(&path).map_err(|error| error.error)?;
-        File::open(folder)?.sync_all()
+        Ok(path)
     }
 }
 
+/// Syncs what was written, and each folder once for all that waits, until nobody writes any more.
+fn sync_all(written: &Receiver<PathBuf>) {
+    while let Ok(first) = written.recv() {
+        let paths: BTreeSet<PathBuf> = written.try_iter().chain([first]).collect();
+        let folders: BTreeSet<&Path> = paths.iter().filter_map(|path| path.parent()).collect();
+        for path in paths.iter().map(PathBuf::as_path).chain(folders) {
+            match sync(path) {
+                // It was forgotten meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::error!(%error, ?path, "cannot be synced"),
+                Ok(()) => {}
+            }
+        }
+    }
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
 fn lease_name(mac: Mac, device: DeviceName, family: Family) -> String {
+    format!("leases/{}{device}.json", lease_stem(mac, family))
+}
+
+fn lease_stem(mac: Mac, family: Family) -> String {
     let mac: Vec<String> = mac.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("leases/{family}-{}-{device}.json", mac.join(""))
+    format!("{family}-{}-", mac.concat())
 }
 
 fn read<T: DeserializeOwned>(path: &Path) -> Option<T> {

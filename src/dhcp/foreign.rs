@@ -131,6 +131,9 @@ pub fn all() -> io::Result<Vec<Foreign>> {
     let here = |pid: &i32| fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|theirs| theirs == ours);
     let mut found: Vec<Foreign> = pids.filter(|pid| may_be(*pid) && here(pid)).filter_map(Foreign::read).collect();
     found.sort_by_key(|foreign| foreign.pid);
+    // One that is about to become the script of its parent is no client of its own.
+    let pids: Vec<i32> = found.iter().map(|foreign| foreign.pid).collect();
+    found.retain(|foreign| stat(foreign.pid).is_none_or(|stat| !pids.contains(&stat.parent)));
     Ok(found)
 }
 
@@ -182,11 +185,13 @@ impl Foreign {
             Kind::Udhcpc => !arguments::releases(&self.argv),
         };
         let family = descendants(self.pid, self.started);
-        if !(gentle && ends_on(self.pid, self.started, Signal::SIGTERM)?) {
-            for (pid, started) in &family {
-                if !ends_on(*pid, *started, Signal::SIGKILL)? {
-                    return Err(ForeignError::Stays { pid: *pid });
-                }
+        if gentle {
+            ends_on(self.pid, self.started, Signal::SIGTERM)?;
+        }
+        // Also a script of its that still runs, and would set what nobody keeps any more.
+        for (pid, started) in &family {
+            if !ends_on(*pid, *started, Signal::SIGKILL)? {
+                return Err(ForeignError::Stays { pid: *pid });
             }
         }
         for file in &self.pid_files {
@@ -262,9 +267,21 @@ fn descendants(pid: i32, since: u64) -> Vec<(i32, u64)> {
 
 /// When the process started; nothing for one that is gone, or a zombie.
 fn started(pid: i32) -> Option<u64> {
+    stat(pid).map(|stat| stat.started)
+}
+
+struct Stat {
+    parent: i32,
+    started: u64,
+}
+
+/// Nothing for a process that is gone, or a zombie.
+fn stat(pid: i32) -> Option<Stat> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Behind the name, which may hold anything: the state is the 3rd field, the start the 22nd (proc(5)).
+    // Behind the name, which may hold anything: the state is the 3rd field, the parent the 4th, the
+    // start the 22nd (proc(5)).
     let mut fields = stat.rsplit_once(") ")?.1.split(' ');
-    let state = fields.next()?;
-    (!matches!(state, "Z" | "X")).then(|| fields.nth(18)?.parse().ok())?
+    let (state, parent) = (fields.next()?, fields.next()?.parse().ok()?);
+    let started = fields.nth(17)?.parse().ok()?;
+    (!matches!(state, "Z" | "X")).then_some(Stat { parent, started })
 }

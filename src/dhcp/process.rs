@@ -1,4 +1,4 @@
-//! The process: one thread, all clients, one socket.
+//! The process: all clients, one socket, a few threads.
 //!
 //! Arguments, the log and opening the socket are the program's.
 
@@ -19,6 +19,10 @@ use crate::service::{Board, Service};
 
 /// The daemon needs two; a caller more waits until another one goes.
 const CALLERS: usize = 16;
+/// Binding and closing a packet socket, as each client does when it asks, waits in the kernel for
+/// everybody's last look at it (`synchronize_net` in net/packet/af_packet.c), about 30 ms. All that wait
+/// at once wait together: 200 leases took 6.3 s on one thread, 2.3 s on four, 1.2 s on 16, 0.7 s on 32.
+const THREADS: usize = 16;
 /// For one address.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -57,7 +61,8 @@ pub fn run(
     let folder = |source| ProcessError::Folder { path: state.to_owned(), source };
     let files = Files::open(state).map_err(folder)?;
     let duid = files.duid().map_err(folder)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ProcessError::Serve)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(ProcessError::Serve)?;
     runtime.block_on(async {
         let (ears, devices) = Ears::open().map_err(ProcessError::Kernel)?;
         let wire = Mutex::new(Wire::open(PATIENCE).map_err(ProcessError::Kernel)?);

@@ -13,6 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt};
@@ -36,8 +37,8 @@ pub struct Lab {
 /// Tells a story in a namespace of its own; where there is none, the summary is told.
 pub fn story(test: &str, tell: impl FnOnce(&mut Lab) + Send + 'static) {
     let name = test.to_owned();
-    let thread = thread::spawn(move || match unshare(CloneFlags::CLONE_NEWNET) {
-        Err(why) => skip(&name, &format!("no network namespace: {why}")),
+    let thread = thread::spawn(move || match ground() {
+        Err(why) => skip(&name, &format!("no name space: {why}")),
         Ok(()) if !has("dnsmasq") => skip(&name, "there is no dnsmasq"),
         Ok(()) => {
             let mut lab = Lab::found();
@@ -47,6 +48,14 @@ pub fn story(test: &str, tell: impl FnOnce(&mut Lab) + Send + 'static) {
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
+}
+
+/// A network, and a /run, of one's own: dhcpcd takes a pid file there for its living self.
+fn ground() -> nix::Result<()> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
+    mount(Some("tmpfs"), "/run", Some("tmpfs"), MsFlags::empty(), none)
 }
 
 pub fn has(program: &str) -> bool {
