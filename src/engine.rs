@@ -24,7 +24,6 @@ use vdsm_model::plan::Plan;
 use vdsm_model::request::{Request, Stored, UnknownKeys};
 use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
 
-use crate::asking::asks;
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
 use crate::hooks::{HookError, Hooks};
@@ -311,7 +310,7 @@ impl Engine {
         // What changes nothing cuts nobody off.
         let check = check.filter(|_| !planned.plan().is_empty());
         let blocking: Vec<NetworkName> = (request.networks.iter())
-            .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && asks(net)))
+            .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && net.asks()))
             .map(|(name, _)| name.clone())
             .collect();
         let rejudge = |seen: &NetInfo| {

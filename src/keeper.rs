@@ -18,11 +18,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use vdsm_model::config::{Changed, NetConfig};
+use vdsm_model::config::{Changed, NetConfig, NetworkConfig};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 
-use crate::asking::asks;
 use crate::check::{Checked, Selection, Verdict};
 use crate::conf::Drift;
 use crate::engine::{Engine, EngineError, Watch};
@@ -143,7 +142,7 @@ impl Keeper {
                 }
                 _ => {}
             }
-            let leases = |host: &NetInfo| host.link(name).and_then(|link| Some(link.dhcp.v4.as_ref()?.lease.clone()));
+            let leases = |host: &NetInfo| host.link(name).map(|link| [false, true].map(|v6| link.lease(v6).cloned()));
             if leases(&moment.before) != leases(&moment.after) {
                 self.leased.insert(*name, now);
             }
@@ -238,7 +237,11 @@ impl Keeper {
         let running = self.engine.running();
         let devices: BTreeSet<DeviceName> = self.leased.keys().copied().collect();
         let networks = self.engine.concerned(&devices).map(|selection| Selection {
-            networks: selection.networks.into_iter().filter(|n| running.networks.get(n).is_some_and(asks)).collect(),
+            networks: selection
+                .networks
+                .into_iter()
+                .filter(|n| running.networks.get(n).is_some_and(NetworkConfig::asks))
+                .collect(),
             ..Selection::default()
         });
         let checked = networks.and_then(|selection| self.engine.check(Some(&selection), false));

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use vdsm_dhcp_client::{Afterwards, Clients, ClientsError, DhcpClients, Family, News, State, Status, Wanted, Watch};
-use vdsm_model::config::NetConfig;
+use vdsm_model::config::{NetConfig, NetworkConfig};
 use vdsm_model::dhcp::{Lease, SeenClient, SeenClients};
 use vdsm_model::graph::Stack;
 use vdsm_model::name::DeviceName;
@@ -72,8 +72,8 @@ impl Leases {
     /// # Errors
     /// When their process cannot be reached.
     pub fn adopt(&self, running: &NetConfig) -> Result<(), ClientsError> {
-        let wanted = running.networks.values().any(|net| net.dhcpv4 || net.dhcpv6);
-        let left = std::fs::read(self.place.state.join("wanted.json")).is_ok_and(|text| text != b"[]");
+        let wanted = running.networks.values().any(NetworkConfig::asks);
+        let left = vdsm_dhcp_client::any_wanted(&self.place.state);
         if !wanted && !left && !self.place.socket.exists() {
             return Ok(());
         }
@@ -170,10 +170,6 @@ impl DhcpClients for Leases {
 
     fn stop(&self, device: DeviceName, family: Family, lease: Afterwards) -> Result<(), ClientsError> {
         self.refresh(|clients| clients.stop(device, family, lease)).map(drop)
-    }
-
-    fn list(&self) -> Result<Vec<Status>, ClientsError> {
-        self.process()?.clients.list()
     }
 }
 

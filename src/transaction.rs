@@ -18,7 +18,7 @@ use vdsm_model::problem::{Code, Problems};
 use vdsm_model::request::Request;
 use vdsm_persistence::StoreError;
 
-use crate::asking::without_lease;
+use crate::asking::{Leaseless, without_lease};
 use crate::host::{Eyes, Host};
 use crate::netinfo::LookError;
 use crate::settings::{judged, with_foreign_clients, with_settings};
@@ -91,20 +91,20 @@ pub enum Cause {
     #[error("with its leases the host does not bear it: {0}")]
     Rejudged(String),
     /// No DHCP server granted what a network was to wait for.
-    #[error("no lease came within {} s for {}", .after.as_secs_f64(), names(.networks))]
+    #[error("no lease came within {} s for {}", .after.as_secs_f64(), listed(.networks))]
     NoLease {
         /// How long we waited.
         after: Duration,
         /// Who has none.
-        networks: Vec<NetworkName>,
+        networks: Vec<Leaseless>,
     },
     /// The configuration could not be stored.
     #[error("cannot store the configuration")]
     Store(#[from] StoreError),
 }
 
-fn names(networks: &[NetworkName]) -> String {
-    networks.iter().map(NetworkName::as_str).collect::<Vec<_>>().join(", ")
+fn listed(networks: &[Leaseless]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn one_line(plan: &Plan) -> String {

@@ -22,6 +22,18 @@ use crate::types::{Family, Key, Lease, Wanted};
 /// An Ethernet address.
 pub(crate) type Mac = [u8; 6];
 
+/// The file with the wanted clients.
+const WANTED: &str = "wanted.json";
+
+/// Whether a state folder has clients that a process would start.
+pub fn any_wanted(folder: &Path) -> bool {
+    !wanted_in(folder).is_empty()
+}
+
+fn wanted_in(folder: &Path) -> Vec<Wanted> {
+    read(&folder.join(WANTED)).unwrap_or_default()
+}
+
 /// The state folder.
 pub(crate) struct Files {
     folder: PathBuf,
@@ -56,11 +68,11 @@ impl Files {
     }
 
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
-        read(&self.folder.join("wanted.json")).unwrap_or_default()
+        wanted_in(&self.folder)
     }
 
     pub(crate) fn store_wanted(&self, wanted: &[&Wanted]) -> io::Result<()> {
-        self.store("wanted.json", &serde_json::to_vec(wanted)?)
+        self.store(WANTED, &serde_json::to_vec(wanted)?)
     }
 
     pub(crate) fn store_lease(&self, mac: Mac, (device, family): Key, lease: &Lease) -> io::Result<()> {

@@ -67,12 +67,6 @@ pub trait DhcpClients: Send + Sync {
     /// # Errors
     /// [`ClientsError`].
     fn stop(&self, device: DeviceName, family: Family, lease: Afterwards) -> Result<(), ClientsError>;
-
-    /// How all clients stand.
-    ///
-    /// # Errors
-    /// [`ClientsError`].
-    fn list(&self) -> Result<Vec<Status>, ClientsError>;
 }
 
 /// What a watch tells.
@@ -136,6 +130,14 @@ impl Clients {
         Watch { over, thread: Some(thread) }
     }
 
+    /// How all clients stand.
+    ///
+    /// # Errors
+    /// [`ClientsError`].
+    pub fn list(&self) -> Result<Vec<Status>, ClientsError> {
+        statuses(self.call(&Call::List)?)
+    }
+
     fn call(&self, call: &Call) -> Result<Value, ClientsError> {
         let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
         // A process that ended since the last call shows only now; every call can be said twice.
@@ -161,10 +163,6 @@ impl DhcpClients for Clients {
 
     fn stop(&self, device: DeviceName, family: Family, lease: Afterwards) -> Result<(), ClientsError> {
         self.call(&Call::Stop(Stop { device, family, lease })).map(drop)
-    }
-
-    fn list(&self) -> Result<Vec<Status>, ClientsError> {
-        statuses(self.call(&Call::List)?)
     }
 }
 

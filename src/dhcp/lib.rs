@@ -20,11 +20,10 @@ mod v6;
 mod wire;
 
 // The daemon.
-mod fake;
 pub mod foreign;
 mod handle;
 
-pub use fake::Fake;
+pub use files::any_wanted;
 pub use handle::{Clients, ClientsError, DhcpClients, News, Watch};
 pub use process::{ProcessError, run};
 pub use types::{Afterwards, Family, Lease, State, StaticRoute, Status, Wanted};

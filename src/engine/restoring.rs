@@ -12,7 +12,7 @@ use vdsm_model::request::Request;
 use vdsm_persistence::{StoreError, Tree};
 
 use super::{Engine, EngineError, Restored, mark, tree, typed};
-use crate::asking::{asks, without_lease};
+use crate::asking::{Leaseless, without_lease};
 use crate::host::Host;
 use crate::restore::{self, Omission};
 use crate::transaction::chain;
@@ -54,15 +54,19 @@ impl Engine {
     fn await_leases(&self, host: &Host) -> Vec<Omission> {
         let running = self.running();
         let asking: Vec<NetworkName> =
-            running.networks.iter().filter(|(_, net)| asks(net)).map(|(name, _)| name.clone()).collect();
+            running.networks.iter().filter(|(_, net)| net.asks()).map(|(name, _)| name.clone()).collect();
         if asking.is_empty() {
             return Vec::new();
         }
         host.eyes.wait_until(self.dhcp_timeout, &|seen| without_lease(&running, &asking, seen).is_empty());
         let Ok(seen) = host.eyes.look() else { return Vec::new() };
-        let reason = "restored, but no lease has come yet; it goes on asking";
         let left = without_lease(&running, &asking, &seen).into_iter();
-        left.map(|name| Omission { name: name.to_string(), reason: reason.to_owned() }).collect()
+        let omission = |Leaseless { network, why }| {
+            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+            let reason = format!("restored, but no lease has come yet; it goes on asking{why}");
+            Omission { name: network.to_string(), reason }
+        };
+        left.map(omission).collect()
     }
 
     /// All at once, or else one by one. What is stored stays in the running configuration, had or

@@ -5,6 +5,7 @@
 
 mod drift;
 mod late;
+mod leases;
 mod quiet;
 #[path = "../../tests/common/random.rs"]
 #[allow(dead_code, unreachable_pub)]

@@ -174,6 +174,11 @@ impl NetworkConfig {
         features.into_iter().filter_map(|(wanted, feature)| wanted.then_some(feature)).collect()
     }
 
+    /// Whether it asks any server for addresses.
+    pub fn asks(&self) -> bool {
+        self.dhcpv4 || self.dhcpv6
+    }
+
     /// Whether it lives by what routers announce: its addresses, or at least its default route.
     pub fn hears_routers(&self) -> bool {
         self.ipv6_autoconf || self.dhcpv6

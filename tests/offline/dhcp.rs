@@ -1,15 +1,17 @@
 //! Networks that ask for their addresses, on the host in memory: whose clients serve what, what
 //! follows from a lease, and that whatever fails all of it comes back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use vdsm_configurators::fault::{Faulty, Fuse};
 use vdsm_configurators::sim::Sim;
 use vdsm_dhcp_client::Family;
-use vdsm_model::dhcp::{Foreign, Lease};
+use vdsm_model::dhcp::{Foreign, Lease, SeenClient, SeenClients};
 use vdsm_model::graph::Desired;
 use vdsm_model::units::Prefixed;
+use vdsm_net::asking::{Leaseless, without_lease};
 use vdsm_net::transaction::{Cause, SetupError, Transaction};
 
 use crate::world::{World, dev, net, request};
@@ -94,10 +96,29 @@ fn whoever_waits_for_a_lease_has_it_or_fails() {
     };
     let error = wait(&["red", "blue"]).unwrap_err();
     let SetupError::RolledBack { cause: Cause::NoLease { networks, .. }, .. } = &error else { panic!("{error:?}") };
-    assert_eq!((networks.as_slice(), error.code() as i64), ([net("blue")].as_slice(), 29));
+    let blue = Leaseless { network: net("blue"), why: None };
+    assert_eq!((networks.as_slice(), error.code() as i64), ([blue].as_slice(), 29));
     wait(&["red"]).unwrap();
     assert_eq!(world.routes("red"), ["default via 10.77.0.1"]);
     assert_ne!(world.text(), before);
+}
+
+#[test]
+fn a_client_that_cannot_even_ask_says_why() {
+    let mut world = World::new();
+    world.set(json!({ "red": { "nic": "dummy_0", "bootproto": "dhcp", "dhcpv6": true } }), json!({}));
+    let mut seen = world.sim.look();
+    let mut link = seen.link(&dev("red")).unwrap().clone();
+    let trouble = Some("the kernel refuses a packet socket".to_owned());
+    link.dhcp = Arc::new(SeenClients {
+        v4: Some(SeenClient::default()),
+        v6: Some(SeenClient { lease: None, trouble }),
+        ..SeenClients::default()
+    });
+    seen.insert(Arc::new(link));
+    let texts: Vec<String> =
+        without_lease(&world.running, &[net("red")], &seen).iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["red (the kernel refuses a packet socket)"]);
 }
 
 #[test]

@@ -29,9 +29,8 @@ fn leased(name: &NetworkName, net: &NetworkConfig, seen: &NetInfo) -> Vec<Server
     let Some(link) = top_of(name, net, seen).and_then(|top| seen.link(&top)).filter(|_| asks) else {
         return Vec::new();
     };
-    let wanted = [(net.dhcpv4, &link.dhcp.v4), (net.dhcpv6, &link.dhcp.v6)];
-    let clients = wanted.into_iter().filter(|(asked, _)| *asked).filter_map(|(_, client)| client.as_ref());
-    let servers = clients.filter_map(|client| client.lease.as_ref()).flat_map(|lease| &lease.nameservers);
+    let leases = [(net.dhcpv4, false), (net.dhcpv6, true)].into_iter().filter(|(asked, _)| *asked);
+    let servers = leases.filter_map(|(_, v6)| link.lease(v6)).flat_map(|lease| &lease.nameservers);
     servers.filter_map(|addr| addr.to_string().parse().ok()).collect()
 }
 

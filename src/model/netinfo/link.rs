@@ -9,7 +9,7 @@ use super::details::Details;
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
 use crate::device::Adverts;
-use crate::dhcp::SeenClients;
+use crate::dhcp::{Lease, SeenClients};
 use crate::ethtool_options::SeenSettings;
 use crate::ip::{Address, Route};
 use crate::name::DeviceName;
@@ -98,6 +98,14 @@ impl SeenLink {
             shaper: None,
             details: Arc::default(),
         }
+    }
+
+    /// The lease of our client of DHCPv6, or else of DHCP, once its address is there: only then does
+    /// anything follow from it.
+    pub fn lease(&self, v6: bool) -> Option<&Lease> {
+        let client = if v6 { &self.dhcp.v6 } else { &self.dhcp.v4 };
+        let lease = client.as_ref()?.lease.as_ref()?;
+        self.addresses.iter().any(|it| it.ip == lease.address).then_some(lease)
     }
 }
 

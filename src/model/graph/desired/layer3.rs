@@ -9,10 +9,9 @@ use super::super::scope::top_of;
 use super::super::stack::Stack;
 use super::Builder;
 use crate::config::{BondAddresses, NetworkConfig};
-use crate::dhcp::{self, Clients, Lease};
+use crate::dhcp::{self, Clients};
 use crate::ip::{Address, Dynamic, IpConfig, MAIN_TABLE, Route};
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::SeenLink;
 use crate::source_routing;
 
 impl Builder<'_> {
@@ -34,7 +33,8 @@ impl Builder<'_> {
         for (name, net) in self.wanted() {
             if let Some(top) = top_of(name, net, self.seen) {
                 wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
-                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(lease_of).is_none() {
+                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(|link| link.lease(false)).is_none()
+                {
                     self.warnings.push(format!(
                         "network '{name}': the host has no IPv4 default route of ours until its lease arrives"
                     ));
@@ -77,7 +77,7 @@ impl Builder<'_> {
         if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
             source_routing::add(top, address, gateway, &mut ip);
         }
-        if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(lease_of) {
+        if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(|link| link.lease(false)) {
             dhcp::follow(top, lease, net.default_route, &mut ip);
         }
         ip
@@ -158,12 +158,6 @@ impl Builder<'_> {
         }
         (Some(net.wants_ipv6() || ip.uses_ipv6()), ip)
     }
-}
-
-/// The IPv4 lease of a device that has its address.
-fn lease_of(link: &SeenLink) -> Option<&Lease> {
-    let lease = link.dhcp.v4.as_ref()?.lease.as_ref()?;
-    link.addresses.iter().any(|it| it.ip == lease.address).then_some(lease)
 }
 
 /// The host's default routes that a network names itself, if they are its.
