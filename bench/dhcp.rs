@@ -4,7 +4,7 @@
 //! asks on all of them at once; a lease is there when the kernel has its route. The others' scripts do
 //! nothing but set the address, which is the least they can do.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -260,7 +260,7 @@ fn ip(enter: &[&str], lines: &str) -> Result<(), String> {
 fn routes() -> Result<usize, String> {
     let text = fs::read_to_string("/proc/thread-self/net/route").map_err(|e| format!("routes: {e}"))?;
     let leased = text.lines().skip(1).filter_map(|line| line.split('\t').next()).filter(|it| it.starts_with('n'));
-    Ok(leased.map(|device| (device, ())).collect::<BTreeMap<_, _>>().len())
+    Ok(leased.collect::<BTreeSet<_>>().len())
 }
 
 /// CPU time of all children that have been waited for, and of theirs.

@@ -165,18 +165,16 @@ pub(super) fn request(index: u32, change: &QosChange) -> Request {
     let none = TcHandle { major: 0, minor: 0 };
     let new = NLM_F_CREATE | NLM_F_EXCL;
     match change {
-        QosChange::AddRoot { default } => {
-            Request::new(M::NewQueueDiscipline(message(index, OUR_ROOT, TC_ROOT, "hfsc", &default.to_ne_bytes())), new)
-        }
-        QosChange::SetRoot { default } => {
-            Request::new(M::NewQueueDiscipline(message(index, OUR_ROOT, TC_ROOT, "hfsc", &default.to_ne_bytes())), 0)
+        QosChange::AddRoot { default } | QosChange::SetRoot { default } => {
+            let flags = if matches!(change, QosChange::AddRoot { .. }) { new } else { 0 };
+            let message = message(index, OUR_ROOT, TC_ROOT, "hfsc", &default.to_ne_bytes());
+            Request::new(M::NewQueueDiscipline(message), flags)
         }
         QosChange::DelRoot => Request::new(M::DelQueueDiscipline(bare(index, OUR_ROOT, TC_ROOT)), 0),
-        QosChange::AddClass { class, curves } => {
-            Request::new(M::NewTrafficClass(message(index, handle(*class), OUR_ROOT, "hfsc", &curves_of(curves))), new)
-        }
-        QosChange::SetClass { class, curves } => {
-            Request::new(M::NewTrafficClass(message(index, handle(*class), OUR_ROOT, "hfsc", &curves_of(curves))), 0)
+        QosChange::AddClass { class, curves } | QosChange::SetClass { class, curves } => {
+            let flags = if matches!(change, QosChange::AddClass { .. }) { new } else { 0 };
+            let message = message(index, handle(*class), OUR_ROOT, "hfsc", &curves_of(curves));
+            Request::new(M::NewTrafficClass(message), flags)
         }
         QosChange::DelClass { class } => Request::new(M::DelTrafficClass(bare(index, handle(*class), none)), 0),
         QosChange::AddLeaf { class } => Request::new(

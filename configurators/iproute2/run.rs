@@ -62,16 +62,8 @@ enum Manner {
     Gone,
     /// Links that go.
     Links,
-    /// No message but a file.
-    Sysctl,
-    /// No message to the kernel but to routers.
-    Solicitation,
-    /// A message of the ethtool family.
-    Ethtool,
-    /// A word to the process with the DHCP clients, or an end of somebody else's.
-    Dhcp,
-    /// The host's resolver.
-    Resolver,
+    /// No message of rtnetlink's: a file, another family, another process, a router.
+    Aside,
 }
 
 fn manner(action: &Action) -> Manner {
@@ -80,11 +72,12 @@ fn manner(action: &Action) -> Manner {
         Action::DelAddress { .. } | Action::DelRoute { .. } | Action::DelRule { .. } | Action::SetTap { .. } => {
             Manner::Gone
         }
-        Action::Ipv6 { .. } | Action::Adverts { .. } => Manner::Sysctl,
-        Action::Solicit { .. } => Manner::Solicitation,
-        Action::Ethtool { .. } => Manner::Ethtool,
-        Action::Dhcp { .. } => Manner::Dhcp,
-        Action::Resolver { .. } => Manner::Resolver,
+        Action::Ipv6 { .. }
+        | Action::Adverts { .. }
+        | Action::Solicit { .. }
+        | Action::Ethtool { .. }
+        | Action::Dhcp { .. }
+        | Action::Resolver { .. } => Manner::Aside,
         _ => Manner::Strict,
     }
 }
@@ -101,14 +94,10 @@ impl Kernel for Rtnetlink {
                 Manner::Strict => self.strict(part, &mut names),
                 Manner::Gone => self.gone(part, &mut names),
                 Manner::Links => self.delete(part, &mut names),
-                Manner::Sysctl => sysctls(part),
-                Manner::Solicitation => {
-                    solicit(part, &names);
-                    Ok(())
+                Manner::Aside => {
+                    let mut each = part.iter().enumerate();
+                    each.try_for_each(|(at, (_, action))| self.aside(action, &names).map_err(|error| (at, error)))
                 }
-                Manner::Ethtool => self.tune(part, &names),
-                Manner::Dhcp => self.serve(part),
-                Manner::Resolver => self.resolve(part, &names),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -120,26 +109,30 @@ impl Kernel for Rtnetlink {
 type Outcome = Result<(), (usize, RunError)>;
 
 impl Rtnetlink {
-    fn tune(&mut self, actions: &[(usize, Action)], names: &Names<'_>) -> Outcome {
-        if self.ethtool.is_none() {
-            self.ethtool = Ethtool::open(self.deadline).map_err(|e| (0, RunError::Ethtool(e)))?;
-        }
-        for (at, (_, action)) in actions.iter().enumerate() {
-            let Action::Ethtool { name, group, settings } = action else { continue };
-            let index = names.index(name).map_err(|error| (at, error))?;
-            ethtool::change(self.ethtool.as_mut(), index, *group, settings).map_err(|error| (at, error))?;
-        }
-        Ok(())
-    }
-
-    fn resolve(&self, actions: &[(usize, Action)], names: &Names<'_>) -> Outcome {
-        for (at, (_, action)) in actions.iter().enumerate() {
-            if let Action::Resolver { from, to } = action {
-                let index = |name: &DeviceName| names.index(name).ok();
-                self.resolver.set(from, to, index).map_err(|error| (at, RunError::Resolver(error)))?;
+    /// What rtnetlink has no message for, one by one.
+    fn aside(&mut self, action: &Action, names: &Names<'_>) -> Result<(), RunError> {
+        match action {
+            Action::Ipv6 { name, on } => sysctl(*name, "disable_ipv6", u8::from(!on)),
+            Action::Adverts { name, adverts } => {
+                adverts_sysctls(*adverts).into_iter().try_for_each(|(key, value)| sysctl(*name, key, value))
             }
+            Action::Solicit { device } => {
+                solicit(*device, names);
+                Ok(())
+            }
+            Action::Ethtool { name, group, settings } => {
+                let index = names.index(name)?;
+                if self.ethtool.is_none() {
+                    self.ethtool = Ethtool::open(self.deadline).map_err(RunError::Ethtool)?;
+                }
+                ethtool::change(self.ethtool.as_mut(), index, *group, settings)
+            }
+            Action::Dhcp { device, change } => clients::run(self.dhcp.as_ref(), *device, change),
+            Action::Resolver { from, to } => {
+                self.resolver.set(from, to, |name| names.index(name).ok()).map_err(RunError::Resolver)
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     fn strict(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
@@ -168,15 +161,6 @@ impl Rtnetlink {
             }
         }
         self.send(&requests).map_err(|(failed, source)| (sent + failed, source))
-    }
-
-    fn serve(&mut self, actions: &[(usize, Action)]) -> Outcome {
-        for (at, (_, action)) in actions.iter().enumerate() {
-            if let Action::Dhcp { device, change } = action {
-                clients::run(self.dhcp.as_ref(), *device, change).map_err(|source| (at, source))?;
-            }
-        }
-        Ok(())
     }
 
     fn send(&mut self, requests: &[Request]) -> Outcome {
@@ -262,36 +246,22 @@ fn is_gone(error: &KernelError) -> bool {
     [libc::ENODEV, libc::ESRCH, libc::EADDRNOTAVAIL, libc::ENOENT].contains(&error.errno)
 }
 
-fn sysctls(actions: &[(usize, Action)]) -> Outcome {
-    for (at, (_, action)) in actions.iter().enumerate() {
-        let (name, keys) = match action {
-            Action::Ipv6 { name, on } => (name, vec![("disable_ipv6", u8::from(!on))]),
-            Action::Adverts { name, adverts } => (name, adverts_sysctls(*adverts)),
-            _ => continue,
-        };
-        for (key, value) in keys {
-            let path = format!("/proc/sys/net/ipv6/conf/{name}/{key}");
-            match fs::write(&path, value.to_string()) {
-                Ok(()) => {}
-                // Without the file IPv6 does not run on the device: MTU below 1280, none at all, or not
-                // yet, on a slave just released. Verification says whether that is as wished.
-                Err(error) if error.kind() == ErrorKind::NotFound => {}
-                Err(source) => return Err((at, RunError::Sysctl { path, source })),
-            }
-        }
+fn sysctl(device: DeviceName, key: &str, value: u8) -> Result<(), RunError> {
+    let path = format!("/proc/sys/net/ipv6/conf/{device}/{key}");
+    match fs::write(&path, value.to_string()) {
+        // Without the file IPv6 does not run on the device: MTU below 1280, none at all, or not
+        // yet, on a slave just released. Verification says whether that is as wished.
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(RunError::Sysctl { path, source: error }),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn solicit(actions: &[(usize, Action)], names: &Names<'_>) {
-    for (_, action) in actions {
-        if let Action::Solicit { device } = action
-            && let Ok(index) = names.index(device)
-            && let Err(error) = routers::solicit(index)
-        {
-            // Routers announce themselves in their own time, too.
-            tracing::info!("cannot ask the routers on {device}: {error}");
-        }
+/// Routers announce themselves in their own time, too: so a failure is none.
+fn solicit(device: DeviceName, names: &Names<'_>) {
+    if let Ok(index) = names.index(&device)
+        && let Err(error) = routers::solicit(index)
+    {
+        tracing::info!("cannot ask the routers on {device}: {error}");
     }
 }
 

@@ -57,10 +57,7 @@ impl Tuning {
             changeable: self
                 .values
                 .keys()
-                .filter(|key| asked(key) && is_feature(key))
-                .copied()
-                .collect::<BTreeSet<_>>()
-                .difference(&self.fixed)
+                .filter(|key| asked(key) && is_feature(key) && !self.fixed.contains(*key))
                 .copied()
                 .collect(),
             refused: groups.iter().filter(|group| !has(group)).map(|group| (*group, REFUSAL.to_owned())).collect(),

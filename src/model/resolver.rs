@@ -148,6 +148,14 @@ fn asks(text: &str, servers: &[Server]) -> bool {
 }
 
 impl Resolver {
+    /// The servers for people.
+    pub fn told(&self) -> String {
+        match self.servers() {
+            servers if servers.is_empty() => "none".to_owned(),
+            servers => servers.join(" "),
+        }
+    }
+
     /// The servers that are asked, for reports. Where some of systemd-resolved's are ours, these.
     pub fn servers(&self) -> Vec<String> {
         match &self.manager {

@@ -62,9 +62,7 @@ impl Rule {
             rest: Vec::new(),
         }
     }
-}
 
-impl Rule {
     /// As `ip rule add` takes it; of ours, which have no conditions but these.
     pub fn spelled(&self) -> String {
         let text = self.to_string();
@@ -97,7 +95,7 @@ impl fmt::Display for Rule {
             write!(f, " (and {} more conditions)", self.rest.len())?;
         }
         match self.action {
-            1 => write!(f, " lookup {}", self.table),
+            TO_TABLE => write!(f, " lookup {}", self.table),
             2 => write!(f, " goto {}", self.goto.unwrap_or_default()),
             6 => f.write_str(" blackhole"),
             7 => f.write_str(" unreachable"),

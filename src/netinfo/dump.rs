@@ -8,7 +8,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{MANY_ROUTES, Qdisc, Rule};
+use vdsm_model::netinfo::{MANY_ROUTES, Qdisc};
+use vdsm_model::rule::Rule;
 
 use super::NicRule;
 use super::layer3::{self, Told};

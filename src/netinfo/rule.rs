@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::Rule;
+use vdsm_model::rule::Rule;
 use vdsm_model::units::Prefixed;
 use vdsm_netlink::attrs::{self, Attrs};
 

@@ -122,6 +122,11 @@ impl Key {
             (_, number) => number.to_string(),
         }
     }
+
+    /// Its value among these, for people.
+    pub fn told(self, settings: &Settings) -> String {
+        settings.get(&self).map_or("unknown".to_owned(), |value| self.shown(*value))
+    }
 }
 
 impl fmt::Display for Key {

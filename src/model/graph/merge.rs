@@ -35,6 +35,11 @@ pub(super) fn merge(running: &NetConfig, request: &Request, seen: &NetInfo) -> M
 }
 
 impl Merged {
+    /// The slaves of the bonds that are set.
+    pub(super) fn slaves(&self) -> impl Iterator<Item = DeviceName> {
+        self.bonds.iter().filter_map(|bond| self.config.bonds.get(bond)).flat_map(|bond| bond.nics.iter().copied())
+    }
+
     fn networks(&mut self, running: &NetConfig, request: &Request) {
         for (name, wanted) in &request.networks {
             // One that could not be read says nothing about the others.

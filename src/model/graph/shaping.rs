@@ -21,9 +21,7 @@ pub(super) fn shape(
     seen: &NetInfo,
     problems: &mut Vec<Problem>,
 ) {
-    let slaves: BTreeSet<DeviceName> =
-        merged.bonds.iter().filter_map(|b| merged.config.bonds.get(b)).flat_map(|b| b.nics.clone()).collect();
-    for base in bases.union(&slaves) {
+    for base in bases.union(&merged.slaves().collect()) {
         let users = || merged.config.users_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
         if let Some(qdisc) = strangers_root(*base, seen) {
             let touched = users().filter(|(name, ..)| merged.networks.contains(*name));

@@ -13,12 +13,12 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
-pub use crate::rule::Rule;
 pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Vf};
 pub use link::{MANY_ROUTES, SeenKind, SeenLink};
 
 use crate::name::DeviceName;
 use crate::resolver::Resolver;
+use crate::rule::Rule;
 use crate::units::VlanTag;
 
 /// All links, with their addresses and routes, and the rules of routing.

@@ -14,7 +14,7 @@
 //! 8. DHCP clients that start; those that end do so before everything else.
 //! 9. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
-//! 9. The host's resolver: its servers are mostly reached through what came before.
+//! 10. The host's resolver: its servers are mostly reached through what came before.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
 //! addresses and routes off a device that goes down. `now` follows that, so that what is lost on

@@ -168,10 +168,7 @@ fn bridge_changes(from: &Bridge, to: &Bridge) -> Vec<String> {
 }
 
 fn setting_changes(from: &Settings, to: &Settings) -> Vec<String> {
-    let change = |(key, value): (Key, u32)| {
-        let was = from.get(&key).map_or("unknown".to_owned(), |was| key.shown(*was));
-        format!("{key} {was} -> {}", key.shown(value))
-    };
+    let change = |(key, value): (Key, u32)| format!("{key} {} -> {}", key.told(from), key.shown(value));
     changes(from, to).into_iter().map(change).collect()
 }
 
@@ -215,9 +212,5 @@ fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
 }
 
 fn resolver_changes(from: &Resolver, to: &Resolver) -> Vec<String> {
-    let [from, to] = [from, to].map(|it| match it.servers() {
-        servers if servers.is_empty() => "none".to_owned(),
-        servers => servers.join(" "),
-    });
-    vec![format!("name servers {from} -> {to}")]
+    vec![format!("name servers {} -> {}", from.told(), to.told())]
 }

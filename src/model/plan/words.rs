@@ -13,7 +13,6 @@ use crate::graph::Graph;
 use crate::ip::{Address, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::qos::{self, Shaper};
-use crate::resolver::Resolver;
 
 /// One way in which a device is not as wished.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,11 +86,7 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
 fn resolvers(now: &Graph, wished: &Graph) -> Option<Deviation> {
     let wished = wished.resolver()?;
     let now = now.resolver().cloned().unwrap_or_default();
-    let told = |it: &Resolver| match it.servers() {
-        servers if servers.is_empty() => "none".to_owned(),
-        servers => servers.join(" "),
-    };
-    let text = match (told(&now.as_far_as(wished)), told(wished)) {
+    let text = match (now.as_far_as(wished).told(), wished.told()) {
         (found, asked) if found == asked => "the host's resolver is not as it was left".to_owned(),
         (found, asked) => format!("the name servers are {found} instead of {asked}"),
     };
@@ -162,13 +157,8 @@ impl Teller<'_> {
     fn settings(&mut self, now: &Settings, wished: &Settings) {
         let name = self.device;
         for (key, asked) in changes(now, wished) {
-            let found = now.get(&key).map_or("unknown".to_owned(), |found| key.shown(*found));
-            self.device(format!(
-                "{} of {name} (ethtool {}) is {found} instead of {}",
-                key.name(),
-                key.group().flag(),
-                key.shown(asked)
-            ));
+            let (flag, found, asked) = (key.group().flag(), key.told(now), key.shown(asked));
+            self.device(format!("{} of {name} (ethtool {flag}) is {found} instead of {asked}", key.name()));
         }
     }
 

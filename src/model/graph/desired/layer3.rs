@@ -25,9 +25,7 @@ impl Builder<'_> {
             others.any(|(name, net)| top_of(name, net, self.seen) == Some(*device))
         };
         let all: BTreeSet<DeviceName> = self.wanted().chain(self.former()).flat_map(stacks).collect();
-        let slaves = self.merged.bonds.iter().filter_map(|bond| self.merged.config.bonds.get(bond));
-        let slaves = slaves.flat_map(|bond| bond.nics.iter().copied());
-        let ours = all.into_iter().chain(slaves).chain(self.merged.bonds.iter().copied());
+        let ours = all.into_iter().chain(self.merged.slaves()).chain(self.merged.bonds.iter().copied());
         let mut wish: BTreeMap<DeviceName, Clients> =
             ours.filter(|d| !untouched(d)).map(|d| (d, Clients::default())).collect();
         for (name, net) in self.wanted() {

@@ -10,8 +10,9 @@ use vdsm_model::bond_options::{BOND_OPTIONS, BondOptions, OptionValue};
 use vdsm_model::bridge_options;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::netinfo::{
-    BRIDGE_PORT_SWITCHES, BridgePort, Details, Driver, NetInfo, Port, Qdisc, Rule, SeenKind, SeenLink,
+    BRIDGE_PORT_SWITCHES, BridgePort, Details, Driver, NetInfo, Port, Qdisc, SeenKind, SeenLink,
 };
+use vdsm_model::rule::Rule;
 use vdsm_net::netinfo::NicRule;
 use vdsm_netlink::attrs::Attrs;
 
