@@ -9,11 +9,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 /// What may be done to the file system. Each operation is whole or fails.
-pub(crate) trait Disk {
+pub trait Disk {
     /// Makes a directory with mode 0755, whatever the umask.
     fn mkdir(&self, path: &Path) -> io::Result<()>;
     /// Makes a new file with mode 0644, writes it and flushes it to the disk.
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Adds to a file that is there; flushed to the disk where `flush` says so.
+    fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()>;
+    /// Sets so many bytes aside for a file, which stays as long as it is.
+    fn reserve(&self, path: &Path, size: u64) -> io::Result<()>;
     /// Gives a file a second name.
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()>;
     /// Makes `link` say `target`.
@@ -32,7 +36,7 @@ pub(crate) trait Disk {
 
 /// The file system of this host.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HostDisk;
+pub struct HostDisk;
 
 impl Disk for HostDisk {
     fn mkdir(&self, path: &Path) -> io::Result<()> {
@@ -45,6 +49,22 @@ impl Disk for HostDisk {
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.write_all(bytes)?;
         file.sync_all()
+    }
+
+    fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(path)?;
+        file.write_all(bytes)?;
+        if flush { file.sync_data() } else { Ok(()) }
+    }
+
+    fn reserve(&self, path: &Path, size: u64) -> io::Result<()> {
+        use nix::fcntl::{FallocateFlags, fallocate};
+        let file = OpenOptions::new().write(true).open(path)?;
+        match fallocate(&file, FallocateFlags::FALLOC_FL_KEEP_SIZE, 0, size.try_into().unwrap_or(i64::MAX)) {
+            // A file system that cannot: what is written later finds room or does not.
+            Err(nix::Error::EOPNOTSUPP | nix::Error::ENOSYS) => Ok(()),
+            done => Ok(done?),
+        }
     }
 
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {

@@ -8,6 +8,7 @@ mod atomic;
 mod config;
 mod disk;
 mod error;
+mod journal;
 mod live;
 mod tree;
 
@@ -16,4 +17,5 @@ mod crash_tests;
 
 pub use config::{Entity, PersistentConfig, RunningConfig, Store, make_safe};
 pub use error::{BrokenFile, StoreError};
+pub use journal::{Journal, Unfinished, Verdict};
 pub use tree::Tree;

@@ -1,5 +1,6 @@
 //! The promises of the store, with the plug pulled at every single operation.
 
+mod journal;
 mod states;
 
 use std::cell::{Cell, RefCell};
@@ -121,6 +122,13 @@ impl Disk for Flaky {
         self.touched(path);
         let half = || fs::write(path, &bytes[..bytes.len() / 2]).expect("half a file");
         self.step("write", true, half, || HostDisk.write(path, bytes))
+    }
+    fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
+        let half = || HostDisk.append(path, &bytes[..bytes.len() / 2], false).expect("half a line");
+        self.step("append", false, half, || HostDisk.append(path, bytes, flush))
+    }
+    fn reserve(&self, path: &Path, size: u64) -> io::Result<()> {
+        self.step("reserve", true, || (), || HostDisk.reserve(path, size))
     }
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
         self.touched(name);

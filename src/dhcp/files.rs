@@ -46,7 +46,6 @@ pub(crate) struct Files {
 #[derive(Debug, Serialize, Deserialize)]
 struct Stored {
     mac: Mac,
-    #[serde(deserialize_with = "crate::types::device")]
     device: DeviceName,
     family: Family,
     lease: Lease,

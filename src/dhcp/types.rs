@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use vdsm_model::name::DeviceName;
 
 /// Which protocol a client speaks.
@@ -33,18 +33,12 @@ impl fmt::Display for Family {
 #[serde(deny_unknown_fields)]
 pub struct Wanted {
     /// The device, which may come later, go, and come again.
-    #[serde(deserialize_with = "device")]
     pub device: DeviceName,
     /// The protocol.
     pub family: Family,
     /// Option 12, for servers that name their clients; nothing is sent without it. DHCPv6 has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hostname: Option<String>,
-}
-
-pub(crate) fn device<'de, D: Deserializer<'de>>(from: D) -> Result<DeviceName, D::Error> {
-    let text = String::deserialize(from)?;
-    DeviceName::try_from(text.as_str()).map_err(serde::de::Error::custom)
 }
 
 /// What names a client.

@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+
 pub use change::{Attribute, OptionChange, Payload};
 pub use differing::Differing;
 pub use table::{
@@ -28,15 +31,23 @@ pub use table::{
 /// Two that are equal by `==` were asked for alike. Whether a bond is as asked is [`same`].
 ///
 /// [`same`]: BondOptions::same
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct BondOptions {
     mode: BondMode,
+    #[serde(deserialize_with = "known")]
     values: BTreeMap<&'static str, OptionValue>,
     custom: Option<String>,
 }
 
+fn known<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<&'static str, OptionValue>, D::Error> {
+    let named = BTreeMap::<String, OptionValue>::deserialize(from)?;
+    let name = |name: &str| find(name).map(|option| option.name);
+    let known = named.into_iter().map(|(text, value)| Ok((name(&text).ok_or(text)?, value)));
+    known.collect::<Result<_, String>>().map_err(|text| D::Error::custom(format!("no bond option is called {text}")))
+}
+
 /// The value of one option. A word for a number (`fast`) has become the number.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OptionValue {
     /// A number.
     Number(u32),

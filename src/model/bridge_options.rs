@@ -17,6 +17,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
@@ -25,7 +26,8 @@ pub use report::{Shown, report};
 /// Values for some or all of a bridge's settable options.
 ///
 /// A time is in centiseconds, a truth 0 or 1, a MAC address its 48 bits.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(into = "BTreeMap<&str, u64>", try_from = "BTreeMap<String, u64>")]
 pub struct BridgeOptions {
     /// By place in [`ROWS`]. A host has thousands of these: no map, and one allocation each.
     /// Shared, since a host's graph is copied whole for every request.
@@ -80,6 +82,25 @@ pub enum BridgeOptionProblem {
         /// What the kernel would take.
         allowed: String,
     },
+}
+
+impl From<BridgeOptions> for BTreeMap<&'static str, u64> {
+    fn from(options: BridgeOptions) -> BTreeMap<&'static str, u64> {
+        options.iter().collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, u64>> for BridgeOptions {
+    type Error = String;
+
+    fn try_from(named: BTreeMap<String, u64>) -> Result<BridgeOptions, String> {
+        let mut options = BridgeOptions::default();
+        for (name, value) in named {
+            let row = row(&name).ok_or_else(|| format!("no bridge option is called {name}"))?;
+            options.put(row, value);
+        }
+        Ok(options)
+    }
 }
 
 impl BridgeOptions {
@@ -403,6 +424,8 @@ const STATE: &str = "it tells what STP found";
 const TIMER: &str = "it tells when a timer will fire";
 
 use Kind::{Bit, Id, Mac, Mask, Protocol, Time32, Time64, Truth8, Truth32, U8, U16, U32};
+
+use serde::{Deserialize, Serialize};
 
 #[rustfmt::skip]
 static ROWS: &[Row] = &[

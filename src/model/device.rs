@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
 use crate::bond_options::{BondOptions, OptionValue};
 use crate::bridge_options::BridgeOptions;
 use crate::graph::Judge;
@@ -13,7 +15,7 @@ use crate::problem::Problem;
 use crate::units::{Mac, Mtu, VlanTag};
 
 /// What every device has.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Link {
     /// Its name.
     pub name: DeviceName,
@@ -49,7 +51,7 @@ impl Link {
 }
 
 /// What a device takes from router advertisements (RFC 4861): sysctls of `net.ipv6.conf`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Adverts {
     /// `accept_ra`: 0 not at all, 1 unless the host forwards IPv6, 2 even then.
     pub accept: u8,
@@ -81,14 +83,14 @@ impl Adverts {
 }
 
 /// A piece of network hardware, or what stands in for one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Nic {
     /// What every device has.
     pub link: Link,
 }
 
 /// A bonding master.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bond {
     /// What every device has.
     pub link: Link,
@@ -104,7 +106,7 @@ pub fn follows_its_slave(options: &BondOptions) -> bool {
 }
 
 /// An 802.1Q VLAN.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Vlan {
     /// What every device has.
     pub link: Link,
@@ -115,7 +117,7 @@ pub struct Vlan {
 }
 
 /// A kernel bridge.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bridge {
     /// What every device has.
     pub link: Link,
@@ -140,7 +142,7 @@ impl Bridge {
 }
 
 /// A device of any kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[allow(missing_docs)]
 pub enum Device {
     Nic(Nic),

@@ -9,13 +9,15 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use crate::ip::{DHCP, IpConfig, Route};
 use crate::name::DeviceName;
 use crate::source_routing;
 use crate::units::Prefixed;
 
 /// Who asks for addresses on a device.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clients {
     /// Our client of DHCP (RFC 2131).
     pub v4: bool,
@@ -42,14 +44,32 @@ impl Clients {
 }
 
 /// Somebody else's client, by what is needed to start it again: which process it is does not matter.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Foreign {
     /// Its program, an absolute path.
+    #[serde(with = "bytes")]
     pub exe: PathBuf,
     /// Its command line, its name first.
     pub argv: Vec<OsString>,
     /// The folder it runs in.
+    #[serde(with = "bytes")]
     pub cwd: PathBuf,
+}
+
+/// A path need not be UTF-8.
+mod bytes {
+    use std::ffi::OsString;
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, to: S) -> Result<S::Ok, S::Error> {
+        path.as_os_str().serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(from).map(PathBuf::from)
+    }
 }
 
 impl fmt::Display for Foreign {

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::rule::Rule;
 use crate::units::Prefixed;
 
@@ -24,7 +26,7 @@ pub const DHCP: u8 = 16;
 const LINK_SCOPE: u8 = 253;
 
 /// Everything a device is to have at layer three; what is not named here goes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct IpConfig {
     /// In the kernel's order: the first of a subnet is the primary one.
     pub addresses: Vec<Address>,
@@ -41,7 +43,7 @@ pub struct IpConfig {
 
 /// Families in which addresses come and go by themselves: a DHCP client's, or those made of what
 /// routers announce.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dynamic {
     /// IPv4 addresses.
     pub v4: bool,
@@ -123,7 +125,7 @@ impl IpConfig {
 }
 
 /// An address on a device. Two of them are equal when address and prefix are.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Address {
     /// The address and its prefix length.
     pub ip: Prefixed<IpAddr>,
@@ -134,7 +136,7 @@ pub struct Address {
 }
 
 /// The rest of an address, as the kernel spells it (linux/if_addr.h).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct More {
     /// The other end of a point-to-point link (`IFA_ADDRESS` beside `IFA_LOCAL`).
     pub peer: Option<IpAddr>,
@@ -185,7 +187,7 @@ impl fmt::Display for Address {
 }
 
 /// A unicast route through one device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// The destination; prefix 0 is the default route.
     pub to: Prefixed<IpAddr>,

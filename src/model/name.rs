@@ -92,6 +92,13 @@ impl serde::Serialize for DeviceName {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for DeviceName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<DeviceName, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        DeviceName::try_from(&*text).map_err(serde::de::Error::custom)
+    }
+}
+
 /// A logical network's name: a file name on disk, and a bridge's name when the network is bridged.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NetworkName(String);

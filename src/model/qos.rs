@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::units::VlanTag;
 
 /// The major number of our root discipline, `1389:`: how one knows it from others'.
@@ -17,7 +19,7 @@ pub const DEFAULT_CLASS: u16 = 5000;
 const TAG_ZERO: u16 = 0x1000;
 
 /// A service curve (`tc_service_curve` of linux/pkt_sched.h): until `d` the slope `m1`, then `m2`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Curve {
     /// Bytes a second.
     pub m1: u32,
@@ -43,7 +45,7 @@ impl fmt::Display for Curve {
 }
 
 /// What a class is served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Curves {
     /// Its share of what is left, in relation to the others' (`HFSC_FSC`); ours all have it.
     pub ls: Option<Curve>,
@@ -75,7 +77,7 @@ impl fmt::Display for Curves {
 }
 
 /// What is at the preference of a class's filter.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Filter {
     /// Nothing.
     #[default]
@@ -87,7 +89,7 @@ pub enum Filter {
 }
 
 /// One class of a shaper.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Class {
     /// What it is served.
     pub curves: Curves,
@@ -98,7 +100,7 @@ pub struct Class {
 }
 
 /// A root discipline of ours.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shaper {
     /// The class of all that no filter wants.
     pub default: u16,

@@ -9,6 +9,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::name::DeviceName;
 
 /// A name server; a link-local one may name the link on which it is.
@@ -47,7 +49,7 @@ impl fmt::Display for Server {
 }
 
 /// What systemd-resolved knows of one link; without servers it knows nothing from anybody.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LinkDns {
     /// In order. Without zones: they are on this link.
     pub servers: Vec<IpAddr>,
@@ -56,7 +58,7 @@ pub struct LinkDns {
 }
 
 /// Who says which servers are asked, and all of it that we touch.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Manager {
     /// `/etc/resolv.conf` is a file like any other; none: it is not there.
     File {
@@ -80,7 +82,7 @@ pub enum Manager {
 }
 
 /// What was there before us.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kept {
     /// The file's text; none: there was no file.
     File(Option<String>),
@@ -89,7 +91,7 @@ pub enum Kept {
 }
 
 /// The host's resolver.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolver {
     /// As it is.
     pub manager: Manager,

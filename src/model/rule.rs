@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use serde::{Deserialize, Serialize};
+
 use crate::name::DeviceName;
 use crate::units::Prefixed;
 
@@ -10,7 +12,7 @@ use crate::units::Prefixed;
 pub const TO_TABLE: u8 = 1;
 
 /// One rule. The kernel has no two that are equal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Rule {
     /// Rules are tried from the lowest number.
     pub priority: u32,

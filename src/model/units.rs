@@ -6,8 +6,10 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// An 802.1Q VLAN identifier, 0 to 4094 (0 is legal for the original, 4095 is reserved by 802.1Q).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct VlanTag(u16);
 
 impl VlanTag {
@@ -29,7 +31,7 @@ impl fmt::Display for VlanTag {
 }
 
 /// A maximum transmission unit in bytes, 68 (RFC 791) to 65535.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mtu(u32);
 
 impl Mtu {
@@ -61,7 +63,7 @@ impl fmt::Display for Mtu {
 }
 
 /// A 48-bit MAC address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Mac(pub [u8; 6]);
 
 impl FromStr for Mac {
@@ -86,7 +88,7 @@ impl fmt::Display for Mac {
 }
 
 /// An address and the length of its network's prefix.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Prefixed<A> {
     /// The host's address.
     pub addr: A,

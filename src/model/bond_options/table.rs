@@ -10,7 +10,7 @@
 use std::fmt;
 
 /// How a bond spreads its traffic; the number is the kernel's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum BondMode {
     /// `balance-rr`, what the kernel takes when nobody says otherwise.
@@ -273,6 +273,8 @@ impl BondOption {
 }
 
 use ValueKind::{Device, Ips4, Ips6, Mac, U8, U16, U32};
+
+use serde::{Deserialize, Serialize};
 
 /// Every option but the mode, in the order in which `bond_changelink()` applies the attributes of
 /// one message, whatever their order in it. In the same message it applies the mode before all.

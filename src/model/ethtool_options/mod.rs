@@ -12,10 +12,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 pub use parse::{EthtoolOptionProblem, EthtoolOptions, Wish};
 
 /// Settings that the kernel reads and writes with one message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Group {
     /// `ethtool -K`: what the nic, or the kernel in its place, does with packets.
     Features,
@@ -69,6 +72,24 @@ pub enum Kind {
 /// One setting.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(u8);
+
+impl Serialize for Key {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Key {
+    /// As it is displayed: `-G rx`.
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Key, D::Error> {
+        let text = String::deserialize(from)?;
+        let named = text.split_once(' ').and_then(|(flag, name)| {
+            let group = Group::ALL.into_iter().find(|group| group.flag() == flag)?;
+            Key::new(group, name)
+        });
+        named.ok_or_else(|| D::Error::custom(format!("no setting is called '{text}'")))
+    }
+}
 
 impl Key {
     /// The setting of that name; features by the kernel's name only.

@@ -23,6 +23,8 @@ pub use scope::Scope;
 pub use stack::Stack;
 pub use tuning::tuned;
 
+use serde::{Deserialize, Serialize};
+
 use crate::device::{Adverts, Bond, Bridge, Device, Link, NetDevice, Nic, Vlan};
 use crate::dhcp::Clients;
 use crate::ethtool_options::Settings;
@@ -35,7 +37,7 @@ use crate::source_routing::Rules;
 use crate::units::Prefixed;
 
 /// Devices, and what some of them have at layer three.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Graph {
     /// Shared with the graphs copied from this one.
     devices: BTreeMap<DeviceName, Arc<Device>>,

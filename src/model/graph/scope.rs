@@ -4,13 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::config::{Base, NetConfig, NetworkConfig};
 use crate::ip::Route;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
 
 /// The names of devices in our care.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Scope(BTreeSet<DeviceName>);
 
 impl Scope {

@@ -1,0 +1,211 @@
+//! The record of the one change that is under way, so that its undoing survives whoever makes it.
+//!
+//! A journal is a file of JSON lines in two places: the run directory, which is the authority while
+//! it has one, and a directory that survives a reboot. The first line, the head, is on the disk
+//! before anything is changed; a verdict, committed or abandoned, is on the disk before anything
+//! follows from it. What is noted in between is for who reads it after the writer's death, not
+//! after the machine's, whose network is gone with it: so it is not flushed.
+//!
+//! What a line means is not known here, and neither is how a change is undone.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::disk::{Disk, HostDisk};
+use crate::error::{StoreError, reading, writing};
+
+/// The file in each place.
+const NAME: &str = "journal";
+/// Bytes set aside behind the head, so that a verdict finds room on a disk that is full by then.
+const RESERVE: u64 = 16 * 1024;
+/// The key of a verdict's line.
+const VERDICT: &str = "verdict";
+
+/// What was decided of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing yet: it is to be undone.
+    None,
+    /// The host is as wished: what is stored follows.
+    Committed,
+    /// It was committed and could not be stored: it is to be undone.
+    Abandoned,
+}
+
+/// What an interrupted change left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unfinished {
+    /// What was written before the change.
+    pub head: Value,
+    /// What was noted since, in order.
+    pub notes: Vec<Value>,
+    /// What was decided.
+    pub verdict: Verdict,
+}
+
+/// Where journals are kept.
+#[derive(Debug, Clone)]
+pub struct Journal<D = HostDisk> {
+    run: PathBuf,
+    lasting: PathBuf,
+    disk: D,
+}
+
+impl Journal {
+    /// A journal in the run directory and in one that survives a reboot; neither need exist.
+    pub fn new(run: impl Into<PathBuf>, lasting: impl Into<PathBuf>) -> Journal {
+        Journal::on(HostDisk, run, lasting)
+    }
+}
+
+impl<D: Disk> Journal<D> {
+    #[cfg(test)]
+    pub(crate) fn disk(&self) -> &D {
+        &self.disk
+    }
+
+    pub(crate) fn on(disk: D, run: impl Into<PathBuf>, lasting: impl Into<PathBuf>) -> Journal<D> {
+        Journal { run: run.into().join(NAME), lasting: lasting.into().join(NAME), disk }
+    }
+
+    /// Writes the head; it is on the disk when this returns. Where the lasting copy cannot be
+    /// written and `needs_both` is not said, one is enough, and the trouble is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`]; nothing is left behind then. One that is there already is an error:
+    /// it belongs to a change that was not finished.
+    pub fn begin(&self, head: &Value, needs_both: bool) -> Result<Option<StoreError>, StoreError> {
+        let line = line_of(head);
+        self.put(&self.run, &line)?;
+        match self.put(&self.lasting, &line) {
+            Ok(()) => Ok(None),
+            Err(trouble) if !needs_both => Ok(Some(trouble)),
+            Err(trouble) => {
+                let _ = self.remove(&self.run);
+                Err(trouble)
+            }
+        }
+    }
+
+    /// Adds a line for whoever reads it after our death. Never flushed, and never an error: a change
+    /// does not fail for want of a note.
+    pub fn note(&self, note: &Value) {
+        let _ = self.disk.append(&self.run, &added(note), false);
+    }
+
+    /// Decides; it is on the disk when this returns. The run directory's copy decides, so an error
+    /// of the other one is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`]; what was decided before stands then, or this does.
+    pub fn decide(&self, verdict: Verdict) -> Result<(), StoreError> {
+        let line = added(&json!({ VERDICT: verdict.word() }));
+        self.disk.append(&self.run, &line, true).map_err(writing(&self.run))?;
+        if self.lasting.exists() {
+            let _ = self.disk.append(&self.lasting, &line, true);
+        }
+        Ok(())
+    }
+
+    /// Ends the change: there is no journal any more. The copy that decides goes last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn end(&self) -> Result<(), StoreError> {
+        let lasting = self.remove(&self.lasting);
+        self.remove(&self.run).and(lasting)
+    }
+
+    /// What an interrupted change left; none where nothing was begun, or not in full, for then
+    /// nothing was changed either. The lasting copy counts where the other is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Read`].
+    pub fn left(&self) -> Result<Option<Unfinished>, StoreError> {
+        match parse(&self.run)? {
+            Some(unfinished) => Ok(Some(unfinished)),
+            None => parse(&self.lasting),
+        }
+    }
+
+    fn put(&self, path: &Path, line: &[u8]) -> Result<(), StoreError> {
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        fs::create_dir_all(dir).map_err(writing(dir))?;
+        let put = self
+            .disk
+            .write(path, line)
+            .and_then(|()| self.disk.reserve(path, line.len() as u64 + RESERVE))
+            .and_then(|()| self.disk.sync_dir(dir));
+        put.map_err(|source| {
+            // One that was there before is not ours to remove.
+            if source.kind() != io::ErrorKind::AlreadyExists {
+                let _ = self.remove(path);
+            }
+            writing(path)(source)
+        })
+    }
+
+    fn remove(&self, path: &Path) -> Result<(), StoreError> {
+        match self.disk.unlink(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            done => done.map_err(writing(path))?,
+        }
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        self.disk.sync_dir(dir).map_err(writing(dir))
+    }
+}
+
+impl Verdict {
+    fn word(self) -> &'static str {
+        match self {
+            Verdict::None => "none",
+            Verdict::Committed => "committed",
+            Verdict::Abandoned => "abandoned",
+        }
+    }
+
+    fn of(line: &Value) -> Option<Verdict> {
+        let word = line.get(VERDICT)?.as_str()?;
+        [Verdict::None, Verdict::Committed, Verdict::Abandoned].into_iter().find(|it| it.word() == word)
+    }
+}
+
+fn line_of(value: &Value) -> Vec<u8> {
+    let mut line = value.to_string().into_bytes();
+    line.push(b'\n');
+    line
+}
+
+/// A line after others, the last of which may have remained a half.
+fn added(value: &Value) -> Vec<u8> {
+    [b"\n".to_vec(), line_of(value)].concat()
+}
+
+/// A line that is not whole was being written when its writer died, or when the disk was full.
+fn parse(path: &Path) -> Result<Option<Unfinished>, StoreError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(reading(path)(error)),
+    };
+    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
+        let whole = line.strip_suffix(b"\n")?;
+        serde_json::from_slice::<Value>(whole).ok()
+    });
+    let Some(head) = lines.next().flatten().filter(Value::is_object) else { return Ok(None) };
+    let (mut notes, mut verdict) = (Vec::new(), Verdict::None);
+    for line in lines.flatten() {
+        match Verdict::of(&line) {
+            Some(decided) => verdict = decided,
+            None => notes.push(line),
+        }
+    }
+    Ok(Some(Unfinished { head, notes, verdict }))
+}
