@@ -8,6 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use crate::fault;
+
 /// What may be done to the file system. Each operation is whole or fails.
 pub trait Disk {
     /// Makes a directory with mode 0755, whatever the umask.
@@ -40,11 +42,13 @@ pub struct HostDisk;
 
 impl Disk for HostDisk {
     fn mkdir(&self, path: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         DirBuilder::new().mode(0o755).create(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o755))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        fault::pass(|| drop(fs::write(path, &bytes[..bytes.len() / 2])))?;
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.write_all(bytes)?;
@@ -53,6 +57,7 @@ impl Disk for HostDisk {
 
     fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
         let mut file = OpenOptions::new().append(true).open(path)?;
+        fault::pass(|| drop(file.try_clone().and_then(|mut file| file.write_all(&bytes[..bytes.len() / 2]))))?;
         file.write_all(bytes)?;
         if flush { file.sync_data() } else { Ok(()) }
     }
@@ -68,19 +73,23 @@ impl Disk for HostDisk {
     }
 
     fn hard_link(&self, file: &Path, name: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         fs::hard_link(file, name)
     }
 
     fn symlink(&self, target: &Path, link: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         std::os::unix::fs::symlink(target, link)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         fs::rename(from, to)
     }
 
     #[cfg(target_env = "gnu")]
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
         Ok(renameat2(AT_FDCWD, one, AT_FDCWD, other, RenameFlags::RENAME_EXCHANGE)?)
     }
@@ -91,14 +100,17 @@ impl Disk for HostDisk {
     }
 
     fn unlink(&self, path: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         fs::remove_file(path)
     }
 
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         fs::remove_dir_all(path)
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        fault::pass(|| ())?;
         File::open(path)?.sync_all()
     }
 }

@@ -8,6 +8,7 @@ mod atomic;
 mod config;
 mod disk;
 mod error;
+pub mod fault; // the plug, for tests
 mod journal;
 mod live;
 mod tree;

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use vdsm_model::problem::{Code, Problems};
 
 use crate::asked::Asked;
+use crate::engine::journal::Asker;
 use crate::engine::{Engine, EngineError};
 use crate::events;
 use crate::hooks::{Failure, HookError};
@@ -83,11 +84,11 @@ impl Service for Api {
         }
         let running = || self.engine.running();
         match method {
-            "Host.setupNetworks" => self.setup(Asked::from_params(params)),
+            "Host.setupNetworks" => self.setup(Asked::from_params(params), method, caller),
             "Host.planNetworks" => self.plan(&Asked::from_params(params)),
-            "Host.addNetwork" => self.setup(older::add(&params, &running()).map_err(told)?),
-            "Host.editNetwork" => self.setup(older::edit(&params, &running()).map_err(told)?),
-            "Host.delNetwork" => self.setup(older::delete(&params, &running()).map_err(told)?),
+            "Host.addNetwork" => self.setup(older::add(&params, &running()).map_err(told)?, method, caller),
+            "Host.editNetwork" => self.setup(older::edit(&params, &running()).map_err(told)?, method, caller),
+            "Host.delNetwork" => self.setup(older::delete(&params, &running()).map_err(told)?, method, caller),
             "Host.setSafeNetworkConfig" => self.engine.set_safe().map(|()| done()).map_err(refused),
             "Host.restoreNetworks" => self.restore(params.get("force")),
             "Host.checkNetworks" => self.check(),
@@ -108,8 +109,10 @@ impl Service for Api {
 }
 
 impl Api {
-    fn setup(&self, asked: Asked) -> Answer {
-        let done = self.engine.setup_with_hooks(asked).map_err(refused)?;
+    fn setup(&self, asked: Asked, verb: &str, caller: &Caller) -> Answer {
+        let caller = Some((caller.peer.uid, caller.peer.pid));
+        let asker = Asker { verb: verb.to_owned(), caller, request: asked.to_hook_json() };
+        let done = self.engine.setup_with_hooks(asked, &asker).map_err(refused)?;
         Ok(
             json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }),
         )
@@ -218,7 +221,9 @@ pub(crate) fn refused(error: EngineError) -> RpcError {
         }
         EngineError::Hook(failures) => stopped(failures),
         EngineError::Setup(SetupError::Refused(problems)) => all(problems),
-        EngineError::Setup(setup @ SetupError::Blind(_)) => one(setup.code(), Value::Null, &[]),
+        EngineError::Setup(setup @ (SetupError::Blind(_) | SetupError::Unwritable(_))) => {
+            one(setup.code(), Value::Null, &[])
+        }
         EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),
         EngineError::Setup(setup @ SetupError::Stuck { leftover, .. }) => one(setup.code(), json!(false), leftover),
     }

@@ -5,6 +5,7 @@
 
 mod drift;
 mod hooked;
+pub mod journal;
 mod reaction;
 mod restoring;
 
@@ -32,7 +33,8 @@ use crate::leases::Leases;
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
-use crate::transaction::{Done, SetupError, Transaction, chain};
+use crate::transaction::{Done, Planned, SetupError, Transaction, chain};
+use journal::{Asker, ChangeJournal, Wish};
 use reaction::Reaction;
 
 /// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
@@ -50,6 +52,7 @@ pub struct Engine {
     policy: Policy,
     unknown_keys: UnknownKeys,
     hooks: Hooks,
+    journal: ChangeJournal,
     /// How long a request may wait for leases.
     dhcp_timeout: Duration,
     dirty: AtomicBool,
@@ -204,7 +207,7 @@ impl Engine {
             conf::UnknownKeys::Warn => UnknownKeys::Warn,
             conf::UnknownKeys::Refuse => UnknownKeys::Refuse,
         };
-        Ok(Engine {
+        let engine = Engine {
             host: Mutex::new(host),
             eyes: reader.eyes,
             hands: Mutex::new(reader.hands),
@@ -213,12 +216,15 @@ impl Engine {
             policy,
             unknown_keys,
             hooks: Hooks::new(settings),
+            journal: ChangeJournal::new(settings),
             dhcp_timeout: settings.dhcp_timeout,
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
             connectivity: Connectivity::default(),
-        })
+        };
+        engine.recover(&mut engine.host.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(engine)
     }
 
     /// What requests are to do about unknown keys.
@@ -277,6 +283,10 @@ impl Engine {
         }
         self.changes.fetch_add(1, Ordering::SeqCst);
         let _counted = Counted(&self.changes);
+        // A panic in the last change left it in the middle.
+        if self.journal.is_open() {
+            self.recover(&mut host);
+        }
         act(&mut host)
     }
 
@@ -284,15 +294,15 @@ impl Engine {
     pub fn setup(&self, request: &Request) -> Result<Done, EngineError> {
         self.alone(|host| {
             self.dirty.store(true, Ordering::SeqCst);
-            self.change(host, request)
+            self.change(host, request, &Asker::ourselves("setup"))
         })
     }
 
-    fn change(&self, host: &mut Host, request: &Request) -> Result<Done, EngineError> {
+    fn change(&self, host: &mut Host, request: &Request, asker: &Asker) -> Result<Done, EngineError> {
         if request.options.commit_on_success {
             self.check_restored(&self.running())?;
         }
-        self.transact(host, request, &self.policy, |_| {})
+        self.transact(host, request, &self.policy, asker, |_| {})
     }
 
     /// The same, with a change of the configuration that is stored in the end.
@@ -301,6 +311,7 @@ impl Engine {
         host: &mut Host,
         request: &Request,
         policy: &Policy,
+        asker: &Asker,
         adjust: impl FnOnce(&mut NetConfig),
     ) -> Result<Done, EngineError> {
         let before = self.running();
@@ -309,26 +320,52 @@ impl Engine {
         let planned = Transaction::plan(host, &before, request, policy)?;
         // What changes nothing cuts nobody off.
         let check = check.filter(|_| !planned.plan().is_empty());
+        let mut stored = planned.desired().config.clone();
+        adjust(&mut stored);
+        let safe = options.commit_on_success;
+        let is_nothing = planned.plan().is_empty() && stored == *before && !safe;
+        if !is_nothing {
+            self.journal.begin(&Wish { asker, safe, before: &before, after: &stored }, &planned)?;
+        }
+        let outcome = self.carry_out(planned, request, policy, &before, &stored, check);
+        // Done or undone; a panic on the way leaves the journal to whoever comes next.
+        if self.journal.is_open() {
+            self.journal.end();
+        }
+        let done = outcome?;
+        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
+        Ok(done)
+    }
+
+    fn carry_out(
+        &self,
+        planned: Planned<'_>,
+        request: &Request,
+        policy: &Policy,
+        before: &NetConfig,
+        stored: &NetConfig,
+        check: Option<Duration>,
+    ) -> Result<Done, SetupError> {
         let blocking: Vec<NetworkName> = (request.networks.iter())
             .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && net.asks()))
             .map(|(name, _)| name.clone())
             .collect();
         let rejudge = |seen: &NetInfo| {
-            vdsm_model::graph::Desired::build(&before, request, seen, policy).map_err(SetupError::Refused)
+            vdsm_model::graph::Desired::build(before, request, seen, policy).map_err(SetupError::Refused)
         };
-        let applied = planned.apply()?.leased(&blocking, self.dhcp_timeout, rejudge)?;
+        let note = |what: &str| self.journal.note(what);
+        let applied = planned.apply_noting(&note)?.leased(&blocking, self.dhcp_timeout, rejudge)?;
         let confirmed = applied.confirm(check, |within: Duration| self.connectivity.wait(within))?;
-        let mut stored = NetConfig::default();
-        let done = confirmed.commit(|config| {
-            stored = config.clone();
-            adjust(&mut stored);
+        confirmed.commit(|_| {
             let start = Instant::now();
-            let kept = self.keep(&before, &stored, options.commit_on_success);
+            let kept =
+                self.journal.commit().and_then(|()| self.keep(before, stored, request.options.commit_on_success));
+            if kept.is_err() {
+                self.journal.abandon();
+            }
             tracing::debug!(elapsed = ?start.elapsed(), "stored");
             kept
-        })?;
-        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
-        Ok(done)
+        })
     }
 
     /// Stores a configuration as the running one, and makes it safe where that is wanted.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use vdsm_configurators::ApplyError;
 use vdsm_model::config::{NetConfig, Policy};
 use vdsm_model::device::Device;
+use vdsm_model::ethtool_options::Tuned;
 use vdsm_model::graph::{Desired, Graph, Scope};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{NetInfo, SeenLink};
@@ -33,6 +34,10 @@ pub enum SetupError {
     /// The request is wrong; nothing was touched.
     #[error("{0}")]
     Refused(Problems),
+    /// What is about to be done could not be written down, so that nobody could undo it after our
+    /// death; nothing was touched.
+    #[error("the change was not begun, for it cannot be written down: {0}")]
+    Unwritable(String),
     /// The host could not be read; nothing was touched.
     #[error("cannot read the state of the host")]
     Blind(#[source] LookError),
@@ -81,6 +86,9 @@ pub enum Cause {
     /// The host could not be read any more.
     #[error("cannot read the state of the host")]
     Look(#[from] LookError),
+    /// Whoever made the change is no more.
+    #[error("the change was interrupted")]
+    Interrupted,
     /// The engine gave no sign of life.
     #[error("connectivity check failed: nobody called within {} s of the change", .after.as_secs_f64())]
     LostConnection {
@@ -116,12 +124,12 @@ impl SetupError {
     pub fn code(&self) -> Code {
         match self {
             SetupError::Refused(problems) => problems.code(),
-            SetupError::Blind(_) => Code::Unexpected,
+            SetupError::Blind(_) | SetupError::Unwritable(_) => Code::Unexpected,
             SetupError::RolledBack { cause, .. } | SetupError::Stuck { cause, .. } => match cause {
                 // What the original called a failing ifup.
                 Cause::Apply(_) | Cause::Verify { .. } | Cause::NoLease { .. } => Code::FailedIfup,
                 Cause::LostConnection { .. } => Code::LostConnection,
-                Cause::Look(_) | Cause::Store(_) | Cause::Rejudged(_) => Code::Unexpected,
+                Cause::Look(_) | Cause::Store(_) | Cause::Rejudged(_) | Cause::Interrupted => Code::Unexpected,
             },
         }
     }
@@ -187,8 +195,18 @@ impl<'a> Planned<'a> {
         &self.desired.warnings
     }
 
+    /// The wish itself, and where a rollback would return to.
+    pub fn desired(&self) -> &Desired {
+        &self.desired
+    }
+
     /// Carries out the plan, and looks whether the host became as wished.
     pub fn apply(self) -> Result<Applied<'a>, SetupError> {
+        self.apply_noting(&|_| {})
+    }
+
+    /// The same, with a word on how far it has come for whoever might have to go on.
+    pub fn apply_noting(self, note: &'a dyn Fn(&str)) -> Result<Applied<'a>, SetupError> {
         let Planned { host, seen, desired, plan } = self;
         // VMs' taps are nobody's but follow their bridge's MTU, so they are looked at again as well.
         let taps = desired
@@ -196,7 +214,7 @@ impl<'a> Planned<'a> {
             .devices()
             .filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
         let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
-        let mut work = Work { host, seen, desired };
+        let mut work = Work { host, seen, desired, note };
         match work.arrive(plan.clone(), &names) {
             Ok(rounds) => Ok(Applied { work, plan, rounds, names }),
             Err(cause) => Err(work.roll_back(cause)),
@@ -228,6 +246,7 @@ struct Work<'a> {
     host: &'a mut Host,
     seen: NetInfo,
     desired: Desired,
+    note: &'a dyn Fn(&str),
 }
 
 impl Work<'_> {
@@ -238,7 +257,12 @@ impl Work<'_> {
             }
             let start = Instant::now();
             let _held = self.host.eyes.hold(plan.steps().len());
+            (self.note)(&format!("round {}: {} steps were begun", round + 1, plan.steps().len()));
             let applied = self.host.hands.apply(&plan, &self.seen);
+            (self.note)(&match &applied {
+                Ok(()) => format!("round {}: all steps were done", round + 1),
+                Err(error) => format!("round {}: step {} failed", round + 1, error.index + 1),
+            });
             tracing::debug!(elapsed = ?start.elapsed(), "applied");
             match applied {
                 Err(error) if error.source.is_collision() && round + 1 < ROUNDS => {
@@ -277,6 +301,7 @@ impl Work<'_> {
     /// Brings back the prior graph, through the same planner and configurator.
     fn roll_back(&mut self, cause: Cause) -> SetupError {
         tracing::warn!("rolling back: {}", chain(&cause));
+        (self.note)("rolling back");
         let mut trouble = String::new();
         let mut leftover = Vec::new();
         let mut missing = Vec::new();
@@ -309,6 +334,21 @@ impl Work<'_> {
             }
         }
         SetupError::Stuck { cause, rollback: trouble, leftover }
+    }
+}
+
+/// Brings a host back to where an interrupted change began; the devices that were there then, are
+/// gone, and could not be had again.
+///
+/// # Errors
+/// [`SetupError::Stuck`], and [`SetupError::Blind`] if the host cannot be read at all.
+pub fn undo(host: &mut Host, prior: Graph, scope: Scope, tuned: Tuned) -> Result<Vec<DeviceName>, SetupError> {
+    let seen = host.eyes.look().map_err(SetupError::Blind)?;
+    let desired =
+        Desired { config: NetConfig::default(), graph: prior.clone(), prior, scope, tuned, warnings: Vec::new() };
+    match (Work { host, seen, desired, note: &|_| {} }).roll_back(Cause::Interrupted) {
+        SetupError::RolledBack { missing, .. } => Ok(missing),
+        stuck => Err(stuck),
     }
 }
 

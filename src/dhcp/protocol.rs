@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vdsm_model::name::DeviceName;
 
-use crate::types::{Afterwards, Family, Status, Wanted, device};
+use crate::types::{Afterwards, Family, Status, Wanted};
 
 /// A longer line is refused: no call comes near it.
 pub(crate) const LONGEST_LINE: usize = 16 << 10;
@@ -33,7 +33,6 @@ pub(crate) enum Call {
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Stop {
-    #[serde(deserialize_with = "device")]
     pub(crate) device: DeviceName,
     pub(crate) family: Family,
     pub(crate) lease: Afterwards,

@@ -10,6 +10,7 @@ use vdsm_model::config::{Combination, Policy};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 
+use super::journal::Asker;
 use super::{Engine, EngineError};
 use crate::check::{Checked, Selection, check, concerned};
 use crate::host::Host;
@@ -96,6 +97,7 @@ impl Engine {
         }
         // What runs was allowed once.
         let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
-        self.transact(host, &checked.request, &policy, |config| *config = (*running).clone()).map(Some)
+        self.transact(host, &checked.request, &policy, &Asker::ourselves("heal"), |config| *config = (*running).clone())
+            .map(Some)
     }
 }

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::Ordering;
 
+use super::journal::Asker;
 use super::{Engine, EngineError};
 use crate::asked::Asked;
 use crate::transaction::{Done, Transaction};
@@ -19,7 +20,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::setup`]; [`EngineError::Hook`] if a script was not content, and then nothing
     /// has been changed.
-    pub fn setup_with_hooks(&self, asked: Asked) -> Result<Done, EngineError> {
+    pub fn setup_with_hooks(&self, asked: Asked, asker: &Asker) -> Result<Done, EngineError> {
         self.alone(|host| {
             self.dirty.store(true, Ordering::SeqCst);
             let mut request = asked.read(self.unknown_keys);
@@ -30,7 +31,7 @@ impl Engine {
                 asked = self.hooks.before(&scripts.before, asked)?;
                 request = asked.read(self.unknown_keys);
             }
-            let outcome = self.change(host, &request);
+            let outcome = self.change(host, &request, asker);
             self.hooks.after(if outcome.is_ok() { &scripts.after } else { &scripts.after_fail }, &asked);
             outcome.map(|mut done| {
                 done.warnings.extend(scripts.warnings);

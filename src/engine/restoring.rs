@@ -11,6 +11,7 @@ use vdsm_model::name::NetworkName;
 use vdsm_model::request::Request;
 use vdsm_persistence::{StoreError, Tree};
 
+use super::journal::Asker;
 use super::{Engine, EngineError, Restored, mark, tree, typed};
 use crate::asking::{Leaseless, without_lease};
 use crate::host::Host;
@@ -78,20 +79,21 @@ impl Engine {
         wanted: &NetConfig,
         skipped: &mut Vec<Omission>,
     ) -> Vec<Omission> {
+        let asker = Asker::ourselves("restore");
         let all = Request::between(&self.running(), wanted);
         // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
         let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
-        match self.transact(host, &all, &policy, |config| complete(config, stored)) {
+        match self.transact(host, &all, &policy, &asker, |config| complete(config, stored)) {
             Ok(_) => return Vec::new(),
             Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
         }
         let mut failed = Vec::new();
         for (name, request) in restore::one_by_one(&self.running(), wanted) {
-            let Err(error) = self.transact(host, &request, &policy, |_| {}) else { continue };
+            let Err(error) = self.transact(host, &request, &policy, &asker, |_| {}) else { continue };
             let reason = chain(&error);
             // Another nic may be there now, that does not have what the old one had.
             match restore::without_ethtool(&request) {
-                Some(plain) if self.transact(host, &plain, &policy, |_| {}).is_ok() => {
+                Some(plain) if self.transact(host, &plain, &policy, &asker, |_| {}).is_ok() => {
                     let reason = format!("restored without custom.ethtool_opts: {reason}");
                     skipped.push(Omission { name, reason });
                 }

@@ -1,0 +1,253 @@
+//! A daemon that dies in the middle of a change, at anything it does to the host or to the disk, and
+//! what the next one makes of it; and one whose thread alone dies.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use vdsm_model::config::NetConfig;
+use vdsm_persistence::fault::{self, Pulled};
+
+use super::*;
+use crate::common::random::{Kinds, Random, config};
+
+const KINDS: Kinds = Kinds { bonds: true, vlans: true };
+
+/// A kernel that is asked for nothing more once the plug is pulled.
+#[derive(Debug)]
+struct Plugged(Sim);
+
+impl Kernel for Plugged {
+    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        let allowed = fault::allowed(actions.len());
+        self.0.run(&actions[..allowed], seen)?;
+        if allowed < actions.len() {
+            return Err((allowed, RunError::Simulated(fault::cut().to_string())));
+        }
+        Ok(())
+    }
+}
+
+/// A daemon and its host; the disk is in memory, for it is flushed thousands of times.
+struct Node {
+    disk: TempDir,
+    sim: Sim,
+}
+
+impl Node {
+    fn new(config: &NetConfig) -> Node {
+        let disk = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let node = Node { disk, sim: Sim::with_nics(&NICS) };
+        node.daemon().setup(&between(&NetConfig::default(), config)).unwrap();
+        node
+    }
+
+    fn daemon(&self) -> Arc<Engine> {
+        open(self.disk.path(), &self.sim, host(self.sim.clone(), Plugged(self.sim.clone()), &Fuse::never()))
+    }
+
+    /// Cuts off what is done in `act` after so many things; whether it came to that.
+    fn cut<T>(&self, after: usize, torn: bool, act: impl FnOnce() -> T) -> Option<T> {
+        fault::pull_after(after, torn);
+        let outcome = catch_unwind(AssertUnwindSafe(act));
+        fault::pull_after(usize::MAX, false);
+        match outcome {
+            Ok(done) => Some(done),
+            Err(panic) if panic.is::<Pulled>() => None,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+
+    /// The host and the running configuration on disk.
+    fn state(&self) -> (String, BTreeMap<String, String>) {
+        (state::text(&self.sim.look()), files(&self.disk.path().join("run/netconf")))
+    }
+
+    fn journals(&self) -> Vec<&'static str> {
+        ["run/journal", "lib/journal"].into_iter().filter(|it| self.disk.path().join(it).exists()).collect()
+    }
+}
+
+/// Without a connectivity check.
+fn between(from: &NetConfig, to: &NetConfig) -> Request {
+    let mut request = Request::between(from, to);
+    request.options.connectivity_check = false;
+    request
+}
+
+/// The panics of cut threads are no news.
+fn quietly(test: impl FnOnce()) {
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.payload().is::<Pulled>() {
+            hook(info);
+        }
+    }));
+    test();
+}
+
+#[test]
+fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
+    quietly(|| {
+        let mut random = Random(20_261_128);
+        let (mut undone, mut finished, mut cuts) = (0, 0, 0);
+        for _ in 0..4 {
+            let nics: Vec<String> = NICS.iter().map(|nic| (*nic).to_owned()).collect();
+            let (old, new) = (config(&mut random, &nics, KINDS), config(&mut random, &nics, KINDS));
+            let wish = between(&old, &new);
+            let node = Node::new(&old);
+            let before = node.state();
+            node.daemon().setup(&wish).unwrap();
+            let after = node.state();
+            for at in 0.. {
+                let (node, torn) = (Node::new(&old), random.chance(50));
+                assert_eq!(node.state(), before);
+                let daemon = node.daemon();
+                if node.cut(at, torn, || daemon.setup(&wish).map(|_| ()).unwrap()).is_some() {
+                    break;
+                }
+                drop(daemon);
+                cuts += 1;
+                // The one that comes to mend it dies, too, now and then.
+                if random.chance(50) {
+                    let second = random.below(40);
+                    node.cut(second, torn, || drop(node.daemon()));
+                }
+                let daemon = node.daemon();
+                let found = node.state();
+                let story = format!("cut at {at} (torn: {torn})");
+                match (found == before, found == after) {
+                    (true, _) => undone += 1,
+                    (_, true) => finished += 1,
+                    _ => panic!("{story}\n{found:#?}\nis neither\n{before:#?}\nnor\n{after:#?}"),
+                }
+                assert_eq!(node.journals(), [""; 0], "{story}");
+                assert_eq!(daemon.running().to_stored(), if found == before { &old } else { &new }.to_stored());
+                // Nothing is in the way of doing it again.
+                daemon.setup(&between(&daemon.running(), &new)).unwrap_or_else(|e| panic!("{story}: {}", chain(&e)));
+                assert_eq!(node.state(), after, "{story}");
+            }
+        }
+        assert!(undone > 60 && finished > 10, "{cuts} cuts: {undone} undone, {finished} finished");
+    });
+}
+
+#[test]
+fn what_was_to_be_safe_is_safe_after_the_verdict_and_not_before_also_after_a_reboot() {
+    quietly(|| {
+        let (old, new) = (
+            json!({ "n": { "nic": "dummy_0" } }),
+            json!({ "n": { "nic": "dummy_0", "mtu": 9000 }, "m": { "nic": "dummy_1" } }),
+        );
+        let read = |networks: &Value, safe| {
+            request(networks.clone(), json!({}), json!({ "connectivityCheck": false, "commitOnSuccess": safe }))
+        };
+        let wish = || read(&new, true);
+        let mut seen = BTreeMap::<(bool, &str), usize>::new();
+        for reboot in [false, true] {
+            for at in 0.. {
+                let node = Node::new(&NetConfig::default());
+                let daemon = node.daemon();
+                daemon.setup(&read(&old, true)).unwrap();
+                if node.cut(at, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_some() {
+                    break;
+                }
+                drop(daemon);
+                let disk = node.disk.path();
+                let sim = if reboot {
+                    // The kernel gives itself a new identity.
+                    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+                    if let Ok(journal) = fs::read_to_string(disk.join("lib/journal")) {
+                        fs::write(disk.join("lib/journal"), journal.replace(boot.trim(), "another")).unwrap();
+                    }
+                    fs::remove_dir_all(disk.join("run")).unwrap();
+                    Sim::with_nics(&NICS)
+                } else {
+                    node.sim.clone()
+                };
+                drop(open(disk, &sim, host(sim.clone(), sim.clone(), &Fuse::never())));
+                let [running, persistent] = ["run/netconf", "lib/persistence/netconf"].map(|it| names(&disk.join(it)));
+                let is_new = persistent.len() == 2;
+                assert!(is_new || persistent == ["nets/n"], "at {at}: {persistent:?}");
+                assert_eq!(node.journals(), [""; 0], "at {at}");
+                if reboot {
+                    assert_eq!(running, [""; 0], "at {at}: a fresh kernel has no networks");
+                    assert_eq!(state::text(&sim.look()), state::text(&Sim::with_nics(&NICS).look()));
+                } else {
+                    assert_eq!(running, persistent, "at {at}");
+                }
+                *seen.entry((reboot, if is_new { "new" } else { "old" })).or_default() += 1;
+            }
+        }
+        assert_eq!(seen.len(), 4, "{seen:?}");
+    });
+}
+
+#[test]
+fn a_change_whose_thread_dies_is_undone_before_the_next_one() {
+    quietly(|| {
+        let machine = |networks| {
+            let node = Node::new(&NetConfig::default());
+            node.daemon().setup(&unchecked(networks, json!({}))).unwrap();
+            node
+        };
+        let node = machine(json!({ "n": { "nic": "dummy_0" } }));
+        let daemon = node.daemon();
+        let wish = || unchecked(json!({ "n": { "remove": true }, "m": { "nic": "dummy_1" } }), json!({}));
+        // Behind the journal's own eight operations.
+        assert!(node.cut(12, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_none());
+        assert_eq!(node.journals(), ["run/journal", "lib/journal"]);
+        daemon.setup(&unchecked(json!({ "o": { "nic": "dummy_2" } }), json!({}))).unwrap();
+        let other = machine(json!({ "n": { "nic": "dummy_0" }, "o": { "nic": "dummy_2" } }));
+        assert_eq!(node.state(), other.state());
+        assert_eq!(node.journals(), [""; 0]);
+    });
+}
+
+#[test]
+fn what_cannot_be_written_down_is_not_begun_but_a_host_is_restored_all_the_same() {
+    let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    machine.engine.set_safe().unwrap();
+    let before = (machine.text(), files(&machine.running()));
+    let lib = machine.disk.path().join("lib");
+    // Nobody can make a file in it, root neither: as on a disk without room.
+    fs::create_dir(lib.join("journal")).unwrap();
+    let asker = vdsm_net::engine::journal::Asker {
+        verb: "Host.setupNetworks".to_owned(),
+        caller: Some((0, 1)),
+        request: Value::Null,
+    };
+    let asked = vdsm_net::asked::Asked {
+        networks: json!({ "m": { "nic": "dummy_1" } }),
+        bondings: Value::Null,
+        options: json!({ "connectivityCheck": false }),
+    };
+    let error = machine.engine.setup_with_hooks(asked, &asker).map(|_| ()).unwrap_err();
+    let text = chain(&error);
+    assert!(text.starts_with("the change was not begun, for it cannot be written down: cannot write"), "{text}");
+    let EngineError::Setup(error @ SetupError::Unwritable(_)) = error else { panic!("{text}") };
+    assert_eq!((error.code(), (machine.text(), files(&machine.running()))), (Code::Unexpected, before));
+    let machine = machine.reboot(&NICS);
+    let restored = machine.restore();
+    assert_eq!((restored.skipped, restored.failed), (vec![], vec![]));
+    assert!(machine.has("n"));
+}
+
+#[test]
+fn a_graph_is_read_as_it_was_written() {
+    let mut random = Random(7);
+    for _ in 0..40 {
+        let nics: Vec<String> = NICS.iter().map(|nic| (*nic).to_owned()).collect();
+        let node = Node::new(&config(&mut random, &nics, KINDS));
+        let policy = crate::common::policy();
+        let daemon = node.daemon();
+        let wish = between(&daemon.running(), &config(&mut random, &nics, KINDS));
+        let seen = node.sim.look();
+        let desired = vdsm_model::graph::Desired::build(&daemon.running(), &wish, &seen, &policy).unwrap();
+        for graph in [desired.prior, desired.graph] {
+            let text = serde_json::to_string(&graph).unwrap();
+            let read: vdsm_model::graph::Graph = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, graph);
+            // What does not count for equality is there as well.
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
+}
