@@ -3,6 +3,7 @@
 
 #![allow(dead_code)] // each of the two test binaries uses its part
 
+pub mod plugged;
 pub mod random;
 pub mod skip;
 pub mod state;

@@ -11,6 +11,7 @@ mod beyond;
 #[path = "../common/mod.rs"]
 mod common;
 mod ears;
+mod interrupted;
 mod lab;
 mod look;
 mod monitor;

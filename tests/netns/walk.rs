@@ -20,7 +20,8 @@ use crate::look::batch;
 use crate::common::random::{Kinds, Random, config};
 use crate::common::{host, policy, state};
 
-struct Fakes;
+/// What the walks' nics are called.
+pub struct Fakes;
 
 impl NicRule for Fakes {
     fn is_fake(&self, name: &str) -> bool {
@@ -39,7 +40,7 @@ fn run(words: &str) {
 }
 
 /// What `ip` and `tc` say, without what changes by itself or with a device made anew.
-fn outside() -> String {
+pub fn outside() -> String {
     let text = batch(&["-d", "-j"], "addr show\nroute show table all proto static\nrule show\n").unwrap();
     let mut tables =
         serde_json::Deserializer::from_str(&text).into_iter::<Vec<serde_json::Value>>().map(Result::unwrap);
@@ -95,6 +96,19 @@ fn line(link: &mut serde_json::Value) -> String {
     )
 }
 
+/// A namespace of the calling thread's own, with these nics.
+pub fn nics(names: &[String], kind: &str) {
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
+    run("ip link set lo up");
+    for (number, nic) in names.iter().enumerate() {
+        match kind {
+            "veth" => run(&format!("ip link add {nic} type veth peer name peer{number}")),
+            _ => run(&format!("ip link add {nic} type {kind}")),
+        }
+        run(&format!("ip link set {nic} up"));
+    }
+}
+
 struct Walk {
     host: Host,
     eyes: Reader,
@@ -107,15 +121,7 @@ struct Walk {
 
 impl Walk {
     fn new(nics: &[String], kind: &str) -> Walk {
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
-        run("ip link set lo up");
-        for (number, nic) in nics.iter().enumerate() {
-            match kind {
-                "veth" => run(&format!("ip link add {nic} type veth peer name peer{number}")),
-                _ => run(&format!("ip link add {nic} type {kind}")),
-            }
-            run(&format!("ip link set {nic} up"));
-        }
+        self::nics(nics, kind);
         // The eyes that change the host are the daemon's; those that judge read its tables.
         let (live, watching) = Live::open(Fakes, Duration::from_secs(60), None).unwrap();
         let eyes = Reader::open(Duration::from_secs(60)).unwrap();

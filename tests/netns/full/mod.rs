@@ -34,3 +34,15 @@ fn from_every_single_action_it_finds_back() {
 fn from_every_single_other_action_it_finds_back() {
     crate::walk::every_action(1);
 }
+
+const EVERYTHING: crate::common::random::Kinds = crate::common::random::Kinds { bonds: true, vlans: true };
+
+#[test]
+fn whoever_dies_anywhere_everything_is_as_before_or_as_wished() {
+    crate::interrupted::die_everywhere(42, 8, "dummy", EVERYTHING);
+}
+
+#[test]
+fn whoever_else_dies_anywhere_everything_is_as_before_or_as_wished() {
+    crate::interrupted::die_everywhere(43, 8, "dummy", EVERYTHING);
+}

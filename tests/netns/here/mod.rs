@@ -10,6 +10,7 @@ mod drift;
 pub mod ethtool;
 mod events;
 mod hooks;
+mod killed;
 mod late;
 mod nameservers;
 mod refusals;
@@ -24,4 +25,10 @@ mod watching;
 #[test]
 fn the_laws_hold_for_bridges() {
     crate::walk::bridges();
+}
+
+#[test]
+fn whoever_dies_anywhere_bridges_are_as_before_or_as_wished() {
+    let kinds = crate::common::random::Kinds { bonds: false, vlans: false };
+    crate::interrupted::die_everywhere(41, 5, "veth", kinds);
 }

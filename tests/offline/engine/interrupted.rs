@@ -1,30 +1,13 @@
 //! A daemon that dies in the middle of a change, at anything it does to the host or to the disk, and
 //! what the next one makes of it; and one whose thread alone dies.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use vdsm_model::config::NetConfig;
-use vdsm_persistence::fault::{self, Pulled};
 
 use super::*;
+use crate::common::plugged::{Plugged, cut, quietly};
 use crate::common::random::{Kinds, Random, config};
 
 const KINDS: Kinds = Kinds { bonds: true, vlans: true };
-
-/// A kernel that is asked for nothing more once the plug is pulled.
-#[derive(Debug)]
-struct Plugged(Sim);
-
-impl Kernel for Plugged {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
-        let allowed = fault::allowed(actions.len());
-        self.0.run(&actions[..allowed], seen)?;
-        if allowed < actions.len() {
-            return Err((allowed, RunError::Simulated(fault::cut().to_string())));
-        }
-        Ok(())
-    }
-}
 
 /// A daemon and its host; the disk is in memory, for it is flushed thousands of times.
 struct Node {
@@ -44,18 +27,6 @@ impl Node {
         open(self.disk.path(), &self.sim, host(self.sim.clone(), Plugged(self.sim.clone()), &Fuse::never()))
     }
 
-    /// Cuts off what is done in `act` after so many things; whether it came to that.
-    fn cut<T>(&self, after: usize, torn: bool, act: impl FnOnce() -> T) -> Option<T> {
-        fault::pull_after(after, torn);
-        let outcome = catch_unwind(AssertUnwindSafe(act));
-        fault::pull_after(usize::MAX, false);
-        match outcome {
-            Ok(done) => Some(done),
-            Err(panic) if panic.is::<Pulled>() => None,
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
-    }
-
     /// The host and the running configuration on disk.
     fn state(&self) -> (String, BTreeMap<String, String>) {
         (state::text(&self.sim.look()), files(&self.disk.path().join("run/netconf")))
@@ -71,17 +42,6 @@ fn between(from: &NetConfig, to: &NetConfig) -> Request {
     let mut request = Request::between(from, to);
     request.options.connectivity_check = false;
     request
-}
-
-/// The panics of cut threads are no news.
-fn quietly(test: impl FnOnce()) {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if !info.payload().is::<Pulled>() {
-            hook(info);
-        }
-    }));
-    test();
 }
 
 #[test]
@@ -101,7 +61,7 @@ fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
                 let (node, torn) = (Node::new(&old), random.chance(50));
                 assert_eq!(node.state(), before);
                 let daemon = node.daemon();
-                if node.cut(at, torn, || daemon.setup(&wish).map(|_| ()).unwrap()).is_some() {
+                if cut(at, torn, || daemon.setup(&wish).map(|_| ()).unwrap()).is_some() {
                     break;
                 }
                 drop(daemon);
@@ -109,7 +69,7 @@ fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
                 // The one that comes to mend it dies, too, now and then.
                 if random.chance(50) {
                     let second = random.below(40);
-                    node.cut(second, torn, || drop(node.daemon()));
+                    cut(second, torn, || drop(node.daemon()));
                 }
                 let daemon = node.daemon();
                 let found = node.state();
@@ -147,7 +107,7 @@ fn what_was_to_be_safe_is_safe_after_the_verdict_and_not_before_also_after_a_reb
                 let node = Node::new(&NetConfig::default());
                 let daemon = node.daemon();
                 daemon.setup(&read(&old, true)).unwrap();
-                if node.cut(at, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_some() {
+                if cut(at, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_some() {
                     break;
                 }
                 drop(daemon);
@@ -193,7 +153,7 @@ fn a_change_whose_thread_dies_is_undone_before_the_next_one() {
         let daemon = node.daemon();
         let wish = || unchecked(json!({ "n": { "remove": true }, "m": { "nic": "dummy_1" } }), json!({}));
         // Behind the journal's own eight operations.
-        assert!(node.cut(12, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_none());
+        assert!(cut(12, false, || daemon.setup(&wish()).map(|_| ()).unwrap()).is_none());
         assert_eq!(node.journals(), ["run/journal", "lib/journal"]);
         daemon.setup(&unchecked(json!({ "o": { "nic": "dummy_2" } }), json!({}))).unwrap();
         let other = machine(json!({ "n": { "nic": "dummy_0" }, "o": { "nic": "dummy_2" } }));
