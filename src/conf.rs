@@ -70,6 +70,8 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// How many may be connected at once; 1 to 65536.
     pub max_clients: usize,
+    /// The file it was read from, for those who are to read the same; no setting itself.
+    pub source: Option<PathBuf>,
     /// A sentence for each key or section that looks like a slip, for the log. No setting itself.
     pub unknown: Vec<String>,
 }
@@ -159,6 +161,7 @@ impl Default for Settings {
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
+            source: None,
             unknown: Vec::new(),
         }
     }
@@ -178,7 +181,8 @@ impl Settings {
         for path in said.drop_ins(path) {
             said.read(&path, Absent::MeansDefaults);
         }
-        said.judge()
+        let settings = said.judge()?;
+        Ok(Settings { source: matches!(absent, Absent::IsAnError).then(|| path.to_owned()), ..settings })
     }
 
     /// Sets one key, or tells the rule the value breaks. None if there is no such key.

@@ -27,15 +27,20 @@ use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree
 
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
+use crate::deadman::{self, DeadMan, Launcher};
 use crate::hooks::{HookError, Hooks};
 use crate::host::{Eyes, Host, WithResolver};
 use crate::leases::Leases;
+use crate::lock::Lock;
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
-use crate::transaction::{Done, Planned, SetupError, Transaction, chain};
+use crate::transaction::{Applied, Confirmed, Done, Planned, SetupError, Transaction, chain};
 use journal::{Asker, ChangeJournal, Wish};
 use reaction::Reaction;
+
+/// A daemon that was killed, or whoever acts in its place, is done by then.
+const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
 const FORMER_RESOLVER: &str = "former-resolver";
@@ -55,10 +60,16 @@ pub struct Engine {
     journal: ChangeJournal,
     /// How long a request may wait for leases.
     dhcp_timeout: Duration,
+    /// How long the kernel may take for one answer.
+    netlink_timeout: Duration,
     dirty: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
     reaction: Reaction,
+    /// None where nobody is to hold our deadlines.
+    dead_man: Option<Launcher>,
+    /// None for an engine over hands of a test's choice.
+    _lock: Option<Lock>,
     /// Signs of life of the engine.
     pub connectivity: Connectivity,
 }
@@ -108,6 +119,15 @@ pub enum OpenError {
     /// The running configuration is not readable.
     #[error("cannot read the running configuration")]
     Store(#[from] StoreError),
+    /// Another daemon has it in its care, or there is no saying so.
+    #[error("cannot take {}, which another daemon may have", .dir.display())]
+    Lock {
+        /// The run directory.
+        dir: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 /// What a request would do.
@@ -158,6 +178,8 @@ pub struct Watch {
 impl Engine {
     /// Takes the host of the caller's network namespace into our care.
     pub fn open(settings: &Settings) -> Result<(Engine, Watch), OpenError> {
+        let lock = Lock::take(&settings.run_dir, LOCK_PATIENCE)
+            .map_err(|source| OpenError::Lock { dir: settings.run_dir.clone(), source })?;
         let deadline = settings.netlink_timeout;
         let nics = Nics { fake: settings.fake_nics.clone(), hidden: settings.hidden_nics.clone() };
         let (live, watching) = Live::open(nics, deadline, None)?;
@@ -173,7 +195,14 @@ impl Engine {
         };
         let eyes = || WithResolver { eyes: Arc::clone(&live), resolver: resolver.clone() };
         let host = || Ok::<Host, OpenError>(Host { eyes: Box::new(eyes()), hands: hands()? });
-        let engine = Engine::with(host()?, host()?, settings)?;
+        if let Err(error) = leases.resume() {
+            tracing::error!("the DHCP clients are not known: {}", chain(&error));
+        }
+        let engine = Engine {
+            dead_man: Some(Launcher::new(settings.source.clone())),
+            _lock: Some(lock),
+            ..Engine::with(host()?, host()?, settings)?
+        };
         // A host must be manageable without; what is missing shows as drift.
         if let Err(error) = leases.adopt(&engine.running()) {
             tracing::error!("the DHCP clients are not there: {}", chain(&error));
@@ -218,9 +247,12 @@ impl Engine {
             hooks: Hooks::new(settings),
             journal: ChangeJournal::new(settings),
             dhcp_timeout: settings.dhcp_timeout,
+            netlink_timeout: settings.netlink_timeout,
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
+            dead_man: None,
+            _lock: None,
             connectivity: Connectivity::default(),
         };
         engine.recover(&mut engine.host.lock().unwrap_or_else(PoisonError::into_inner));
@@ -327,10 +359,18 @@ impl Engine {
         if !is_nothing {
             self.journal.begin(&Wish { asker, safe, before: &before, after: &stored }, &planned)?;
         }
-        let outcome = self.carry_out(planned, request, policy, &before, &stored, check);
+        let longest = deadman::longest(planned.plan().steps().len(), self.netlink_timeout);
+        let mut dead_man = check.and_then(|_| self.arm(longest + self.dhcp_timeout));
+        let outcome = self.carry_out(planned, request, policy, &before, &stored, |applied| match check {
+            Some(within) => self.await_sign(applied, within, longest, dead_man.as_mut()),
+            None => applied.confirm(None, |_| true),
+        });
         // Done or undone; a panic on the way leaves the journal to whoever comes next.
         if self.journal.is_open() {
             self.journal.end();
+        }
+        if let Some(dead_man) = dead_man {
+            dead_man.disarm();
         }
         let done = outcome?;
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
@@ -344,7 +384,7 @@ impl Engine {
         policy: &Policy,
         before: &NetConfig,
         stored: &NetConfig,
-        check: Option<Duration>,
+        confirm: impl for<'a> FnOnce(Applied<'a>) -> Result<Confirmed<'a>, SetupError>,
     ) -> Result<Done, SetupError> {
         let blocking: Vec<NetworkName> = (request.networks.iter())
             .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && net.asks()))
@@ -355,8 +395,7 @@ impl Engine {
         };
         let note = |what: &str| self.journal.note(what);
         let applied = planned.apply_noting(&note)?.leased(&blocking, self.dhcp_timeout, rejudge)?;
-        let confirmed = applied.confirm(check, |within: Duration| self.connectivity.wait(within))?;
-        confirmed.commit(|_| {
+        confirm(applied)?.commit(|_| {
             let start = Instant::now();
             let kept =
                 self.journal.commit().and_then(|()| self.keep(before, stored, request.options.commit_on_success));
@@ -365,6 +404,36 @@ impl Engine {
             }
             tracing::debug!(elapsed = ?start.elapsed(), "stored");
             kept
+        })
+    }
+
+    /// Has somebody hold the deadline in our place. Without, we hold it alone.
+    fn arm(&self, longest: Duration) -> Option<DeadMan> {
+        match self.dead_man.as_ref()?.arm(longest) {
+            Ok(dead_man) => Some(dead_man),
+            Err(error) => {
+                tracing::error!("nobody undoes this change if this daemon hangs: no dead man: {error}");
+                None
+            }
+        }
+    }
+
+    fn await_sign<'a>(
+        &self,
+        applied: Applied<'a>,
+        within: Duration,
+        longest: Duration,
+        mut dead_man: Option<&mut DeadMan>,
+    ) -> Result<Confirmed<'a>, SetupError> {
+        applied.confirm(Some(within), |within| {
+            if let Some(dead_man) = &mut dead_man {
+                dead_man.within(within + deadman::MARGIN);
+            }
+            let is_there = self.connectivity.wait(within);
+            if let Some(dead_man) = &mut dead_man {
+                dead_man.within(longest);
+            }
+            is_there
         })
     }
 

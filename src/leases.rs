@@ -66,6 +66,21 @@ impl Leases {
         })
     }
 
+    /// Learns of the clients that have outlived the last daemon, if there may be any.
+    ///
+    /// # Errors
+    /// When their process cannot be reached.
+    pub fn resume(&self) -> Result<(), ClientsError> {
+        if self.may_be_there() {
+            self.refresh(|_| Ok(()))?;
+        }
+        Ok(())
+    }
+
+    fn may_be_there(&self) -> bool {
+        self.place.socket.exists() || vdsm_dhcp_client::any_wanted(&self.place.state)
+    }
+
     /// Takes up the clients that have outlived the last daemon, or a reboot, and ends those that no
     /// network of the running configuration has. Where none can be, nobody is asked.
     ///
@@ -73,8 +88,7 @@ impl Leases {
     /// When their process cannot be reached.
     pub fn adopt(&self, running: &NetConfig) -> Result<(), ClientsError> {
         let wanted = running.networks.values().any(NetworkConfig::asks);
-        let left = vdsm_dhcp_client::any_wanted(&self.place.state);
-        if !wanted && !left && !self.place.socket.exists() {
+        if !wanted && !self.may_be_there() {
             return Ok(());
         }
         let statuses = self.refresh(|_| Ok(()))?;

@@ -10,6 +10,7 @@ pub mod check; // drift: the running configuration held against the host
 pub mod client; // the caller's end of the socket
 pub mod conf; // vdsm.conf
 pub mod connectivity; // did somebody call after the change?
+pub mod deadman; // who holds a deadline in our place
 pub mod engine; // one host: its configuration, and one change at a time
 pub mod events; // what there is to tell of two moments
 pub mod hooks; // the scripts of a site, before and after a change
@@ -17,6 +18,7 @@ pub mod host; // eyes and hands
 pub mod hub; // who listens, and what waits for him
 pub mod keeper; // reactions: late devices, leases, drift
 pub mod leases; // the DHCP clients in the picture of the host
+pub mod lock; // one daemon for a run directory
 pub mod netinfo; // the kernel's word becomes a NetInfo
 pub mod older; // addNetwork, editNetwork, delNetwork
 pub mod picture; // what a person sees of it: SVG, DOT, Mermaid

@@ -68,6 +68,11 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     };
     settings.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     let group = group(&settings)?;
+    let inherited = server::inherited();
+    let cannot = |e| format!("cannot listen on {}: {e}", settings.socket.display());
+    if inherited.is_none() {
+        server::make_way(&settings.socket).map_err(cannot)?;
+    }
     let (engine, watch) = Engine::open(&settings)?;
     let (engine, hub) = (Arc::new(engine), Arc::new(Hub::default()));
     let visibility =
@@ -75,12 +80,10 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let (watch, keeper) = keeper::start(Arc::clone(&engine), watch, Arc::clone(&hub), settings.drift)?;
     let api = Arc::new(Api::new(engine, hub, Reports::new(visibility)));
 
-    let inherited = server::inherited();
     let ours = inherited.is_none();
     let listener = match inherited {
         Some(listener) => listener,
-        None => server::listen(&settings.socket, group)
-            .map_err(|e| format!("cannot listen on {}: {e}", settings.socket.display()))?,
+        None => server::listen(&settings.socket, group).map_err(cannot)?,
     };
     let limits = Limits {
         max_request_bytes: settings.max_request_bytes,

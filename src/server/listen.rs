@@ -46,13 +46,22 @@ pub fn listen(path: &Path, group: Option<u32>) -> io::Result<UnixListener> {
     Ok(UnixListener::from(fd))
 }
 
+/// Removes the socket of a dead daemon, if it is there. Fails with `AddrInUse` when a living one
+/// answers on it: who is about to take the host in its care finds out before.
+pub fn make_way(path: &Path) -> io::Result<()> {
+    if std::fs::symlink_metadata(path).is_err() {
+        return Ok(());
+    }
+    let _lock = lock(path)?;
+    remove_dead(path)
+}
+
 /// Removes the socket's file after a clean end, once its listener is closed.
 ///
 /// Where a newer daemon answers on it already it stays, and that is no error.
 /// Not for a socket from [`inherited`]: that one is systemd's.
 pub fn remove(path: &Path) -> io::Result<()> {
-    let _lock = lock(path)?;
-    match remove_dead(path) {
+    match make_way(path) {
         Err(error) if error.kind() == ErrorKind::AddrInUse => Ok(()),
         done => done,
     }

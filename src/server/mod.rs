@@ -31,7 +31,7 @@ use tokio::task::{JoinError, JoinSet};
 use crate::rpc::{RpcError, TOO_MANY_CLIENTS};
 
 pub use feed::{Caller, Feed};
-pub use listen::{inherited, listen, remove};
+pub use listen::{inherited, listen, make_way, remove};
 pub use peer::{Access, Peer};
 pub use reply::{RawJson, Reply};
 

@@ -289,7 +289,8 @@ impl Run {
                 .env("CARGO_MANIFEST_DIR", &test.package)
                 .env("VDSM_BIN_DIR", bin)
                 .env("VDSM_RESOLVED_DIR", packages::resolved_root()?)
-                .env("VDSM_SKIP_FILE", &logs.notes);
+                .env("VDSM_SKIP_FILE", &logs.notes)
+                .env("VDSM_KILLED_CHANGES", std::env::var_os("VDSM_KILLED_CHANGES").unwrap_or_default());
             job.shared.push(shared);
             job.stdout = Stream::File(logs.stdout.clone());
             job.stderr = Stream::File(logs.stderr.clone());

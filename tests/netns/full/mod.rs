@@ -39,10 +39,10 @@ const EVERYTHING: crate::common::random::Kinds = crate::common::random::Kinds { 
 
 #[test]
 fn whoever_dies_anywhere_everything_is_as_before_or_as_wished() {
-    crate::interrupted::die_everywhere(42, 8, "dummy", EVERYTHING);
+    crate::interrupted::die_everywhere(42, 3, "dummy", EVERYTHING);
 }
 
 #[test]
 fn whoever_else_dies_anywhere_everything_is_as_before_or_as_wished() {
-    crate::interrupted::die_everywhere(43, 8, "dummy", EVERYTHING);
+    crate::interrupted::die_everywhere(43, 3, "dummy", EVERYTHING);
 }

@@ -1,8 +1,11 @@
-//! A daemon that is killed at some moment of a change, for real, and the one that is started then.
+//! A daemon that is killed at some moment of a change, for real, or hangs: and who brings the host back
+//! then, the next daemon or the dead man.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::common::random::Random;
@@ -80,19 +83,91 @@ fn whenever_it_is_killed_the_next_one_finds_the_host_as_before_or_as_wished() {
     });
 }
 
-/// While a change waits for a sign of life nobody has decided yet.
+/// A change that waits for a sign of life; it has been made.
+fn waiting(lab: &mut Lab, seconds: u32) -> (thread::JoinHandle<bool>, (String, Value)) {
+    lab.nets(first());
+    let before = state(lab);
+    let mut client = lab.client();
+    let params = json!({ "networks": sides()[1], "options": { "connectivityTimeout": seconds } });
+    let asked = thread::spawn(move || client.call("Host.setupNetworks", params).is_ok());
+    let waits = |journal: String| journal.contains("all steps were done");
+    while !std::fs::read_to_string(lab.path("run/journal")).is_ok_and(waits) {}
+    assert!(Look::now().has("grey"));
+    (asked, before)
+}
+
+/// The host becomes as it was, and nobody who would do it is left.
+#[track_caller]
+fn comes_back(lab: &Lab, before: &(String, Value), within: Duration) {
+    let end = Instant::now() + within;
+    while state(lab) != *before || lab.path("run/journal").exists() {
+        assert!(Instant::now() < end, "after {within:?}: {:#?}\nis not {before:#?}", state(lab));
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn dead_men(lab: &Lab) -> usize {
+    let config = lab.path("conf");
+    let pids =
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+    let command = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    let is_one = |text: &str| text.contains("vdsm-deadman") && text.contains(config.to_str().unwrap());
+    pids.filter(|pid| is_one(&String::from_utf8_lossy(&command(*pid)))).count()
+}
+
 #[test]
-fn who_is_killed_while_waiting_for_a_sign_of_life_is_undone() {
+fn who_is_killed_while_waiting_for_a_sign_of_life_is_undone_though_no_other_daemon_comes() {
     story(Veth, 3, |lab| {
-        lab.nets(first());
-        let before = state(lab);
-        let mut client = lab.client();
-        let params = json!({ "networks": sides()[1], "options": { "connectivityTimeout": 60 } });
-        let asked = thread::spawn(move || client.call("Host.setupNetworks", params).is_ok());
-        while !Look::now().has("grey") {}
+        let (asked, before) = waiting(lab, 60);
+        assert_eq!(dead_men(lab), 1);
         lab.kill();
         assert!(!asked.join().unwrap());
+        comes_back(lab, &before, Duration::from_secs(30));
+        // And one that comes nevertheless finds nothing to do.
         lab.start();
         assert_eq!(state(lab), before);
+        assert_eq!(dead_men(lab), 0);
+    });
+}
+
+#[test]
+fn who_hangs_while_waiting_for_a_sign_of_life_is_killed_at_the_deadline_and_undone() {
+    story(Veth, 3, |lab| {
+        let start = Instant::now();
+        let (asked, before) = waiting(lab, 3);
+        kill(Pid::from_raw(lab.pid()), Signal::SIGSTOP).unwrap();
+        comes_back(lab, &before, Duration::from_secs(30));
+        assert!(start.elapsed() > Duration::from_secs(3), "before the deadline: {:?}", start.elapsed());
+        assert!(!asked.join().unwrap());
+        assert_eq!(lab.ended(), None, "it was killed");
+        lab.start();
+        assert_eq!((state(lab), dead_men(lab)), (before, 0));
+    });
+}
+
+#[test]
+fn a_dead_man_goes_with_the_change_however_it_ends() {
+    story(Veth, 3, |lab| {
+        let (asked, before) = waiting(lab, 60);
+        // As an engine does: only a call counts that comes when the change has been verified.
+        while !asked.is_finished() {
+            lab.call("Host.confirmConnectivity", json!({})).unwrap();
+        }
+        assert!(asked.join().unwrap());
+        assert_eq!(dead_men(lab), 0);
+        let after = state(lab);
+        assert_ne!(after, before);
+        let params = json!({ "networks": sides()[0], "options": { "connectivityTimeout": 0.2 } });
+        assert_eq!(lab.call("Host.setupNetworks", params).unwrap_err().code, 10);
+        assert_eq!((state(lab), dead_men(lab)), (after, 0));
+        // The daemon that is told to end undoes it itself.
+        let mut client = lab.client();
+        let params = json!({ "networks": sides()[0], "options": { "connectivityTimeout": 60 } });
+        let asked = thread::spawn(move || client.call("Host.setupNetworks", params).is_ok());
+        while !Look::now().has("blue") {}
+        kill(Pid::from_raw(lab.pid()), Signal::SIGTERM).unwrap();
+        assert_eq!(lab.ended(), Some(0));
+        assert!(!asked.join().unwrap());
+        assert_eq!(dead_men(lab), 0);
     });
 }

@@ -30,5 +30,5 @@ fn the_laws_hold_for_bridges() {
 #[test]
 fn whoever_dies_anywhere_bridges_are_as_before_or_as_wished() {
     let kinds = crate::common::random::Kinds { bonds: false, vlans: false };
-    crate::interrupted::die_everywhere(41, 5, "veth", kinds);
+    crate::interrupted::die_everywhere(41, 3, "veth", kinds);
 }
