@@ -45,6 +45,7 @@ use std::net::IpAddr;
 use vdsm_model::config::NetConfig;
 use vdsm_model::netinfo::NetInfo;
 
+pub(crate) use client::towards;
 use host::Host;
 use json::Object;
 use network::Network;

@@ -18,6 +18,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
+use vdsm_model::name::NetworkName;
 use vdsm_model::nearest;
 
 pub use patterns::Patterns;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub bond_foreign_addresses: BondForeignAddresses,
     /// What to do about a host that is not as its running configuration says.
     pub drift: Drift,
+    /// The network through which the host is managed; none: no network is special.
+    pub management_network: Option<NetworkName>,
     /// Devices reported as nics although no hardware is behind them.
     pub fake_nics: Patterns,
     /// Nics that are not reported.
@@ -70,8 +73,6 @@ pub struct Settings {
     pub max_request_bytes: usize,
     /// How many may be connected at once; 1 to 65536.
     pub max_clients: usize,
-    /// The file it was read from, for those who are to read the same; no setting itself.
-    pub source: Option<PathBuf>,
     /// A sentence for each key or section that looks like a slip, for the log. No setting itself.
     pub unknown: Vec<String>,
 }
@@ -150,6 +151,7 @@ impl Default for Settings {
             network_combination: NetworkCombination::Strict,
             bond_foreign_addresses: BondForeignAddresses::Preserve,
             drift: Drift::Report,
+            management_network: None,
             fake_nics: Patterns::from("dummy_*,veth_*"),
             hidden_nics: Patterns::from("w*,usb*"),
             hidden_bonds: Patterns::default(),
@@ -161,7 +163,6 @@ impl Default for Settings {
             netlink_timeout: Duration::from_secs(30),
             max_request_bytes: 16 << 20,
             max_clients: 256,
-            source: None,
             unknown: Vec::new(),
         }
     }
@@ -181,8 +182,7 @@ impl Settings {
         for path in said.drop_ins(path) {
             said.read(&path, Absent::MeansDefaults);
         }
-        let settings = said.judge()?;
-        Ok(Settings { source: matches!(absent, Absent::IsAnError).then(|| path.to_owned()), ..settings })
+        said.judge()
     }
 
     /// Sets one key, or tells the rule the value breaks. None if there is no such key.
@@ -199,6 +199,7 @@ impl Settings {
             "network_combination" => choice(value, COMBINATIONS).map(|v| self.network_combination = v),
             "bond_foreign_addresses" => choice(value, FOREIGN).map(|v| self.bond_foreign_addresses = v),
             "drift" => choice(value, DRIFT).map(|v| self.drift = v),
+            "management_network" => network_or_none(value).map(|v| self.management_network = v),
             "fake_nics" => patterns(value).map(|v| self.fake_nics = v),
             "hidden_nics" => patterns(value).map(|v| self.hidden_nics = v),
             "hidden_bonds" => patterns(value).map(|v| self.hidden_bonds = v),
@@ -215,7 +216,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 21] = [
+const KEYS: [&str; 22] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -226,6 +227,7 @@ const KEYS: [&str; 21] = [
     "network_combination",
     "bond_foreign_addresses",
     "drift",
+    "management_network",
     "fake_nics",
     "hidden_nics",
     "hidden_bonds",
@@ -290,6 +292,11 @@ fn absolute(value: &str) -> Result<PathBuf, String> {
         true => Ok(value.into()),
         false => Err("must be an absolute path".into()),
     }
+}
+
+fn network_or_none(value: &str) -> Result<Option<NetworkName>, String> {
+    let name = (!value.is_empty()).then(|| NetworkName::try_from(value)).transpose();
+    name.map_err(|error| format!("must be the name of a network, or nothing: {error}"))
 }
 
 fn path_or_none(value: &str) -> Result<Option<PathBuf>, String> {

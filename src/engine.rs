@@ -4,6 +4,7 @@
 //! eyes of their own and never wait for a change.
 
 mod drift;
+mod guard;
 mod hooked;
 pub mod journal;
 mod reaction;
@@ -36,6 +37,7 @@ use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Applied, Confirmed, Done, Planned, SetupError, Transaction, chain};
+use guard::Interrupted;
 use journal::{Asker, ChangeJournal, Wish};
 use reaction::Reaction;
 
@@ -62,6 +64,8 @@ pub struct Engine {
     dhcp_timeout: Duration,
     /// How long the kernel may take for one answer.
     netlink_timeout: Duration,
+    /// The network through which the host is managed.
+    management: Option<NetworkName>,
     dirty: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
@@ -198,16 +202,17 @@ impl Engine {
         if let Err(error) = leases.resume() {
             tracing::error!("the DHCP clients are not known: {}", chain(&error));
         }
-        let engine = Engine {
-            dead_man: Some(Launcher::new(settings.source.clone())),
-            _lock: Some(lock),
-            ..Engine::with(host()?, host()?, settings)?
-        };
+        let engine = Engine { _lock: Some(lock), ..Engine::with(host()?, host()?, settings)? };
         // A host must be manageable without; what is missing shows as drift.
         if let Err(error) = leases.adopt(&engine.running()) {
             tracing::error!("the DHCP clients are not there: {}", chain(&error));
         }
         Ok((engine, Watch { live, _watching: watching }))
+    }
+
+    /// The same with somebody who holds its deadlines, should it die or hang.
+    pub fn with_dead_man(self, launcher: Launcher) -> Engine {
+        Engine { dead_man: Some(launcher), ..self }
     }
 
     /// The same over eyes and hands of the caller's choice: one host to change, and the same one
@@ -248,6 +253,7 @@ impl Engine {
             journal: ChangeJournal::new(settings),
             dhcp_timeout: settings.dhcp_timeout,
             netlink_timeout: settings.netlink_timeout,
+            management: settings.management_network.clone(),
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
@@ -350,6 +356,12 @@ impl Engine {
         let options = &request.options;
         let check = options.connectivity_check.then_some(options.connectivity_timeout);
         let planned = Transaction::plan(host, &before, request, policy)?;
+        let interrupted =
+            guard::interrupted(planned.plan(), planned.seen(), &before, self.management.as_ref(), options);
+        // What we do by ourselves brings back what was.
+        if asker.caller.is_some() {
+            guard::judge(&interrupted, options)?;
+        }
         // What changes nothing cuts nobody off.
         let check = check.filter(|_| !planned.plan().is_empty());
         let mut stored = planned.desired().config.clone();
@@ -372,7 +384,8 @@ impl Engine {
         if let Some(dead_man) = dead_man {
             dead_man.disarm();
         }
-        let done = outcome?;
+        let mut done = outcome?;
+        done.warnings.extend(interrupted.iter().map(Interrupted::warning));
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
         Ok(done)
     }
@@ -473,7 +486,10 @@ impl Engine {
         let (seen, desired) = judged(&*self.eyes, &self.running(), request, (*seen).clone(), &self.policy)?;
         let plan = Plan::between(&desired.prior, &desired.graph);
         let commands = self.hands.lock().unwrap_or_else(PoisonError::into_inner).explain(&plan, &seen);
-        Ok(Explained { plan, commands, warnings: desired.warnings })
+        let interrupted = guard::interrupted(&plan, &seen, &self.running(), self.management.as_ref(), &request.options);
+        let mut warnings = desired.warnings;
+        warnings.extend(interrupted.iter().map(Interrupted::warning));
+        Ok(Explained { plan, commands, warnings })
     }
 
     /// Makes the running configuration the one that is restored at boot.

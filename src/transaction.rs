@@ -195,6 +195,11 @@ impl<'a> Planned<'a> {
         &self.desired.warnings
     }
 
+    /// The host the plan was made for.
+    pub fn seen(&self) -> &NetInfo {
+        &self.seen
+    }
+
     /// The wish itself, and where a rollback would return to.
     pub fn desired(&self) -> &Desired {
         &self.desired

@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use vdsm_net::api::Api;
 use vdsm_net::caps::Visibility;
 use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
+use vdsm_net::deadman::Launcher;
 use vdsm_net::engine::Engine;
 use vdsm_net::hub::Hub;
 use vdsm_net::keeper;
@@ -74,6 +75,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         server::make_way(&settings.socket).map_err(cannot)?;
     }
     let (engine, watch) = Engine::open(&settings)?;
+    let engine = engine.with_dead_man(Launcher::new(arguments.config.clone()));
     let (engine, hub) = (Arc::new(engine), Arc::new(Hub::default()));
     let visibility =
         Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };

@@ -11,7 +11,7 @@ use vdsm_model::units::Prefixed;
 /// The device behind which `client` is: by the longest prefix of the main table, whoever made the
 /// route, and among equals by the lowest metric. The host itself is behind the device with the
 /// address. None when there is no way, or when a link-local address leaves it open.
-pub(super) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
+pub(crate) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
     let is_link_local = matches!(client, IpAddr::V6(addr) if addr.is_unicast_link_local());
     let has = |link: &&SeenLink| link.addresses.iter().any(|address| is_own(&address.ip, client));
     if let Some(own) = seen.links().find(has) {

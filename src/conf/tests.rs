@@ -2,6 +2,7 @@
 
 use super::*;
 use tempfile::TempDir;
+use vdsm_model::name::NetworkName;
 
 const EXAMPLE: &str = include_str!("../../vdsm.conf.example");
 
@@ -53,7 +54,7 @@ fn every_key_is_known_to_both() {
 fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
-         bond_foreign_addresses = replace\ndrift = heal\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
+         bond_foreign_addresses = replace\ndrift = heal\nmanagement_network = mgmt\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
          hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nresolv_conf = /e\nnetlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
@@ -64,6 +65,7 @@ fn each_key_sets_its_own_field() {
         network_combination: NetworkCombination::Relaxed,
         bond_foreign_addresses: BondForeignAddresses::Replace,
         drift: Drift::Heal,
+        management_network: Some(NetworkName::try_from("mgmt").unwrap()),
         fake_nics: Patterns::from("a"),
         hidden_nics: Patterns::from("b"),
         hidden_bonds: Patterns::from("c"),

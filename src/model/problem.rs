@@ -142,6 +142,8 @@ pub enum Problem {
     ForeignQdisc { network: NetworkName, device: DeviceName, kind: String, major: u32 },
     /// Name servers on a host whose resolver is somebody else's.
     ForeignResolver { network: NetworkName, why: String },
+    /// The way to whoever manages the host would be interrupted, and nobody would notice.
+    CutsOff { whom: String, steps: Vec<String> },
     /// A key whose behaviour no configurator of this version has.
     NotSupported { of: Subject, key: String, value: String, configurator: String },
 }
@@ -161,6 +163,7 @@ impl Problem {
             | Problem::EthtoolOption { .. }
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
+            | Problem::CutsOff { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::SharedAddress { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
@@ -203,6 +206,7 @@ impl Problem {
             | Problem::VlanInUse { .. }
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
+            | Problem::CutsOff { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -322,6 +326,11 @@ impl fmt::Display for Problem {
             Problem::ForeignResolver { network, why } => {
                 write!(f, "network '{network}': nameservers cannot be had, for {why}")
             }
+            Problem::CutsOff { whom, steps } => write!(
+                f,
+                "the way to {whom} is interrupted by {}: that takes a connectivityCheck, or allowInterruption = true",
+                list(steps)
+            ),
             Problem::NotSupported { of, key, value, configurator } => {
                 write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")
             }

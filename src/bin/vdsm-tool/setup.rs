@@ -2,7 +2,9 @@
 //!
 //! Everything that can be said without the daemon is said before it is called.
 
-use serde_json::Value;
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
 
 use crate::arguments::Wish;
 use crate::confirm;
@@ -18,15 +20,32 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
         document = document.without_unknown_keys(&wish.file)?;
     }
     if wish.plan {
-        let params = document.into_params(Confirmation::AsTheFileSays);
+        let params = from_afar(document.into_params(Confirmation::AsTheFileSays));
         let json = reach()?.call("Host.planNetworks", params)?;
         return Ok(Answer { text: words::plan(&json), warnings: words::warnings(&json), json, ..Answer::default() });
     }
     let json = match wish.confirm {
-        false => reach()?.call(SETUP, document.into_params(Confirmation::AsTheFileSays))?,
-        true => asking(document.into_params(Confirmation::Person), reach)?,
+        false => reach()?.call(SETUP, from_afar(document.into_params(Confirmation::AsTheFileSays)))?,
+        true => asking(from_afar(document.into_params(Confirmation::Person)), reach)?,
     };
     Ok(Answer { text: words::done(&json), warnings: words::warnings(&json), json, ..Answer::default() })
+}
+
+/// Who sits behind SSH is not to lose the host: the daemon is told where he is, unless the file says so.
+fn from_afar(mut params: Value) -> Value {
+    let peer = std::env::var("SSH_CONNECTION").ok().and_then(|text| peer_of(&text));
+    if let (Some(peer), Some(options)) = (peer, params["options"].as_object_mut())
+        && options.get("peer").is_none_or(Value::is_null)
+    {
+        options.insert("peer".to_owned(), json!(peer));
+    }
+    params
+}
+
+/// sshd(8): client's address and port, and the server's.
+fn peer_of(connection: &str) -> Option<IpAddr> {
+    let client = connection.split(' ').next()?;
+    client.split('%').next()?.parse().ok()
 }
 
 const SETUP: &str = "Host.setupNetworks";
@@ -38,4 +57,21 @@ fn asking(params: Value, reach: impl Fn() -> Result<Daemon, Failure>) -> Result<
     caller.ask_on(screen);
     confirm::forward(keys, move || confirmer.call("Host.confirmConnectivity", Value::Null).is_ok());
     Ok(caller.call(SETUP, params)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_by_ssh_is_known_by_his_address() {
+        for (connection, peer) in [
+            ("192.0.2.9 52110 192.0.2.1 22", Some("192.0.2.9")),
+            ("fe80::9%eth0 52110 fe80::1%eth0 22", Some("fe80::9")),
+            ("", None),
+            ("UNKNOWN 65535 UNKNOWN 65535", None),
+        ] {
+            assert_eq!(peer_of(connection).map(|it| it.to_string()).as_deref(), peer, "{connection}");
+        }
+    }
 }

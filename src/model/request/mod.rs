@@ -9,6 +9,7 @@ mod network;
 pub mod qos;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -48,11 +49,21 @@ pub struct Options {
     pub connectivity_timeout: Duration,
     /// Make the result safe in the same call.
     pub commit_on_success: bool,
+    /// Who asks is reached through the host's network at this address, and wants to be reached afterwards.
+    pub peer: Option<IpAddr>,
+    /// The way to whoever manages the host may be interrupted, also if nobody waits for a sign of life.
+    pub allow_interruption: bool,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(4), commit_on_success: false }
+        Options {
+            connectivity_check: true,
+            connectivity_timeout: Duration::from_secs(4),
+            commit_on_success: false,
+            peer: None,
+            allow_interruption: false,
+        }
     }
 }
 
@@ -186,9 +197,12 @@ impl Request {
             connectivity_check: f.boolean("connectivityCheck").unwrap_or(defaults.connectivity_check),
             connectivity_timeout: seconds(&mut f, "connectivityTimeout").unwrap_or(defaults.connectivity_timeout),
             commit_on_success: f.boolean("commitOnSuccess").unwrap_or(defaults.commit_on_success),
+            peer: address(&mut f, "peer"),
+            allow_interruption: f.boolean("allowInterruption").unwrap_or(defaults.allow_interruption),
         };
         // `force` skipped the original's validation, the others marked its own calls: no meaning here.
-        const KNOWN: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess"];
+        const KNOWN: &[&str] =
+            &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "peer", "allowInterruption"];
         self.note(f.unknown(KNOWN, &["force", "_inRollback", "inRollback", "implicitBonding"]), unknown);
         self.problems.append(&mut f.problems);
     }
@@ -252,6 +266,15 @@ fn seconds(f: &mut Fields<'_>, key: &str) -> Option<Duration> {
             None
         }
     }
+}
+
+/// An IPv4 or IPv6 address.
+fn address(f: &mut Fields<'_>, key: &str) -> Option<IpAddr> {
+    let found = f.value(key)?.as_str().and_then(|text| text.trim().parse().ok());
+    if found.is_none() {
+        f.wrong(key, "it must be an IPv4 or IPv6 address", Code::BadParams, Stage::Canonical);
+    }
+    found
 }
 
 /// Entities as the disk holds them: name and JSON object.

@@ -188,3 +188,30 @@ fn a_hidden_nic_is_no_nic() {
         lab.nets(json!({ "red": { "nic": "veth_0" } }));
     });
 }
+
+#[test]
+fn who_manages_the_host_through_a_network_does_not_lose_it_unnoticed() {
+    story_with("management_network = red", Veth, 2, |lab| {
+        lab.nets(json!({
+            "red": { "nic": "veth_0", "ipaddr": "192.0.2.2", "prefix": 24 },
+            "blue": { "nic": "veth_1", "ipaddr": "198.51.100.2", "prefix": 24, "gateway": "198.51.100.1", "defaultRoute": true },
+        }));
+        let before = Look::now().text(None);
+        let gone = |name: &str, peer: &str| json!({ "networks": { name: { "remove": true } }, "options": { "connectivityCheck": false, "peer": peer } });
+        // On the link of the one, by the default route of the other.
+        for (name, peer, whom) in [
+            ("red", "", "network 'red'"),
+            ("blue", "198.51.100.77", "198.51.100.77"),
+            ("blue", "203.0.113.9", "203.0.113.9"),
+        ] {
+            let message = lab.expect_error(21, gone(name, peer)).message;
+            assert!(message.starts_with(&format!("the way to {whom} is interrupted by ")), "{message}");
+        }
+        assert_same(&before, &Look::now().text(None), "refused");
+        lab.request(gone("blue", "192.0.2.77")).unwrap();
+        // Somebody who waits for a sign of life notices.
+        let params = json!({ "networks": { "red": { "remove": true } }, "options": { "connectivityTimeout": 0.1 } });
+        assert_eq!(lab.call("Host.setupNetworks", params).unwrap_err().code, 10);
+        assert!(Look::now().has("red"));
+    });
+}

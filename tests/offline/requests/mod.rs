@@ -139,7 +139,12 @@ fn a_network_that_says_nothing_has_the_originals_defaults() {
     assert!(!net.default_route && !net.dhcpv4 && !net.dhcpv6 && !net.ipv6_autoconf && net.nameservers.is_none());
     assert_eq!(
         read_options(json!({})),
-        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(4), commit_on_success: false }
+        Options {
+            connectivity_check: true,
+            connectivity_timeout: Duration::from_secs(4),
+            commit_on_success: false,
+            ..Options::default()
+        }
     );
 }
 
@@ -296,7 +301,12 @@ fn what_todays_engine_sends_works() {
     assert_eq!((request.problems.as_slice(), request.warnings.len()), ([].as_slice(), 0));
     assert_eq!(
         request.options,
-        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(120), commit_on_success: true }
+        Options {
+            connectivity_check: true,
+            connectivity_timeout: Duration::from_secs(120),
+            commit_on_success: true,
+            ..Options::default()
+        }
     );
 
     let mut world = World::new();
