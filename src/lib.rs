@@ -22,6 +22,7 @@ pub mod lock; // one daemon for a run directory
 pub mod netinfo; // the kernel's word becomes a NetInfo
 pub mod older; // addNetwork, editNetwork, delNetwork
 pub mod picture; // what a person sees of it: SVG, DOT, Mermaid
+pub mod privileges; // what a process may do besides what anybody may
 pub mod reports; // what is told of the host: capabilities, statistics, topology
 pub mod restore; // the stored configuration back onto the host
 pub mod rpc; // JSON-RPC 2.0, shared with the client

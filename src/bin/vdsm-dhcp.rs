@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use nix::sys::stat::{Mode, umask};
 use tokio::signal::unix::{SignalKind, signal};
-use vdsm_net::server;
 use vdsm_net::transaction::chain;
+use vdsm_net::{privileges, server};
 
 /// The DHCP clients of a virtualisation host; vdsm-netd starts it and says what it shall do.
 #[derive(Parser)]
@@ -26,6 +26,10 @@ struct Arguments {
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
+    if let Err(error) = privileges::keep(privileges::OF_DHCP) {
+        eprintln!("vdsm-dhcp: cannot give up what it does not need: {error}");
+        return ExitCode::FAILURE;
+    }
     // mozim's own words are about every packet that is late.
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info,mozim=warn".into());
     tracing_subscriber::fmt()

@@ -17,6 +17,7 @@ use vdsm_net::deadman::Launcher;
 use vdsm_net::engine::Engine;
 use vdsm_net::hub::Hub;
 use vdsm_net::keeper;
+use vdsm_net::privileges;
 use vdsm_net::reports::Reports;
 use vdsm_net::server::{self, Limits};
 use vdsm_net::transaction::chain;
@@ -34,6 +35,10 @@ type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     one_arena();
+    if let Err(error) = privileges::keep(privileges::OF_THE_DAEMON) {
+        eprintln!("vdsm-netd: cannot give up what it does not need: {error}");
+        return ExitCode::FAILURE;
+    }
     let filter = tracing_subscriber::EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -211,9 +211,15 @@ impl Lab {
 
     /// As `kill -9` of the process with the DHCP clients, which outlives the daemon.
     pub fn kill_dhcp(&self) {
-        let Ok(stream) = UnixStream::connect(self.path("run/vdsm-dhcp.sock")) else { return };
-        let peer = getsockopt(&stream, sockopt::PeerCredentials).unwrap();
-        let _ = kill(Pid::from_raw(peer.pid()), Signal::SIGKILL);
+        if let Some(pid) = self.dhcp_pid() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+
+    /// The process with the DHCP clients, if there is one.
+    pub fn dhcp_pid(&self) -> Option<i32> {
+        let stream = UnixStream::connect(self.path("run/vdsm-dhcp.sock")).ok()?;
+        Some(getsockopt(&stream, sockopt::PeerCredentials).unwrap().pid())
     }
 
     /// Waits for the daemon to end by itself; its exit code.

@@ -173,3 +173,24 @@ fn a_dead_daemons_socket_is_taken_over() {
         lab.call("Host.ping2", json!({})).unwrap();
     });
 }
+
+#[test]
+fn the_daemon_and_what_it_starts_may_only_do_what_they_have_to() {
+    story(Veth, 1, |lab| {
+        let sets = |pid: i32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+            let set = |name: &str| {
+                let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+                u64::from_str_radix(line.trim(), 16).unwrap()
+            };
+            ["CapEff:", "CapPrm:", "CapBnd:", "CapInh:"].map(set)
+        };
+        // chown, dac_override, kill, net_bind_service, net_admin, net_raw, sys_ptrace (capabilities(7)).
+        let of_the_daemon = [0, 1, 5, 10, 12, 13, 19].iter().fold(0, |set, number| set | 1 << number);
+        assert_eq!(sets(lab.pid()), [of_the_daemon, of_the_daemon, of_the_daemon, 0]);
+        lab.nets(json!({ "red": { "nic": "veth_0", "bootproto": "dhcp" } }));
+        let of_dhcp = [1, 10, 12, 13].iter().fold(0, |set, number| set | 1 << number);
+        // The daemon cannot take from its bound what it does not need any more.
+        assert_eq!(sets(lab.dhcp_pid().unwrap()), [of_dhcp, of_dhcp, of_the_daemon, 0]);
+    });
+}
