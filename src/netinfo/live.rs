@@ -253,6 +253,11 @@ impl Live {
         self.readings.load(Ordering::Relaxed)
     }
 
+    /// How often the kernel was asked about links, addresses, routes, rules and disciplines.
+    pub fn questions(&self) -> u64 {
+        self.asker().reader.questions()
+    }
+
     fn published(&self) -> Arc<NetInfo> {
         Arc::clone(&self.published.read().unwrap_or_else(PoisonError::into_inner))
     }

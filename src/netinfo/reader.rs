@@ -86,6 +86,11 @@ impl Reader {
         Ok(Reader { wire: Wire::open(deadline).map_err(LookError::Open)? })
     }
 
+    /// How often the kernel was asked.
+    pub(super) fn questions(&self) -> u64 {
+        self.wire.exchanges()
+    }
+
     /// The whole host at once, for those who look once.
     ///
     /// Each dump is consistent in itself. A link that comes to be between two of them is not yet

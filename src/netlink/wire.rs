@@ -38,6 +38,7 @@ pub struct Wire {
     pub(crate) deadline: Duration,
     namespace: Option<(u64, u64)>,
     seq: u32,
+    exchanges: u64,
     /// Answers may still be under way.
     pub(crate) pending: bool,
     pub(crate) inbox: Vec<u8>,
@@ -70,7 +71,13 @@ impl Wire {
 
     fn over(channel: Channel, deadline: Duration) -> Self {
         let (inbox, outbox) = (vec![0; INBOX], Vec::new());
-        Self { channel, deadline, namespace: namespace(), seq: 1, pending: false, inbox, outbox }
+        Self { channel, deadline, namespace: namespace(), seq: 1, exchanges: 0, pending: false, inbox, outbox }
+    }
+
+    /// How often the kernel was asked for something: a batch counts once, and so does a try of a dump.
+    #[must_use]
+    pub fn exchanges(&self) -> u64 {
+        self.exchanges
     }
 
     /// Whether the kernel checks dump requests strictly (`NETLINK_GET_STRICT_CHK`).
@@ -202,6 +209,7 @@ impl Wire {
             self.channel = Channel::open().map_err(WireError::Open)?;
         }
         self.pending = true;
+        self.exchanges += 1;
         Ok(())
     }
 

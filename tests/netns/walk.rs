@@ -111,6 +111,7 @@ pub fn nics(names: &[String], kind: &str) {
 
 struct Walk {
     host: Host,
+    live: std::sync::Arc<Live>,
     eyes: Reader,
     _watching: Watching,
     fuse: Fuse,
@@ -132,7 +133,8 @@ impl Walk {
         std::fs::write(dir.path().join("resolv.conf"), "search example.org\nnameserver 192.0.2.1").unwrap();
         let store = RunningConfig::new(dir.path().to_owned());
         Walk {
-            host: host(WithResolver { eyes: live, resolver }, kernel, &fuse),
+            host: host(WithResolver { eyes: std::sync::Arc::clone(&live), resolver }, kernel, &fuse),
+            live,
             _watching: watching,
             eyes,
             fuse,
@@ -233,4 +235,28 @@ pub fn everything(part: u64) {
 /// Failing at every single action.
 pub fn every_action(part: u64) {
     walk(part * 1000 + 500..part * 1000 + 503, 4, 1, "dummy", Kinds { bonds: true, vlans: true });
+}
+
+/// What a request costs: no question until it changes something, and one whole look at most to verify it.
+pub fn questions(kind: &'static str, kinds: Kinds) {
+    let thread = std::thread::spawn(move || {
+        let names: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
+        let mut walk = Walk::new(&names, kind);
+        let mut random = Random(99);
+        for step in 0..6 {
+            let wanted = config(&mut random, &names, kinds);
+            let request = Request::between(&walk.running, &wanted);
+            // What the last change has left open is asked by whoever listens.
+            walk.live.settled().unwrap();
+            let (before, readings) = (walk.live.questions(), walk.live.readings());
+            let planned = Transaction::plan(&mut walk.host, &walk.running, &request, &policy()).unwrap();
+            assert_eq!(walk.live.questions(), before, "step {step}: a plan is made of what is known");
+            planned.apply().unwrap_or_else(|e| panic!("step {step}: {}", chain(&e)));
+            assert!(walk.live.readings() - readings <= 1, "step {step}: it is verified by one look");
+            walk.running = wanted;
+        }
+    });
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
 }

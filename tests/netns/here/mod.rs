@@ -32,3 +32,8 @@ fn whoever_dies_anywhere_bridges_are_as_before_or_as_wished() {
     let kinds = crate::common::random::Kinds { bonds: false, vlans: false };
     crate::interrupted::die_everywhere(41, 3, "veth", kinds);
 }
+
+#[test]
+fn a_plan_asks_the_kernel_nothing_and_a_change_is_verified_by_one_look() {
+    crate::walk::questions("veth", crate::common::random::Kinds { bonds: false, vlans: false });
+}
