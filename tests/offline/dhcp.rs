@@ -44,6 +44,7 @@ fn a_client_starts_when_its_device_stands_and_a_lease_brings_the_rest() {
     assert!(plan.ends_with("dhcp red: +DHCPv4\n"), "{plan}");
     assert_eq!(commands.last().map(String::as_str), Some("dhclient -4 red"));
     let done = world.set(json!({ "red": asks("dummy_0") }), json!({}));
+    // Nobody of ours has it (`default_route.rs` has the others).
     assert_eq!(done.warnings, ["network 'red': the host has no IPv4 default route of ours until its lease arrives"]);
     assert_eq!((world.addresses("red"), world.rules()), (vec![], vec![]));
     // The lease arrives: re-applying is what follows from it.

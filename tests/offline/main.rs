@@ -7,6 +7,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod default_route;
 mod dhcp;
 mod edits;
 mod engine;

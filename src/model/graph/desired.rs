@@ -12,12 +12,13 @@ use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, vlan_of};
 use super::tuning::Wishes;
+use super::waiting::{self, Stay};
 use super::{Graph, nameservers, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
 use crate::ethtool_options::Tuned;
-use crate::ip::IpConfig;
+use crate::ip::{IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
 use crate::problem::{Code, Problem, Problems, Subject};
@@ -59,6 +60,8 @@ impl Desired {
             graph: Graph::default(),
             going: BTreeSet::new(),
             warnings: request.warnings.clone(),
+            stay: waiting::stay(running, &merged.config, seen),
+            over: waiting::over(running, &merged, seen),
             wanted: touched(&merged.config),
             former: touched(running),
         };
@@ -90,6 +93,19 @@ impl Desired {
         let Builder { scope, graph, warnings, .. } = builder;
         Ok(Desired { graph, prior, scope, tuned, warnings, config: merged.config })
     }
+
+    /// Goes on with the same wish as it is by now, with leases that have come. What it concerns
+    /// besides is to come back as `seen`; what it concerns no more stays so.
+    pub fn renew(&mut self, wish: Desired, seen: &NetInfo) {
+        let (fresh, left) = (wish.scope.without(&self.scope), self.scope.without(&wish.scope));
+        fresh.devices().for_each(|device| self.scope.add(*device));
+        let now = Graph::seen(seen, &self.scope);
+        self.prior.take(&now, &fresh);
+        self.graph = wish.graph;
+        self.graph.take(&now, &left);
+        // What was said of the time until the leases is over.
+        self.warnings = wish.warnings;
+    }
 }
 
 struct Builder<'a> {
@@ -103,6 +119,10 @@ struct Builder<'a> {
     going: BTreeSet<DeviceName>,
     /// What happens to others, in sentences.
     warnings: Vec<String>,
+    /// The default route that stays for now where it is not to be.
+    stay: Option<Stay>,
+    /// Those that have stayed for a network that waits no more.
+    over: Vec<(DeviceName, Route)>,
     wanted: Networks<'a>,
     former: Networks<'a>,
 }
@@ -135,6 +155,7 @@ impl<'a> Builder<'a> {
                 self.scope.add_rivals(&ours, self.seen);
             }
         }
+        self.over.iter().for_each(|(device, _)| self.scope.add(*device));
         for bond in &self.merged.bonds {
             self.scope.add_bond(*bond, self.running, self.seen);
             self.scope.add_bond(*bond, &self.merged.config, self.seen);
@@ -258,6 +279,7 @@ impl<'a> Builder<'a> {
             self.put_bridge(name, net);
         }
         self.put_clients();
+        self.put_stays();
         for (name, net) in self.wanted() {
             self.put_default_routes(name, net);
         }

@@ -186,7 +186,8 @@ impl Planner<'_> {
         let from = self.now.clients(&device).clone();
         if from != to {
             self.now.set_clients(device, to.clone());
-            self.steps.push(Step::Dhcp { device, from, to });
+            let stay = self.to.stay_for(&device).filter(|_| to.v4 && !from.v4).cloned();
+            self.steps.push(Step::Dhcp { device, from, to, stay });
         }
     }
 

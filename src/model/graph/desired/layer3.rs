@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::super::merge::uses;
 use super::super::scope::top_of;
 use super::super::stack::Stack;
+use super::super::waiting::{self, Stay};
 use super::Builder;
 use crate::config::{BondAddresses, NetworkConfig};
 use crate::dhcp::{self, Clients};
@@ -33,12 +34,6 @@ impl Builder<'_> {
         for (name, net) in self.wanted() {
             if let Some(top) = top_of(name, net, self.seen) {
                 wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
-                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(|link| link.lease(false)).is_none()
-                {
-                    self.warnings.push(format!(
-                        "network '{name}': the host has no IPv4 default route of ours until its lease arrives"
-                    ));
-                }
             }
         }
         // A stranger's address below our VLANs stays, and so does who keeps it there.
@@ -47,6 +42,26 @@ impl Builder<'_> {
         for (device, clients) in wish {
             self.graph.set_clients(device, clients);
         }
+    }
+
+    /// Who has kept the default route for a network that waits no more gives it up; where one waits,
+    /// it is told who has the route meanwhile.
+    pub(super) fn put_stays(&mut self) {
+        for (device, route) in &self.over {
+            if let Some(mut ip) = self.graph.ip(device).cloned() {
+                ip.routes.remove(route);
+                self.graph.set_ip(*device, ip);
+            }
+        }
+        let waiting = waiting::waiting(&self.merged.config, self.seen);
+        if let Some((owner, _)) = waiting.filter(|(owner, _)| self.merged.networks.contains(*owner)) {
+            let meanwhile = match &self.stay {
+                Some(Stay { network, .. }) => format!("network '{network}' keeps the host's IPv4 default route"),
+                None => "the host has no IPv4 default route of ours".to_owned(),
+            };
+            self.warnings.push(format!("network '{owner}': {meanwhile} until its lease arrives"));
+        }
+        self.graph.set_stay(self.stay.clone());
     }
 
     /// Whether a nic or bond keeps what others gave it: see [`Builder::layer_three`].
@@ -80,6 +95,7 @@ impl Builder<'_> {
         if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(|link| link.lease(false)) {
             dhcp::follow(top, lease, net.default_route, &mut ip);
         }
+        ip.routes.extend(self.stay.iter().filter(|stay| stay.device == top).map(|stay| stay.route));
         ip
     }
 
@@ -135,7 +151,9 @@ impl Builder<'_> {
                 .networks
                 .get(name)
                 .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
-                .map(|net| self.ip_of(base, net))
+                // The default route that it may have kept for the network that waits for it was ours, too.
+                .map(|net| NetworkConfig { default_route: self.running.default_route().is_some(), ..net.clone() })
+                .map(|net| self.ip_of(base, &net))
                 .unwrap_or_default();
             // The stranger's stay first: the network's become the secondary ones. What the network has
             // already stays where it is, whoever came after it.
