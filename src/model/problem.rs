@@ -142,6 +142,8 @@ pub enum Problem {
     ForeignQdisc { network: NetworkName, device: DeviceName, kind: String, major: u32 },
     /// Name servers on a host whose resolver is somebody else's.
     ForeignResolver { network: NetworkName, why: String },
+    /// A key that needs IPv6, on a kernel that has none.
+    NoIpv6 { network: NetworkName, key: &'static str, value: String },
     /// A key whose behaviour no configurator of this version has.
     NotSupported { of: Subject, key: String, value: String, configurator: String },
 }
@@ -162,7 +164,7 @@ impl Problem {
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
-            Problem::SharedAddress { .. } => Code::BadAddr,
+            Problem::SharedAddress { .. } | Problem::NoIpv6 { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
             Problem::UsedNic { .. } => Code::UsedNic,
             Problem::BondName { .. }
@@ -203,6 +205,7 @@ impl Problem {
             | Problem::VlanInUse { .. }
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
+            | Problem::NoIpv6 { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -321,6 +324,9 @@ impl fmt::Display for Problem {
             ),
             Problem::ForeignResolver { network, why } => {
                 write!(f, "network '{network}': nameservers cannot be had, for {why}")
+            }
+            Problem::NoIpv6 { network, key, value } => {
+                write!(f, "network '{network}': {key} is {}, but this kernel has no IPv6", Quoted(value))
             }
             Problem::NotSupported { of, key, value, configurator } => {
                 write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")

@@ -19,4 +19,5 @@ mod refusals;
 mod requests;
 mod source_routing;
 mod strangers;
+mod without_ipv6;
 mod world;

@@ -68,6 +68,7 @@ impl Desired {
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
         builder.check_bases(&mut problems);
+        builder.check_ipv6(request, &mut problems);
         builder.check_broken(request, &mut problems);
         builder.find_scope();
         let mut prior = Graph::seen(seen, &builder.scope).following(seen);
@@ -193,6 +194,16 @@ impl<'a> Builder<'a> {
             let missing = bond.nics.iter().filter(|nic| self.seen.link(nic).is_none());
             problems.extend(missing.map(|nic| Problem::UnknownNic { of: Subject::Bond(name.to_string()), nic: *nic }));
         }
+    }
+
+    /// What the request itself asks of a kernel without IPv6, also of networks that could not be read
+    /// whole. Those that it touches by the way go on without, as they have so far.
+    fn check_ipv6(&self, request: &Request, problems: &mut Vec<Problem>) {
+        if self.seen.has_ipv6 {
+            return;
+        }
+        let asked = request.networks.iter().filter_map(|(name, net)| Some((name, net.as_ref()?)));
+        problems.extend(asked.flat_map(|(name, net)| no_ipv6(name, net)));
     }
 
     /// The problem that a network's nic is none of the host's.
@@ -486,6 +497,12 @@ impl<'a> Builder<'a> {
             ports.remove(&port);
         }
     }
+}
+
+/// What a network asks of IPv6, each as the problem that there is none.
+pub fn no_ipv6(network: &NetworkName, net: &NetworkConfig) -> Vec<Problem> {
+    let problem = |(key, value)| Problem::NoIpv6 { network: network.clone(), key, value };
+    net.spelled_ipv6().into_iter().map(problem).collect()
 }
 
 /// What every bridge of ours is told, without and with the spanning tree protocol. The original

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use desired::Desired;
+pub use desired::{Desired, no_ipv6};
 pub use judge::Judge;
 pub use scope::Scope;
 pub use stack::Stack;

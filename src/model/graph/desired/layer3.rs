@@ -3,6 +3,7 @@
 //! What a device is below that is `desired.rs`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::super::merge::uses;
 use super::super::scope::top_of;
@@ -33,7 +34,8 @@ impl Builder<'_> {
             ours.filter(|d| !untouched(d)).map(|d| (d, Clients::default())).collect();
         for (name, net) in self.wanted() {
             if let Some(top) = top_of(name, net, self.seen) {
-                wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
+                let v6 = net.dhcpv6 && self.seen.has_ipv6;
+                wish.insert(top, Clients { v4: net.dhcpv4, v6, ..Clients::default() });
             }
         }
         // A stranger's address below our VLANs stays, and so does who keeps it there.
@@ -77,16 +79,15 @@ impl Builder<'_> {
     /// What a network has at layer three, on the device that carries its addresses. What follows from
     /// a lease is there once its address is.
     pub(super) fn ip_of(&self, top: DeviceName, net: &NetworkConfig) -> IpConfig {
+        // A kernel without IPv6 has nothing to give that; who asks for it anew is told.
+        let can = |it: IpAddr| it.is_ipv4() || self.seen.has_ipv6;
+        let hears = net.hears_routers() && self.seen.has_ipv6;
         let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
         let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
         let mut ip = IpConfig {
-            addresses: v4.into_iter().chain(v6).collect(),
-            routes: static_default_routes(net).collect(),
-            dynamic: Dynamic {
-                v4: net.dhcpv4,
-                v6: net.hears_routers(),
-                router: net.hears_routers() && net.default_route,
-            },
+            addresses: v4.into_iter().chain(v6).filter(|it| can(it.ip.addr)).collect(),
+            routes: static_default_routes(net).filter(|it| can(it.to.addr)).collect(),
+            dynamic: Dynamic { v4: net.dhcpv4, v6: hears, router: hears && net.default_route },
             ..IpConfig::default()
         };
         if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
