@@ -20,7 +20,8 @@ use crate::look::batch;
 use crate::common::random::{Kinds, Random, config};
 use crate::common::{host, policy, state};
 
-struct Fakes;
+/// The nics of our labs.
+pub struct Fakes;
 
 impl NicRule for Fakes {
     fn is_fake(&self, name: &str) -> bool {
