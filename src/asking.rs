@@ -25,12 +25,13 @@ impl fmt::Display for Leaseless {
     }
 }
 
-/// The networks among these that have no lease of a family they ask for.
+/// The networks among these that have no lease of a family they ask for. Where the kernel has no IPv6,
+/// nobody asks for any of it.
 pub fn without_lease(config: &NetConfig, names: &[NetworkName], seen: &NetInfo) -> Vec<Leaseless> {
     let leaseless = |name: &NetworkName| {
         let net = config.networks.get(name)?;
         let link = Stack::of(name, net, seen).top.and_then(|top| seen.link(&top));
-        let asked = [(net.dhcpv4, false), (net.dhcpv6, true)].into_iter().filter(|(asked, _)| *asked);
+        let asked = [(net.dhcpv4, false), (net.dhcpv6 && seen.has_ipv6, true)].into_iter().filter(|(asked, _)| *asked);
         let mut lacking = asked.filter(|(_, v6)| link.is_none_or(|link| link.lease(*v6).is_none())).peekable();
         lacking.peek()?;
         let client = |v6: bool| link.and_then(|link| if v6 { link.dhcp.v6.as_ref() } else { link.dhcp.v4.as_ref() });

@@ -110,7 +110,7 @@ pub fn check(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<
     let chosen = chosen(running, only);
     let possible = restore::possible(&chosen, seen, &policy).config;
     let mut judged = judge(running, &chosen, possible, seen, &policy);
-    judged.tell_of_a_foreign_resolver(&chosen, seen);
+    judged.tell_of_what_was_left_out(&chosen, seen);
     let (networks, bonds) = Checker::new(&chosen, seen, &judged).verdicts();
     let Judged { plan, request, .. } = judged;
     Checked { networks, bonds, plan, request }

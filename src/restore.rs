@@ -29,8 +29,8 @@ pub struct Possible {
 }
 
 /// Leaves out slaves that are missing, bonds without any left, networks on what is missing, the
-/// parts of networks that this configurator lacks and a host can be reached without, and name
-/// servers where the host's resolver is somebody else's.
+/// parts of networks that this configurator lacks and a host can be reached without, name servers
+/// where the host's resolver is somebody else's, and IPv6 where the kernel has none.
 pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible {
     let mut config = stored.clone();
     let mut skipped = Vec::new();
@@ -71,6 +71,15 @@ pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible
                 reason: format!("restored without {key} = {value}, for {why}"),
             });
             net.drop_feature(Feature::Nameservers);
+        }
+        let ipv6 = if seen.has_ipv6 { Vec::new() } else { net.spelled_ipv6() };
+        if !ipv6.is_empty() {
+            let keys: Vec<String> = ipv6.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            skipped.push(Omission {
+                name: name.to_string(),
+                reason: format!("restored without {}, for this kernel has no IPv6", keys.join(", ")),
+            });
+            net.drop_ipv6();
         }
     }
     for (name, net) in &mut config.networks {

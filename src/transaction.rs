@@ -399,11 +399,12 @@ impl<'a> Applied<'a> {
         }
         self.work.seen = self.work.whole(seen)?;
         match rejudge(&self.work.seen) {
-            Ok(wish) => self.work.desired.graph = wish.graph,
+            Ok(wish) => self.work.desired.renew(wish, &self.work.seen),
             Err(error) => return Err(Cause::Rejudged(error.to_string())),
         }
         let plan = Plan::between(&Graph::seen(&self.work.seen, &self.work.desired.scope), &self.work.desired.graph);
-        self.work.arrive(plan, &self.names)
+        let names: Vec<DeviceName> = self.names.iter().chain(self.work.desired.scope.devices()).copied().collect();
+        self.work.arrive(plan, &names)
     }
 
     /// Waits for a sign of life, where one is asked for. `wait` says whether one came in time.

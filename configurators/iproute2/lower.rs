@@ -111,7 +111,7 @@ impl Lowered {
                     self.push(Action::Qos { device: *device, change });
                 }
             }
-            Step::Dhcp { device, from, to } => {
+            Step::Dhcp { device, from, to, .. } => {
                 let device = *device;
                 clients::changes(from, to).into_iter().for_each(|change| self.push(Action::Dhcp { device, change }));
             }

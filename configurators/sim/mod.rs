@@ -42,6 +42,8 @@ pub(crate) struct Host {
     rules: BTreeSet<Rule>,
     /// What DHCP servers have for whom.
     offers: BTreeMap<(DeviceName, Family), Lease>,
+    /// The kernel has no IPv6.
+    no_ipv6: bool,
     last_index: u32,
     last_mac: u32,
     resolver: Arc<Resolver>,
@@ -98,6 +100,15 @@ impl Sim {
         let text = "# By hand.\nsearch example.org\nnameserver 192.0.2.1\noptions edns0\n".to_owned();
         sim.set_resolver(Resolver { manager: Manager::File { text: Some(text) }, kept: None });
         sim
+    }
+
+    /// From now on its kernel has no IPv6, as after a boot with `ipv6.disable=1`.
+    pub fn without_ipv6(self) -> Sim {
+        self.with(|host| {
+            host.no_ipv6 = true;
+            host.links.values_mut().for_each(rules::lose_ipv6);
+        });
+        self
     }
 
     /// Puts a nic into the host, as a hot plug does; it comes up with IPv6 running.
@@ -165,7 +176,8 @@ impl Sim {
     /// The host as a reader of the kernel would see it.
     pub fn look(&self) -> NetInfo {
         self.with(|host| {
-            let mut seen = NetInfo::new(host.links.iter().map(|(name, link)| host.seen(*name, link)), true);
+            let links = host.links.iter().map(|(name, link)| host.seen(*name, link));
+            let mut seen = NetInfo::new(links, !host.no_ipv6);
             host.rules.iter().for_each(|rule| seen.insert_rule(rule.clone()));
             seen.resolver = Arc::clone(&host.resolver);
             seen

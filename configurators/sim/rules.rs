@@ -134,7 +134,7 @@ impl Host {
             mac,
             own: None,
             master: None,
-            ipv6: (mtu >= 1280).then_some(true),
+            ipv6: (mtu >= 1280 && !self.no_ipv6).then_some(true),
             adverts: LISTENING,
             addresses: Vec::new(),
             routes: Vec::new(),
@@ -286,14 +286,14 @@ impl Host {
             let slaves: Vec<DeviceName> = self.ports(name).map(|(n, _)| *n).collect();
             slaves.into_iter().try_for_each(|slave| self.set_mtu(slave, mtu, false))?;
         }
+        let has_ipv6 = mtu >= 1280 && !self.no_ipv6;
         let link = self.get_mut(&name)?;
         link.mtu = mtu;
         if let Kind::Bridge { fixed, .. } = &mut link.kind {
             *fixed |= by_user;
         }
-        if mtu < 1280 {
-            link.ipv6 = None;
-            drop_ipv6(link);
+        if !has_ipv6 {
+            lose_ipv6(link);
         } else if link.ipv6.is_none() {
             link.ipv6 = Some(true);
             link.adverts = LISTENING;
@@ -471,6 +471,11 @@ impl Host {
         self.get_mut(&device)?.routes.push(route);
         Ok(())
     }
+}
+
+pub(super) fn lose_ipv6(link: &mut Link) {
+    link.ipv6 = None;
+    drop_ipv6(link);
 }
 
 fn drop_ipv6(link: &mut Link) {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vdsm_model::config::{Base, NetConfig, Policy};
 use vdsm_model::device::{Device, NetDevice};
-use vdsm_model::graph::{Desired, Graph, Stack};
+use vdsm_model::graph::{Desired, Graph, Stack, no_ipv6};
 use vdsm_model::ip::Route;
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::NetInfo;
@@ -173,6 +173,7 @@ impl<'a> Trial<'a> {
             | Problem::EthtoolOption { network: name, .. }
             | Problem::ForeignQdisc { network: name, .. }
             | Problem::ForeignResolver { network: name, .. }
+            | Problem::NoIpv6 { network: name, .. }
             | Problem::BridgeInUse { network: name, .. } => network(name).into_iter().collect(),
             Problem::BondOption { bond: device, .. }
             | Problem::BondInUse { bond: device, .. }
@@ -261,11 +262,16 @@ impl<'a> Judged<'a> {
     }
 
     /// What was left out to judge the rest, see [`restore::possible`](crate::restore::possible).
-    pub(super) fn tell_of_a_foreign_resolver(&mut self, chosen: &'a NetConfig, seen: &NetInfo) {
-        let Some(why) = seen.resolver.closed() else { return };
-        for (network, _) in chosen.networks.iter().filter(|(_, net)| net.brings_nameservers()) {
-            let problem = Problem::ForeignResolver { network: network.clone(), why: why.to_owned() };
-            self.refused.entry(Entity::Network(network)).or_default().insert(problem.to_string());
+    pub(super) fn tell_of_what_was_left_out(&mut self, chosen: &'a NetConfig, seen: &NetInfo) {
+        for (network, net) in &chosen.networks {
+            let resolver = seen.resolver.closed().filter(|_| net.brings_nameservers());
+            let resolver =
+                resolver.map(|why| Problem::ForeignResolver { network: network.clone(), why: why.to_owned() });
+            let ipv6 = if seen.has_ipv6 { Vec::new() } else { no_ipv6(network, net) };
+            let told: Vec<_> = resolver.into_iter().chain(ipv6).map(|problem| problem.to_string()).collect();
+            if !told.is_empty() {
+                self.refused.entry(Entity::Network(network)).or_default().extend(told);
+            }
         }
     }
 

@@ -287,7 +287,9 @@ pub struct Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take()
+        // Whoever is told may be the last who holds it, and a thread cannot wait for its own end.
+        let others = self.thread.take().filter(|thread| thread.thread().id() != thread::current().id());
+        if let Some(thread) = others
             && thread.join().is_err()
         {
             tracing::error!("the thread that listens to the DHCP process had failed");

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use netlink_packet_core::{NLM_F_CREATE, NLM_F_REPLACE};
-use netlink_packet_route::address::{AddressAttribute, AddressMessage, AddressScope, CacheInfo};
+use netlink_packet_route::address::{AddressAttribute, AddressFlags, AddressMessage, AddressScope, CacheInfo};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use vdsm_netlink::{BatchError, KernelError, Request, Wire};
 
@@ -22,11 +22,15 @@ pub(crate) fn set(wire: &mut Wire, index: u32, lease: &Lease) -> Result<(), Batc
     life.ifa_valid = lease.left_of(lease.valid).min(LONGEST);
     life.ifa_preferred = lease.left_of(lease.preferred).min(life.ifa_valid);
     message.attributes.push(AddressAttribute::CacheInfo(life));
-    if let IpAddr::V4(address) = lease.address
-        && lease.prefix < 31
-    {
-        let hosts = u32::MAX >> lease.prefix;
-        message.attributes.push(AddressAttribute::Broadcast((u32::from(address) | hosts).into()));
+    match lease.address {
+        IpAddr::V4(address) if lease.prefix < 31 => {
+            let hosts = u32::MAX >> lease.prefix;
+            message.attributes.push(AddressAttribute::Broadcast((u32::from(address) | hosts).into()));
+        }
+        IpAddr::V4(_) => {}
+        // A route to the address alone leads nowhere, and the kernel would keep it when the address goes
+        // before its time.
+        IpAddr::V6(_) => message.attributes.push(AddressAttribute::Flags(AddressFlags::Noprefixroute)),
     }
     wire.batch(&[Request::new(RouteNetlinkMessage::NewAddress(message), NLM_F_CREATE | NLM_F_REPLACE)])
 }

@@ -126,6 +126,19 @@ impl NetworkName {
     }
 }
 
+impl serde::Serialize for NetworkName {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for NetworkName {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<NetworkName, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        NetworkName::try_from(&*text).map_err(serde::de::Error::custom)
+    }
+}
+
 impl TryFrom<&str> for NetworkName {
     type Error = NameError;
 

@@ -144,6 +144,8 @@ pub enum Problem {
     ForeignResolver { network: NetworkName, why: String },
     /// The way to whoever manages the host would be interrupted, and nobody would notice.
     CutsOff { whom: String, steps: Vec<String> },
+    /// A key that needs IPv6, on a kernel that has none.
+    NoIpv6 { network: NetworkName, key: &'static str, value: String },
     /// A key whose behaviour no configurator of this version has.
     NotSupported { of: Subject, key: String, value: String, configurator: String },
 }
@@ -165,7 +167,7 @@ impl Problem {
             | Problem::ForeignResolver { .. }
             | Problem::CutsOff { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
-            Problem::SharedAddress { .. } => Code::BadAddr,
+            Problem::SharedAddress { .. } | Problem::NoIpv6 { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
             Problem::UsedNic { .. } => Code::UsedNic,
             Problem::BondName { .. }
@@ -207,6 +209,7 @@ impl Problem {
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
             | Problem::CutsOff { .. }
+            | Problem::NoIpv6 { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
         }
@@ -331,6 +334,9 @@ impl fmt::Display for Problem {
                 "the way to {whom} is interrupted by {}: that takes a connectivityCheck, or allowInterruption = true",
                 list(steps)
             ),
+            Problem::NoIpv6 { network, key, value } => {
+                write!(f, "network '{network}': {key} is {}, but this kernel has no IPv6", Quoted(value))
+            }
             Problem::NotSupported { of, key, value, configurator } => {
                 write!(f, "{of}: {key} is {value}, which is not supported by this configurator ({configurator}) yet")
             }

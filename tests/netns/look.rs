@@ -254,6 +254,7 @@ fn steady(value: &mut Value) {
     map.retain(|key, _| {
         ![
             "timer",
+            "expires",
             "operstate",
             "tentative",
             "dadfailed",

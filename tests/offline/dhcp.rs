@@ -9,7 +9,8 @@ use vdsm_configurators::fault::{Faulty, Fuse};
 use vdsm_configurators::sim::Sim;
 use vdsm_dhcp_client::Family;
 use vdsm_model::dhcp::{Foreign, Lease, SeenClient, SeenClients};
-use vdsm_model::graph::Desired;
+use vdsm_model::graph::{Desired, Graph, Scope};
+use vdsm_model::plan::Plan;
 use vdsm_model::units::Prefixed;
 use vdsm_net::asking::{Leaseless, without_lease};
 use vdsm_net::transaction::{Cause, SetupError, Transaction};
@@ -44,6 +45,7 @@ fn a_client_starts_when_its_device_stands_and_a_lease_brings_the_rest() {
     assert!(plan.ends_with("dhcp red: +DHCPv4\n"), "{plan}");
     assert_eq!(commands.last().map(String::as_str), Some("dhclient -4 red"));
     let done = world.set(json!({ "red": asks("dummy_0") }), json!({}));
+    // Nobody of ours has it (`default_route.rs` has the others).
     assert_eq!(done.warnings, ["network 'red': the host has no IPv4 default route of ours until its lease arrives"]);
     assert_eq!((world.addresses("red"), world.rules()), (vec![], vec![]));
     // The lease arrives: re-applying is what follows from it.
@@ -159,4 +161,24 @@ fn whatever_fails_leases_and_clients_come_back() {
     assert!(world.link("red").dhcp.v4.is_some() && world.link("blue").dhcp.v6.is_some());
     let (plan, _) = world.explain(wish(), json!({}));
     assert_eq!(plan, "nothing to do\n", "a second time");
+}
+
+/// Without a router nothing else of the device changes with its lease: the address alone comes back, and
+/// is not left to the client, who asks the server first.
+#[test]
+fn a_rollback_gives_a_leased_address_back_itself() {
+    let mut world = World::with(json!({ "red": { "nic": "dummy_0", "bootproto": "dhcp", "dhcpv6": true } }), json!({}));
+    let six = Lease { address: Prefixed { addr: "fd77::5".parse().unwrap(), prefix: 128 }, gateway: None, ..lease(0) };
+    world.sim.offer(dev("red"), Family::V4, Some(Lease { gateway: None, ..lease(5) }));
+    world.sim.offer(dev("red"), Family::V6, Some(six));
+    let seen = world.sim.look();
+    let mut scope = Scope::default();
+    scope.add(dev("red"));
+    let before = Graph::seen(&seen, &scope);
+    world.set(json!({ "red": { "nic": "dummy_0" } }), json!({}));
+    let now = Graph::seen(&world.sim.look(), &scope);
+    let back = Plan::between(&now, &before).to_string();
+    assert!(back.contains("+fd77::5/128") && back.contains("+10.77.0.5/24"), "{back}");
+    // Nobody can wish for one that a client has not lost.
+    assert_eq!(Plan::between(&now, &now).to_string(), "nothing to do\n");
 }

@@ -7,6 +7,7 @@
 mod check;
 #[path = "../common/mod.rs"]
 mod common;
+mod default_route;
 mod dhcp;
 mod edits;
 mod engine;
@@ -18,4 +19,5 @@ mod refusals;
 mod requests;
 mod source_routing;
 mod strangers;
+mod without_ipv6;
 mod world;

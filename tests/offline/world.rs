@@ -79,13 +79,21 @@ impl World {
     }
 
     pub(crate) fn setup(&mut self, networks: Value, bonds: Value) -> Result<Done, SetupError> {
-        let request = request(networks, bonds);
-        let done = Transaction::plan(&mut self.host, &self.running, &request, &self.policy)?
+        self.try_request(&request(networks, bonds))
+    }
+
+    fn try_request(&mut self, request: &Request) -> Result<Done, SetupError> {
+        let done = Transaction::plan(&mut self.host, &self.running, request, &self.policy)?
             .apply()?
             .confirm(None, |_| true)?
             .commit(|_| Ok(()))?;
         self.running = done.config.clone();
         Ok(done)
+    }
+
+    /// A change that must succeed, by a request that somebody has made already.
+    pub(crate) fn setup_request(&mut self, request: &Request) -> Done {
+        self.try_request(request).unwrap_or_else(|e| panic!("{}\n{}", chain(&e), self.text()))
     }
 
     /// What is wrong with a request; empty when nothing is.

@@ -17,6 +17,8 @@ pub(crate) enum Ground {
     Namespace,
     /// A user-mode-linux.
     Uml,
+    /// One whose kernel has no IPv6.
+    UmlWithoutIpv6,
 }
 
 /// What the configurator makes.
@@ -48,6 +50,11 @@ impl Ground {
         netns::refusal().map_or(Ok(Self::Namespace), |why| Err(Error::NoGround(why)))
     }
 
+    /// A kernel without IPv6: only one of our own can be made so.
+    pub(crate) fn without_ipv6() -> Result<Self, Error> {
+        Self::uml().map(|_| Self::UmlWithoutIpv6)
+    }
+
     fn uml() -> Result<Self, Error> {
         packages::ensure(&packages::FOR_UML)?;
         if uml::is_here() {
@@ -61,8 +68,11 @@ impl Ground {
     pub(crate) fn run(self, job: &Job) -> Result<Ended, Error> {
         match self {
             Self::Namespace => netns::run(job),
-            Self::Uml => {
+            Self::Uml | Self::UmlWithoutIpv6 => {
                 let mut job = job.clone();
+                if self == Self::UmlWithoutIpv6 {
+                    job.kernel.push("ipv6.disable=1".into());
+                }
                 job.cpu = job.cpu.or_else(|| uml::cpus().last().copied());
                 uml::run(&job, uml::DEFAULT_MEMORY, b"")
             }
@@ -74,6 +84,7 @@ impl Ground {
         match self {
             Self::Namespace => "this kernel, in a name space",
             Self::Uml => "user-mode-linux",
+            Self::UmlWithoutIpv6 => "user-mode-linux without IPv6",
         }
     }
 }

@@ -32,8 +32,9 @@ cargo xtask test [--filter STR] [--no-tidy] [--forbid-skips] [--limit SECONDS]
     tidy, offline tests, tests on this kernel, tests on a kernel with every link kind
 cargo xtask bench [ARG...]
     the release build's vdsm-bench in the sandbox
-cargo xtask uml [-m MEM] [-t SECONDS] [-w DIR]... [-c CPU] [-i] -- COMMAND ARG...
+cargo xtask uml [-m MEM] [-t SECONDS] [-w DIR]... [-c CPU] [-k WORD]... [-i] -- COMMAND ARG...
     COMMAND as root in user-mode-linux; what it writes is gone, but under DIR
+    -k WORD is for the kernel's command line
     -i reads standard input to its end first; exit 124: limit, 125: UML failed
 
 The environment: VDSM_GROUND=uml|netns chooses the sandbox for try, test and bench.";

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub(crate) limit: Duration,
     /// The CPU it is bound to, if it matters.
     pub(crate) cpu: Option<usize>,
+    /// More words for the command line of a kernel of its own.
+    pub(crate) kernel: Vec<OsString>,
 }
 
 impl Job {
@@ -39,6 +41,7 @@ impl Job {
             stderr: Stream::Ours,
             limit: DEFAULT_LIMIT,
             cpu: None,
+            kernel: Vec::new(),
         }
     }
 

@@ -2,7 +2,8 @@
 //!
 //! The phases: tidy (format and lints); offline (no root, no kernel needed); here (the
 //! kernel tests named `here::`, on this kernel); dhcp (the DHCP process, on this kernel); full (all kernel tests, on a kernel that
-//! has every kind of link). How output is counted is in `libtest.rs`, what a sandbox is
+//! has every kind of link, but those named `without_ipv6::`); without IPv6 (those, on a kernel that has
+//! none). How output is counted is in `libtest.rs`, what a sandbox is
 //! in `sandbox.rs`.
 
 use std::ffi::OsString;
@@ -28,6 +29,8 @@ const NO_KERNEL_TEST: &str = "the integration test `netns` is gone, or lists no 
 const DHCP_TEST: &str = "dhcp";
 /// Tests in it whose names begin so need only what every kernel has.
 const HERE: &str = "here::";
+/// And those whose names begin so a kernel without IPv6.
+const WITHOUT_IPV6: &str = "without_ipv6::";
 
 /// Runs all phases; 1 if something failed, or was skipped against the wish.
 pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
@@ -222,6 +225,7 @@ impl Run {
         if all.is_empty() {
             return Tally::default();
         }
+        let (without_ipv6, all): (Vec<_>, Vec<_>) = all.into_iter().partition(|name| name.starts_with(WITHOUT_IPV6));
         let (here, rest): (Vec<_>, Vec<_>) = all.iter().cloned().partition(|name| name.starts_with(HERE));
         let ground = Ground::find();
         // Without it, its tests say that they are skipped.
@@ -239,12 +243,22 @@ impl Run {
                 })
             }));
         }
-        total.add(self.phase("full", |run| {
-            Ok(match &ground {
-                Ok(ground) => run.shards(*ground, &all, test, bin),
-                Err(error) => Tally::skipping(&rest, &error.to_string()),
-            })
-        }));
+        if !all.is_empty() {
+            total.add(self.phase("full", |run| {
+                Ok(match &ground {
+                    Ok(ground) => run.shards(*ground, &all, test, bin),
+                    Err(error) => Tally::skipping(&rest, &error.to_string()),
+                })
+            }));
+        }
+        if !without_ipv6.is_empty() {
+            total.add(self.phase("without IPv6", |run| {
+                Ok(match Ground::without_ipv6() {
+                    Ok(ground) => run.shard(ground, "without-ipv6", &without_ipv6, test, bin, None),
+                    Err(error) => Tally::skipping(&without_ipv6, &error.to_string()),
+                })
+            }));
+        }
         total
     }
 

@@ -85,6 +85,7 @@ fn kernel(job: &Job, memory: &str, directory: &Path) -> Result<Command, Error> {
         .args(["linux.uml", "initcall_blacklist=raid6_select_algo"])
         .args([&format!("mem={memory}"), "umid=u", "root=/dev/root", "rootfstype=hostfs"])
         .args(["rootflags=/", "ro", "quiet", "noreboot", "panic=-1", "con=null", "con0=null,fd:2"])
+        .args(&job.kernel)
         .args([with("uml_dir=", "uml"), with("init=", "init"), with("vdsmjob=", "")])
         .stdout(log)
         .stderr(log2);

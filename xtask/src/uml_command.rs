@@ -24,6 +24,7 @@ pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
             Some("-m") => memory = value()?,
             Some("-t") => job.limit = seconds(&value()?)?,
             Some("-c") => job.cpu = Some(number(&value()?)?),
+            Some("-k") => job.kernel.push(value()?),
             Some("-w") => job.shared.push(value()?.into()),
             Some("-i") => reads_input = true,
             Some("--") => break,

@@ -12,12 +12,13 @@ use super::judge::Judge;
 use super::merge::{self, Merged, uses};
 use super::scope::{Scope, bridge_of, southbound_of, vlan_of};
 use super::tuning::Wishes;
+use super::waiting::{self, Stay};
 use super::{Graph, nameservers, shaping, sharing};
 use crate::bridge_options::BridgeOptions;
 use crate::config::{Base, BondAddresses, NetConfig, NetworkConfig, Policy};
 use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
 use crate::ethtool_options::Tuned;
-use crate::ip::IpConfig;
+use crate::ip::{IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
 use crate::problem::{Code, Problem, Problems, Subject};
@@ -59,12 +60,15 @@ impl Desired {
             graph: Graph::default(),
             going: BTreeSet::new(),
             warnings: request.warnings.clone(),
+            stay: waiting::stay(running, &merged.config, seen),
+            over: waiting::over(running, &merged, seen),
             wanted: touched(&merged.config),
             former: touched(running),
         };
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
         builder.check_bases(&mut problems);
+        builder.check_ipv6(request, &mut problems);
         builder.check_broken(request, &mut problems);
         builder.find_scope();
         let mut prior = Graph::seen(seen, &builder.scope).following(seen);
@@ -90,6 +94,19 @@ impl Desired {
         let Builder { scope, graph, warnings, .. } = builder;
         Ok(Desired { graph, prior, scope, tuned, warnings, config: merged.config })
     }
+
+    /// Goes on with the same wish as it is by now, with leases that have come. What it concerns
+    /// besides is to come back as `seen`; what it concerns no more stays so.
+    pub fn renew(&mut self, wish: Desired, seen: &NetInfo) {
+        let (fresh, left) = (wish.scope.without(&self.scope), self.scope.without(&wish.scope));
+        fresh.devices().for_each(|device| self.scope.add(*device));
+        let now = Graph::seen(seen, &self.scope);
+        self.prior.take(&now, &fresh);
+        self.graph = wish.graph;
+        self.graph.take(&now, &left);
+        // What was said of the time until the leases is over.
+        self.warnings = wish.warnings;
+    }
 }
 
 struct Builder<'a> {
@@ -103,6 +120,10 @@ struct Builder<'a> {
     going: BTreeSet<DeviceName>,
     /// What happens to others, in sentences.
     warnings: Vec<String>,
+    /// The default route that stays for now where it is not to be.
+    stay: Option<Stay>,
+    /// Those that have stayed for a network that waits no more.
+    over: Vec<(DeviceName, Route)>,
     wanted: Networks<'a>,
     former: Networks<'a>,
 }
@@ -135,6 +156,7 @@ impl<'a> Builder<'a> {
                 self.scope.add_rivals(&ours, self.seen);
             }
         }
+        self.over.iter().for_each(|(device, _)| self.scope.add(*device));
         for bond in &self.merged.bonds {
             self.scope.add_bond(*bond, self.running, self.seen);
             self.scope.add_bond(*bond, &self.merged.config, self.seen);
@@ -172,6 +194,16 @@ impl<'a> Builder<'a> {
             let missing = bond.nics.iter().filter(|nic| self.seen.link(nic).is_none());
             problems.extend(missing.map(|nic| Problem::UnknownNic { of: Subject::Bond(name.to_string()), nic: *nic }));
         }
+    }
+
+    /// What the request itself asks of a kernel without IPv6, also of networks that could not be read
+    /// whole. Those that it touches by the way go on without, as they have so far.
+    fn check_ipv6(&self, request: &Request, problems: &mut Vec<Problem>) {
+        if self.seen.has_ipv6 {
+            return;
+        }
+        let asked = request.networks.iter().filter_map(|(name, net)| Some((name, net.as_ref()?)));
+        problems.extend(asked.flat_map(|(name, net)| no_ipv6(name, net)));
     }
 
     /// The problem that a network's nic is none of the host's.
@@ -258,6 +290,7 @@ impl<'a> Builder<'a> {
             self.put_bridge(name, net);
         }
         self.put_clients();
+        self.put_stays();
         for (name, net) in self.wanted() {
             self.put_default_routes(name, net);
         }
@@ -464,6 +497,12 @@ impl<'a> Builder<'a> {
             ports.remove(&port);
         }
     }
+}
+
+/// What a network asks of IPv6, each as the problem that there is none.
+pub fn no_ipv6(network: &NetworkName, net: &NetworkConfig) -> Vec<Problem> {
+    let problem = |(key, value)| Problem::NoIpv6 { network: network.clone(), key, value };
+    net.spelled_ipv6().into_iter().map(problem).collect()
 }
 
 /// What every bridge of ours is told, without and with the spanning tree protocol. The original

@@ -12,16 +12,18 @@ mod shaping;
 mod sharing;
 mod stack;
 mod tuning;
+mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-pub use desired::Desired;
+pub use desired::{Desired, no_ipv6};
 pub use judge::Judge;
 pub use scope::Scope;
 pub use stack::Stack;
 pub use tuning::tuned;
+pub use waiting::Stay;
 
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,8 @@ pub struct Graph {
     shapers: BTreeMap<DeviceName, Shaper>,
     /// The host's; none: not ours to say.
     resolver: Option<Arc<Resolver>>,
+    /// Of a wish: the default route that stays for now where it is not to be.
+    stay: Option<Stay>,
 }
 
 impl Graph {
@@ -105,7 +109,7 @@ impl Graph {
         let seen_clients = |name: &DeviceName| seen.link(name).map(|link| link.dhcp.clients());
         let clients = scope.devices().filter_map(|name| Some((*name, seen_clients(name).filter(|it| !it.is_empty())?)));
         let clients = clients.collect();
-        Graph { devices, ip, settings, clients, shapers, resolver: Some(Arc::clone(&seen.resolver)) }
+        Graph { devices, ip, settings, clients, shapers, resolver: Some(Arc::clone(&seen.resolver)), stay: None }
     }
 
     /// The same as somebody may wish for it: a hardware address that a VLAN or a bridge has from
@@ -124,6 +128,18 @@ impl Graph {
             }
         }
         self
+    }
+
+    /// Takes over from another graph what it has of these devices.
+    fn take(&mut self, other: &Graph, devices: &Scope) {
+        fn some<V: Clone>(to: &mut BTreeMap<DeviceName, V>, from: &BTreeMap<DeviceName, V>, of: &Scope) {
+            to.extend(of.devices().filter_map(|name| Some((*name, from.get(name)?.clone()))));
+        }
+        some(&mut self.devices, &other.devices, devices);
+        some(&mut self.ip, &other.ip, devices);
+        some(&mut self.settings, &other.settings, devices);
+        some(&mut self.clients, &other.clients, devices);
+        some(&mut self.shapers, &other.shapers, devices);
     }
 
     /// The device of that name.
@@ -247,6 +263,16 @@ impl Graph {
     /// Says what the host's resolver is to be, or that it is not ours to say.
     pub fn set_resolver(&mut self, resolver: Option<Resolver>) {
         self.resolver = resolver.map(Arc::new);
+    }
+
+    /// The default route that another device keeps until this one has a lease.
+    pub fn stay_for(&self, waiting: &DeviceName) -> Option<&Stay> {
+        self.stay.as_ref().filter(|stay| stay.waiting == *waiting)
+    }
+
+    /// Says which default route stays for now where it is not to be.
+    pub fn set_stay(&mut self, stay: Option<Stay>) {
+        self.stay = stay;
     }
 
     /// The bond or bridge a device belongs to. Not a field of the device, so that it cannot

@@ -31,6 +31,11 @@ impl Scope {
         self.0.insert(name);
     }
 
+    /// Those that are not in the other one.
+    pub(super) fn without(&self, other: &Scope) -> Scope {
+        Scope(self.0.difference(&other.0).copied().collect())
+    }
+
     /// The devices of a network, as `config` describes it, and the slaves of its bond.
     pub(super) fn add_network(&mut self, name: &NetworkName, net: &NetworkConfig, config: &NetConfig, seen: &NetInfo) {
         if let Some(bridge) = bridge_of(name, net) {

@@ -14,7 +14,7 @@ pub use words::{Deviation, Part, deviations};
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};
 use crate::dhcp::Clients;
 use crate::ethtool_options::Settings;
-use crate::graph::Graph;
+use crate::graph::{Graph, Stay};
 use crate::ip::{IpConfig, Route};
 use crate::name::DeviceName;
 use crate::qos::Shaper;
@@ -49,11 +49,13 @@ pub enum Step {
         from: Option<Shaper>,
         to: Option<Shaper>,
     },
-    /// DHCP clients end or start.
+    /// DHCP clients end or start. `stay` is the default route that somebody else keeps until there is
+    /// a lease.
     Dhcp {
         device: DeviceName,
         from: Clients,
         to: Clients,
+        stay: Option<Stay>,
     },
     /// `replaces` names the default routes of others that give way to one of `to`.
     Ip {

@@ -14,6 +14,7 @@
 //! 8. DHCP clients that start; those that end do so before everything else.
 //! 9. Addresses and routes that come. A default route that moves is replaced, so that there is
 //!    never a moment with two, nor one without unless its device or its last address had to go.
+//!    Leased addresses come back with a client that is started again by a rollback.
 //! 10. The host's resolver: its servers are mostly reached through what came before.
 //!
 //! The kernel does some things of itself: it takes a slave down when releasing it, and IPv6
@@ -42,6 +43,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
         going: going(from, to),
         joining: joining(from, to),
         fixed: BTreeSet::new(),
+        started: BTreeSet::new(),
         masters: from.masters(),
         steps: Vec::new(),
     };
@@ -89,6 +91,8 @@ struct Planner<'a> {
     joining: BTreeSet<DeviceName>,
     /// Bridges whose MTU the plan has set: they do not follow their ports any more.
     fixed: BTreeSet<DeviceName>,
+    /// Devices where the plan starts a client of ours, by its family: IPv6 or not.
+    started: BTreeSet<(DeviceName, bool)>,
     /// Who had which master in the beginning.
     masters: BTreeMap<DeviceName, DeviceName>,
     steps: Vec<Step>,
@@ -178,6 +182,9 @@ impl Planner<'_> {
 
     fn start_clients(&mut self) {
         for device in self.now.served(self.to) {
+            let (from, to) = (self.now.clients(&device), self.to.clients(&device));
+            let families = [(false, from.v4, to.v4), (true, from.v6, to.v6)];
+            self.started.extend(families.into_iter().filter(|(_, was, is)| !was && *is).map(|(v6, ..)| (device, v6)));
             self.change_clients(device, self.to.clients(&device).clone());
         }
     }
@@ -186,7 +193,8 @@ impl Planner<'_> {
         let from = self.now.clients(&device).clone();
         if from != to {
             self.now.set_clients(device, to.clone());
-            self.steps.push(Step::Dhcp { device, from, to });
+            let stay = self.to.stay_for(&device).filter(|_| to.v4 && !from.v4).cloned();
+            self.steps.push(Step::Dhcp { device, from, to, stay });
         }
     }
 
@@ -420,7 +428,7 @@ impl Planner<'_> {
             let (Some(to), from) = (self.to.ip(&device), self.now.ip(&device).cloned().unwrap_or_default()) else {
                 continue;
             };
-            if from.same(to) {
+            if from.same(to) && !self.returns_leased(device, &from, to) {
                 continue;
             }
             let replaces = self.taken_by(&device);
@@ -433,6 +441,13 @@ impl Planner<'_> {
             self.now.set_ip(device, to.clone());
             self.steps.push(Step::Ip { device, from, to: to.clone(), replaces });
         }
+    }
+
+    /// Whether a device is to have a leased address that it lost with the client that is started again:
+    /// a rollback does not leave that to the client, who asks the server first.
+    fn returns_leased(&self, device: DeviceName, from: &IpConfig, to: &IpConfig) -> bool {
+        let mut lost = to.addresses.iter().filter(|a| a.is_dynamic() && !from.addresses.contains(a));
+        lost.any(|a| self.started.contains(&(device, a.ip.addr.is_ipv6())))
     }
 
     /// The default routes that others still have and a device is to have instead.

@@ -60,7 +60,13 @@ impl Step {
             Step::Qos { device, from, to } => {
                 ("shape", format!("qos {device}"), qos_changes(from.as_ref(), to.as_ref()))
             }
-            Step::Dhcp { device, from, to } => ("dhcp", device.to_string(), client_changes(from, to)),
+            Step::Dhcp { device, from, to, stay } => {
+                let mut details = client_changes(from, to);
+                details.extend(
+                    stay.iter().map(|stay| format!("{} stays on {} until the lease arrives", stay.route, stay.device)),
+                );
+                ("dhcp", device.to_string(), details)
+            }
             Step::Ip { device, from, to, replaces } => {
                 let mut details = ip_changes(from, to);
                 details.extend(replaces.iter().map(|(other, route)| format!("instead of {route} on {other}")));

@@ -352,6 +352,20 @@ impl NetworkConfig {
         }
     }
 
+    /// The engine's keys and values that need IPv6, for sentences.
+    pub fn spelled_ipv6(&self) -> Vec<(&'static str, String)> {
+        let address = self.ipv6.map(|ip| ("ipv6addr", ip.to_string()));
+        let heard = [("ipv6autoconf", self.ipv6_autoconf), ("dhcpv6", self.dhcpv6)];
+        let heard = heard.into_iter().filter(|(_, wanted)| *wanted).map(|(key, _)| (key, "true".to_owned()));
+        address.into_iter().chain(heard).collect()
+    }
+
+    /// The network without what needs IPv6.
+    pub fn drop_ipv6(&mut self) {
+        (self.ipv6, self.ipv6_gateway) = (None, None);
+        (self.ipv6_autoconf, self.dhcpv6) = (false, false);
+    }
+
     /// The engine's keys and values of the parts in `features`, for sentences.
     pub fn spelled(&self, feature: crate::config::Feature) -> (String, String) {
         use crate::config::Feature::*;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::ops::RangeInclusive;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -51,12 +52,12 @@ impl Server {
     /// A place for one behind the nic with that number.
     pub fn behind(number: usize) -> Server {
         let place = Elsewhere::new();
-        place.take(
-            &format!("peer{number}"),
-            &format!(
-                "addr add 10.77.{number}.1/24 dev peer{number}\naddr add fd77:{number}::1/64 dev peer{number} nodad\n"
-            ),
-        );
+        let mut commands = format!("addr add 10.77.{number}.1/24 dev peer{number}\n");
+        // A kernel without IPv6 has neither.
+        if Path::new("/proc/sys/net/ipv6").exists() {
+            commands += &format!("addr add fd77:{number}::1/64 dev peer{number} nodad\n");
+        }
+        place.take(&format!("peer{number}"), &commands);
         let dir = tempfile::Builder::new().prefix("dnsmasq").tempdir().unwrap();
         Server { place, number, dir, dnsmasq: None }
     }

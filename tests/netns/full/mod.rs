@@ -5,6 +5,7 @@ mod bonds;
 mod caps;
 mod commands;
 mod ethtool;
+mod leases;
 mod mtu;
 mod picture;
 mod qos;

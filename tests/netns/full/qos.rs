@@ -16,7 +16,7 @@ fn tc(words: &str) -> String {
 
 /// All that `tc` says of a device, but for its name, what the kernel made by itself, and flows that
 /// come and go in a fair queue.
-fn all(device: &str) -> String {
+pub(super) fn all(device: &str) -> String {
     let asked = ["qdisc show dev", "class show dev", "filter show dev"];
     let text: String = asked.iter().map(|what| tc(&format!("{what} {device}"))).collect();
     let lines = text.lines().filter(|line| !line.contains(" 0: ") && !line.starts_with("class fq_codel"));

@@ -88,6 +88,62 @@ fn a_request_need_not_wait_and_the_lease_is_an_event_that_brings_its_routes() {
     });
 }
 
+/// What was told of IPv4 default routes of the main table.
+fn of_default_routes(told: &[String]) -> Vec<&str> {
+    let ours = |it: &&String| it.contains("route default via 1") && it.ends_with("in table 254");
+    told.iter().filter(ours).map(String::as_str).collect()
+}
+
+#[test]
+fn the_default_route_moves_when_the_lease_is_there_and_not_before() {
+    story_needing_with(&["dnsmasq"], "dhcp_timeout = 4", Veth, 2, |lab| {
+        let mut server = Server::behind(0);
+        let red = |default: bool| json!({ "nic": "veth_1", "ipaddr": "192.0.2.5", "prefix": 24, "gateway": "192.0.2.1", "defaultRoute": default });
+        lab.nets(json!({ "red": red(true) }));
+        let source = Look::now().source_rules();
+        let blue = || asks(json!({ "defaultRoute": true }));
+        let told = changes(|| {
+            // One that waits in vain has the default route where it was.
+            lab.expect_error(29, json!({ "networks": { "blue": blocking(json!({ "defaultRoute": true })) } }));
+            assert_eq!(Look::now().default_routes(), ["192.0.2.1 red"]);
+            let answer = lab.request(json!({ "networks": { "blue": blue() } })).unwrap();
+            let stays = "network 'blue': network 'red' keeps the host's IPv4 default route until its lease arrives";
+            assert_eq!(answer["warnings"], json!([stays]));
+            lab.again(json!({ "blue": blue() }), json!({}));
+            lab.again(json!({ "red": red(false) }), json!({}));
+            let checked = lab.call("Host.checkNetworks", json!({})).unwrap();
+            assert_eq!(checked["in_sync"], true, "{checked}");
+            let networks = lab.capabilities()["networks"].take();
+            let owns = ["red", "blue"].map(|name| networks[name]["ipv4defaultroute"] == true);
+            assert_eq!(owns, [true, false], "as the kernel has it");
+            assert_eq!(Look::now().source_rules(), source);
+        });
+        assert_eq!(of_default_routes(&told), [""; 0], "nothing came, and nothing went");
+        let told = changes(|| {
+            server.start(&Offers { v4: Some(100..=100), lease: 120, ..Offers::default() });
+            until("it moves", |look| look.default_routes() == ["10.77.0.1 blue"]);
+        });
+        // The kernel tells a replacement as one new route: there were neither two nor none.
+        assert_eq!(of_default_routes(&told), ["+ route default via 10.77.0.1 by blue in table 254"]);
+        let checked = lab.call("Host.checkNetworks", json!({})).unwrap();
+        assert_eq!(checked["in_sync"], true, "{checked}");
+        // A request that waits for the lease ends with the route moved as well.
+        lab.nets(json!({ "blue": { "remove": true }, "red": red(true) }));
+        let told = changes(|| {
+            let params = json!({ "networks": { "blue": blocking(json!({ "defaultRoute": true })) } });
+            assert_eq!(lab.request(params).unwrap()["warnings"], json!([]));
+        });
+        assert_eq!(of_default_routes(&told), ["+ route default via 10.77.0.1 by blue in table 254"]);
+        assert_eq!(Look::now().default_routes(), ["10.77.0.1 blue"]);
+        // Removed while it keeps the route, the former owner takes it along.
+        lab.nets(json!({ "blue": { "remove": true }, "red": red(true) }));
+        server.stop();
+        lab.nets(json!({ "blue": blue() }));
+        lab.nets(json!({ "red": { "remove": true } }));
+        assert_eq!(Look::now().default_routes(), [""; 0]);
+    });
+}
+
 #[test]
 fn without_a_server_a_request_that_waits_fails_with_29_and_all_is_as_before() {
     story_needing_with(&["dnsmasq"], "dhcp_timeout = 4", Veth, 1, |lab| {

@@ -250,6 +250,30 @@ fn a_network_is_restored_without_name_servers_where_the_resolver_is_somebody_els
 }
 
 #[test]
+fn a_network_is_restored_without_ipv6_where_the_kernel_has_none() {
+    let attributes = json!({ "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24, "ipv6addr": "fd00::5/64" });
+    let asks = json!({ "nic": "dummy_1", "dhcpv6": true });
+    let machine = Machine::with(json!({ "n": attributes, "six": asks }), json!({}));
+    machine.engine.set_safe().unwrap();
+    let machine = machine.reboot(&NICS);
+    let _ = machine.sim.clone().without_ipv6();
+    let restored = machine.restore();
+    assert_eq!((restored.done, restored.failed), (true, vec![]));
+    let reasons: Vec<&str> = restored.skipped.iter().map(|o| o.reason.as_str()).collect();
+    assert_eq!(
+        reasons,
+        [
+            "restored without ipv6addr = fd00::5/64, for this kernel has no IPv6",
+            "restored without dhcpv6 = true, for this kernel has no IPv6",
+        ]
+    );
+    assert!(machine.text().contains("192.0.2.10/24") && machine.has("six"), "the host is reached");
+    assert!(machine.engine.running().networks[&net("n")].ipv6.is_some(), "it stays in the configuration");
+    // Somebody may go on from there.
+    machine.set(json!({ "n": { "remove": true }, "more": { "nic": "dummy_2" } }), json!({}));
+}
+
+#[test]
 fn what_was_allowed_once_is_restored_under_a_stricter_rule() {
     let machine = Machine::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
     machine.engine.set_safe().unwrap();

@@ -41,7 +41,7 @@ pub(super) fn used(nic: &str, users: &[&str]) -> Problem {
     Problem::UsedNic { nic: dev(nic), users: users.iter().map(ToString::to_string).collect() }
 }
 
-pub(super) fn unknown_nic(of: Subject, nic: &str) -> Problem {
+pub(crate) fn unknown_nic(of: Subject, nic: &str) -> Problem {
     Problem::UnknownNic { of, nic: dev(nic) }
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn rejects(networks: Value, bonds: Value, expected: &[Problem]) {
 
 /// The same on a host with a past. The first problem's code is the answer's, and nothing happens.
 #[track_caller]
-pub(super) fn refuses(world: &World, networks: Value, bonds: Value, expected: &[Problem]) {
+pub(crate) fn refuses(world: &World, networks: Value, bonds: Value, expected: &[Problem]) {
     let asked = format!("{networks} {bonds}");
     let seen = world.sim.look();
     let refused =

@@ -3,10 +3,12 @@
 //! What a device is below that is `desired.rs`'s.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use super::super::merge::uses;
 use super::super::scope::top_of;
 use super::super::stack::Stack;
+use super::super::waiting::{self, Stay};
 use super::Builder;
 use crate::config::{BondAddresses, NetworkConfig};
 use crate::dhcp::{self, Clients};
@@ -30,13 +32,8 @@ impl Builder<'_> {
             ours.filter(|d| !untouched(d)).map(|d| (d, Clients::default())).collect();
         for (name, net) in self.wanted() {
             if let Some(top) = top_of(name, net, self.seen) {
-                wish.insert(top, Clients { v4: net.dhcpv4, v6: net.dhcpv6, ..Clients::default() });
-                if net.default_route && net.dhcpv4 && self.seen.link(&top).and_then(|link| link.lease(false)).is_none()
-                {
-                    self.warnings.push(format!(
-                        "network '{name}': the host has no IPv4 default route of ours until its lease arrives"
-                    ));
-                }
+                let v6 = net.dhcpv6 && self.seen.has_ipv6;
+                wish.insert(top, Clients { v4: net.dhcpv4, v6, ..Clients::default() });
             }
         }
         // A stranger's address below our VLANs stays, and so does who keeps it there.
@@ -45,6 +42,26 @@ impl Builder<'_> {
         for (device, clients) in wish {
             self.graph.set_clients(device, clients);
         }
+    }
+
+    /// Who has kept the default route for a network that waits no more gives it up; where one waits,
+    /// it is told who has the route meanwhile.
+    pub(super) fn put_stays(&mut self) {
+        for (device, route) in &self.over {
+            if let Some(mut ip) = self.graph.ip(device).cloned() {
+                ip.routes.remove(route);
+                self.graph.set_ip(*device, ip);
+            }
+        }
+        let waiting = waiting::waiting(&self.merged.config, self.seen);
+        if let Some((owner, _)) = waiting.filter(|(owner, _)| self.merged.networks.contains(*owner)) {
+            let meanwhile = match &self.stay {
+                Some(Stay { network, .. }) => format!("network '{network}' keeps the host's IPv4 default route"),
+                None => "the host has no IPv4 default route of ours".to_owned(),
+            };
+            self.warnings.push(format!("network '{owner}': {meanwhile} until its lease arrives"));
+        }
+        self.graph.set_stay(self.stay.clone());
     }
 
     /// Whether a nic or bond keeps what others gave it: see [`Builder::layer_three`].
@@ -60,16 +77,15 @@ impl Builder<'_> {
     /// What a network has at layer three, on the device that carries its addresses. What follows from
     /// a lease is there once its address is.
     pub(super) fn ip_of(&self, top: DeviceName, net: &NetworkConfig) -> IpConfig {
+        // A kernel without IPv6 has nothing to give that; who asks for it anew is told.
+        let can = |it: IpAddr| it.is_ipv4() || self.seen.has_ipv6;
+        let hears = net.hears_routers() && self.seen.has_ipv6;
         let v4 = net.ipv4.map(|ip| Address::new(ip.addr.into(), ip.prefix));
         let v6 = net.ipv6.map(|ip| Address::new(ip.addr.into(), ip.prefix));
         let mut ip = IpConfig {
-            addresses: v4.into_iter().chain(v6).collect(),
-            routes: static_default_routes(net).collect(),
-            dynamic: Dynamic {
-                v4: net.dhcpv4,
-                v6: net.hears_routers(),
-                router: net.hears_routers() && net.default_route,
-            },
+            addresses: v4.into_iter().chain(v6).filter(|it| can(it.ip.addr)).collect(),
+            routes: static_default_routes(net).filter(|it| can(it.to.addr)).collect(),
+            dynamic: Dynamic { v4: net.dhcpv4, v6: hears, router: hears && net.default_route },
             ..IpConfig::default()
         };
         if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
@@ -78,6 +94,7 @@ impl Builder<'_> {
         if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(|link| link.lease(false)) {
             dhcp::follow(top, lease, net.default_route, &mut ip);
         }
+        ip.routes.extend(self.stay.iter().filter(|stay| stay.device == top).map(|stay| stay.route));
         ip
     }
 
@@ -133,7 +150,9 @@ impl Builder<'_> {
                 .networks
                 .get(name)
                 .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
-                .map(|net| self.ip_of(base, net))
+                // The default route that it may have kept for the network that waits for it was ours, too.
+                .map(|net| NetworkConfig { default_route: self.running.default_route().is_some(), ..net.clone() })
+                .map(|net| self.ip_of(base, &net))
                 .unwrap_or_default();
             // The stranger's stay first: the network's become the secondary ones. What the network has
             // already stays where it is, whoever came after it.
