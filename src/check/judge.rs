@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vdsm_model::config::{Base, NetConfig, Policy};
+use vdsm_model::config::{Base, NetConfig, NetworkConfig, Policy};
 use vdsm_model::device::{Device, NetDevice};
 use vdsm_model::graph::{Desired, Graph, Stack};
 use vdsm_model::ip::Route;
@@ -77,7 +77,7 @@ pub(super) fn judge<'a>(
 /// The request for all of a configuration.
 fn asking_for(config: NetConfig) -> Request {
     Request {
-        networks: config.networks.into_iter().map(|(name, net)| (name, Some(net))).collect(),
+        networks: config.networks.iter().map(|(name, net)| (name.clone(), Some(net.clone()))).collect(),
         bonds: config.bonds.iter().map(|(name, bond)| (*name, Some(BondRequest::from(bond)))).collect(),
         options: Options { connectivity_check: false, ..Options::default() },
         ..Request::default()
@@ -263,7 +263,8 @@ impl<'a> Judged<'a> {
     /// What was left out to judge the rest, see [`restore::possible`](crate::restore::possible).
     pub(super) fn tell_of_a_foreign_resolver(&mut self, chosen: &'a NetConfig, seen: &NetInfo) {
         let Some(why) = seen.resolver.closed() else { return };
-        for (network, _) in chosen.networks.iter().filter(|(_, net)| net.brings_nameservers()) {
+        let bringing = |name: &&NetworkName| chosen.networks.get(name).is_some_and(NetworkConfig::brings_nameservers);
+        for network in chosen.networks.default_routes().filter(bringing) {
             let problem = Problem::ForeignResolver { network: network.clone(), why: why.to_owned() };
             self.refused.entry(Entity::Network(network)).or_default().insert(problem.to_string());
         }
@@ -296,8 +297,8 @@ impl<'a> Judged<'a> {
     /// Default routes that others have and a network's own does not suffer.
     fn rivals(&self, chosen: &'a NetConfig, seen: &NetInfo) -> Vec<(&'a NetworkName, DeviceName, Route)> {
         let mut rivals = Vec::new();
-        let judged = chosen.networks.iter().filter(|(name, _)| self.request.networks.contains_key(*name));
-        for (name, net) in judged.filter(|(_, net)| net.default_route) {
+        let owners = chosen.networks.default_routes().filter_map(|name| chosen.networks.get_key_value(name));
+        for (name, net) in owners.filter(|(name, _)| self.request.networks.contains_key(*name)) {
             let Some(top) = Stack::of(name, net, seen).top else { continue };
             let ours = self.wished.ip(&top).into_iter().flat_map(|ip| &ip.routes);
             let ours: Vec<&Route> = ours.filter(|route| route.to.prefix == 0).collect();

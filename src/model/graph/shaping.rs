@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Graph;
 use super::merge::Merged;
-use crate::config::{Base, NetworkConfig};
+use crate::config::NetworkConfig;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, Qdisc};
 use crate::problem::Problem;
@@ -24,7 +24,8 @@ pub(super) fn shape(
     let slaves: BTreeSet<DeviceName> =
         merged.bonds.iter().filter_map(|b| merged.config.bonds.get(b)).flat_map(|b| b.nics.clone()).collect();
     for base in bases.union(&slaves) {
-        let users = || merged.config.users_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
+        let users =
+            || merged.config.networks.wishing_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
         if let Some(qdisc) = strangers_root(*base, seen) {
             let touched = users().filter(|(name, ..)| merged.networks.contains(*name));
             problems.extend(touched.map(|(name, ..)| foreign(name, *base, qdisc)));
@@ -35,11 +36,6 @@ pub(super) fn shape(
             _ => graph.remove_shaper(base),
         }
     }
-}
-
-/// The nics and bonds of these networks.
-pub(super) fn bases<'a>(networks: impl Iterator<Item = &'a NetworkConfig>) -> BTreeSet<DeviceName> {
-    networks.filter_map(|net| net.base.map(Base::device)).collect()
 }
 
 /// What is to be said of a network that wants a share of nothing.
