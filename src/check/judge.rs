@@ -31,7 +31,7 @@ pub(super) struct Judged<'a> {
     pub(super) plan: Plan,
     /// What the rules say of the rest.
     pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
-    /// The last steps upon each device.
+    /// The last step that each device owes something to.
     steps: BTreeMap<(Option<DeviceName>, Layer), usize>,
     /// The master that each port is to have.
     masters: BTreeMap<DeviceName, DeviceName>,
@@ -215,7 +215,17 @@ impl<'a> Judged<'a> {
             Step::Resolver { .. } => Layer::Resolver,
             _ => Layer::Device,
         };
-        let steps = plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
+        // Who takes a default route over mends the one who had it, too.
+        let losers = |step: &Step| match step {
+            Step::Ip { replaces, .. } => replaces.iter().map(|(device, _)| Some(*device)).collect(),
+            _ => Vec::new(),
+        };
+        let steps = plan.steps().iter().enumerate();
+        let steps = steps.flat_map(|(at, step)| {
+            let devices = losers(step).into_iter().chain([step.device()]);
+            devices.map(move |device| ((device, layer(step)), at)).collect::<Vec<_>>()
+        });
+        let steps = steps.collect();
         let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
         Judged { request, prior, wished, plan, refused, steps, masters }
     }

@@ -262,6 +262,8 @@ fn a_strangers_default_route_is_told_of_the_network_whose_route_it_rivals() {
             "default via 198.51.100.1 on dummy_3 is in the way of its default route",
         ]
     );
+    // The last is over once it is replaced.
+    assert!(verdict(&checked, "mgmt").differences.iter().all(|difference| difference.mends.is_some()));
     assert_eq!(texts(verdict(&checked, "other")), CLEAN);
     world.heal();
 }
