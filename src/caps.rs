@@ -102,7 +102,7 @@ fn network_part(
 ) {
     let host = Host::of(seen, running, visible);
     report.object("networks", |networks| {
-        for (name, config) in &running.networks {
+        for (name, config) in running.networks.iter() {
             match Network::of(&host, name, config) {
                 Some(network) => networks.entry(name.as_str(), |keys| network.tell(&host, keys)),
                 // The engine will miss it, and say so.

@@ -15,7 +15,7 @@ pub use concerned::concerned;
 use judge::{Judged, judge};
 use owners::{Entity, Owners};
 use serde_json::{Map, Value, json};
-use vdsm_model::config::{Base, Combination, NetConfig, NetworkConfig, Policy};
+use vdsm_model::config::{Base, Combination, NetConfig, NetworkConfig, Networks, Policy};
 use vdsm_model::graph::Stack;
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::NetInfo;
@@ -119,15 +119,11 @@ pub fn check(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<
 /// The selected part of a configuration, with the bonds that it stands on.
 fn chosen<'a>(running: &'a NetConfig, only: Option<&Selection>) -> Cow<'a, NetConfig> {
     let Some(only) = only else { return Cow::Borrowed(running) };
-    let networks: BTreeMap<NetworkName, NetworkConfig> = only
-        .networks
-        .iter()
-        .filter_map(|name| running.networks.get_key_value(name))
-        .map(|(name, net)| (name.clone(), net.clone()))
-        .collect();
+    let networks = only.networks.iter().filter_map(|name| Some((name.clone(), running.networks.shared(name)?.clone())));
+    let networks: Networks = networks.collect();
     let below = networks.values().filter_map(|net| net.base.map(Base::device));
     let bonds = below.chain(only.bonds.iter().copied());
-    let bonds = bonds.filter_map(|name| Some((name, running.bonds.get(&name)?.clone()))).collect();
+    let bonds = bonds.filter_map(|name| Some((name, running.bonds.shared(&name)?.clone()))).collect();
     Cow::Owned(NetConfig { networks, bonds })
 }
 

@@ -346,7 +346,9 @@ fn has_default(link: &SeenLink, v6: bool) -> bool {
 
 /// The default route that wins: gateway and device.
 fn default_route(host: &NetInfo, v6: bool) -> Option<(String, DeviceName)> {
-    let all = host.links().flat_map(|link| defaults(link, v6).map(move |route| (route.metric, link.name, route)));
+    let all = host
+        .with_default_routes()
+        .flat_map(|link| defaults(link, v6).map(move |route| (route.metric, link.name, route)));
     let (_, device, route) = all.min_by_key(|(metric, device, _)| (*metric, *device))?;
     Some((route.gateway.as_ref().map(IpAddr::to_string).unwrap_or_default(), device))
 }

@@ -95,10 +95,8 @@ impl Leases {
         let seen = self.live.latest();
         let serves = |status: &Status| {
             let Wanted { device, family, .. } = status.wanted;
-            running.networks.iter().any(|(name, net)| {
-                let asks = if family == Family::V4 { net.dhcpv4 } else { net.dhcpv6 };
-                asks && Stack::of(name, net, &seen).top == Some(device)
-            })
+            let asks = |net: &NetworkConfig| if family == Family::V4 { net.dhcpv4 } else { net.dhcpv6 };
+            Stack::topped_by(device, &running.networks, &seen).any(|(_, net)| asks(net))
         };
         for status in statuses.iter().filter(|status| !serves(status)) {
             let Wanted { device, family, .. } = status.wanted;

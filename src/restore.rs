@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use vdsm_model::config::{Base, Feature, NetConfig, Policy};
-use vdsm_model::name::DeviceName;
+use vdsm_model::config::{Base, BondConfig, Feature, NetConfig, NetworkConfig, Policy};
+use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::request::Request;
 
@@ -34,81 +34,102 @@ pub struct Possible {
 pub fn possible(stored: &NetConfig, seen: &NetInfo, policy: &Policy) -> Possible {
     let mut config = stored.clone();
     let mut skipped = Vec::new();
-    let is_there = |nic: &DeviceName| seen.link(nic).is_some();
-    config.bonds.retain(|name, bond| {
-        let missing: Vec<String> = bond.nics.iter().filter(|n| !is_there(n)).map(ToString::to_string).collect();
-        let was_empty = bond.nics.is_empty();
-        bond.nics.retain(|n| is_there(n));
-        if !missing.is_empty() {
-            let what =
-                if bond.nics.is_empty() { "none of its slaves is there" } else { "restored without missing slaves" };
-            skipped.push(Omission { name: name.to_string(), reason: format!("{what}: {}", missing.join(", ")) });
-            // What a bond is for: it goes on without its favourite.
-            if let Some(options) = bond.options.without_primary(&missing) {
-                bond.options_text = options.canonical();
-                bond.options = options;
-            }
-        }
-        was_empty || !bond.nics.is_empty()
-    });
-    for (name, net) in &mut config.networks {
-        let lacking = net.features().into_iter().filter(|f| !policy.features.contains(f));
-        for feature in lacking.filter(|f| f.is_accessory()) {
-            let (key, value) = net.spelled(feature);
-            skipped.push(Omission {
-                name: name.to_string(),
-                reason: format!(
-                    "restored without {key} = {value}, which this configurator ({}) does not have yet",
-                    policy.configurator
-                ),
-            });
-            net.drop_feature(feature);
-        }
-        if let Some(why) = seen.resolver.closed().filter(|_| net.brings_nameservers()) {
-            let (key, value) = net.spelled(Feature::Nameservers);
-            skipped.push(Omission {
-                name: name.to_string(),
-                reason: format!("restored without {key} = {value}, for {why}"),
-            });
-            net.drop_feature(Feature::Nameservers);
-        }
-        let ipv6 = if seen.has_ipv6 { Vec::new() } else { net.spelled_ipv6() };
-        if !ipv6.is_empty() {
-            let keys: Vec<String> = ipv6.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-            skipped.push(Omission {
-                name: name.to_string(),
-                reason: format!("restored without {}, for this kernel has no IPv6", keys.join(", ")),
-            });
-            net.drop_ipv6();
-        }
+    for (name, bond) in stored.bonds.iter() {
+        leave_out_slaves(&mut config, name, bond, seen, &mut skipped);
     }
-    for (name, net) in &mut config.networks {
-        let missing: Vec<String> =
-            net.ethtool_options.devices().filter(|d| !is_there(d)).map(|d| d.to_string()).collect();
+    for (name, net) in stored.networks.iter() {
+        leave_out_parts(&mut config, name, net, seen, policy, &mut skipped);
+    }
+    for name in stored.networks.keys() {
+        let tuned = config.networks.get(name).into_iter().flat_map(|net| net.ethtool_options.devices());
+        let missing: Vec<DeviceName> = tuned.filter(|device| seen.link(device).is_none()).collect();
         if !missing.is_empty() {
-            let reason = format!("restored without custom.ethtool_opts for missing {}", missing.join(", "));
+            let listed = missing.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let reason = format!("restored without custom.ethtool_opts for missing {listed}");
             skipped.push(Omission { name: name.to_string(), reason });
-            net.ethtool_options = net.ethtool_options.without(|device| !is_there(device));
+            config.networks.change(name, |net| {
+                net.ethtool_options = net.ethtool_options.without(|device| missing.contains(device));
+            });
         }
     }
-    let bonds = config.bonds.clone();
-    config.networks.retain(|name, net| {
-        let missing = match net.base {
-            Some(Base::Nic(nic)) if !is_there(&nic) => Some(format!("its nic {nic} is missing")),
-            Some(Base::Bond(bond)) if !bonds.contains_key(&bond) && !is_there(&bond) => {
-                Some(format!("its bond {bond} is missing"))
-            }
-            _ => None,
-        };
-        match missing {
-            Some(reason) => {
-                skipped.push(Omission { name: name.to_string(), reason });
-                false
-            }
-            None => true,
+    for (name, net) in stored.networks.iter() {
+        if let Some(reason) = missing_below(net, &config, seen) {
+            skipped.push(Omission { name: name.to_string(), reason });
+            config.networks.remove(name);
+        }
+    }
+    Possible { config, skipped }
+}
+
+fn leave_out_slaves(
+    config: &mut NetConfig,
+    name: &DeviceName,
+    bond: &BondConfig,
+    seen: &NetInfo,
+    skipped: &mut Vec<Omission>,
+) {
+    let missing: Vec<String> =
+        bond.nics.iter().filter(|nic| seen.link(nic).is_none()).map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let is_lost = missing.len() == bond.nics.len();
+    let what = if is_lost { "none of its slaves is there" } else { "restored without missing slaves" };
+    skipped.push(Omission { name: name.to_string(), reason: format!("{what}: {}", missing.join(", ")) });
+    if is_lost {
+        config.bonds.remove(name);
+        return;
+    }
+    config.bonds.change(name, |bond| {
+        bond.nics.retain(|nic| seen.link(nic).is_some());
+        // What a bond is for: it goes on without its favourite.
+        if let Some(options) = bond.options.without_primary(&missing) {
+            bond.options_text = options.canonical();
+            bond.options = options;
         }
     });
-    Possible { config, skipped }
+}
+
+fn leave_out_parts(
+    config: &mut NetConfig,
+    name: &NetworkName,
+    net: &NetworkConfig,
+    seen: &NetInfo,
+    policy: &Policy,
+    skipped: &mut Vec<Omission>,
+) {
+    let mut leave_out = |feature, why: String| {
+        let (key, value) = net.spelled(feature);
+        skipped.push(Omission { name: name.to_string(), reason: format!("restored without {key} = {value}, {why}") });
+        config.networks.change(name, |net| net.drop_feature(feature));
+    };
+    let lacking = net.features().into_iter().filter(|f| !policy.features.contains(f));
+    for feature in lacking.filter(|f| f.is_accessory()) {
+        let why = format!("which this configurator ({}) does not have yet", policy.configurator);
+        leave_out(feature, why);
+    }
+    let lacks_servers = !policy.features.contains(&Feature::Nameservers);
+    if let Some(why) = seen.resolver.closed().filter(|_| !lacks_servers && net.brings_nameservers()) {
+        leave_out(Feature::Nameservers, format!("for {why}"));
+    }
+    let ipv6 = if seen.has_ipv6 { Vec::new() } else { net.spelled_ipv6() };
+    if !ipv6.is_empty() {
+        let keys: Vec<String> = ipv6.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let reason = format!("restored without {}, for this kernel has no IPv6", keys.join(", "));
+        skipped.push(Omission { name: name.to_string(), reason });
+        config.networks.change(name, NetworkConfig::drop_ipv6);
+    }
+}
+
+/// What a network stands on and the host has not, nor will have.
+fn missing_below(net: &NetworkConfig, config: &NetConfig, seen: &NetInfo) -> Option<String> {
+    match net.base? {
+        Base::Nic(nic) if seen.link(&nic).is_none() => Some(format!("its nic {nic} is missing")),
+        Base::Bond(bond) if !config.bonds.contains_key(&bond) && seen.link(&bond).is_none() => {
+            Some(format!("its bond {bond} is missing"))
+        }
+        _ => None,
+    }
 }
 
 /// The request without what it wishes of nics' settings; none if it wishes nothing of them. A host

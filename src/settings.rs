@@ -73,15 +73,7 @@ pub fn with_all_settings(
     running: &NetConfig,
     only: Option<&Selection>,
 ) -> Result<NetInfo, LookError> {
-    let tuned = tuned(
-        running,
-        |name, net| {
-            only.is_none_or(|only| {
-                only.networks.contains(name) || net.base.is_some_and(|base| only.bonds.contains(&base.device()))
-            })
-        },
-        &seen,
-    );
+    let tuned = tuned(running, only.map(|only| (&only.networks, &only.bonds)), &seen);
     with_settings(eyes, seen, &tuned)
 }
 

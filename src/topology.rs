@@ -36,7 +36,7 @@ pub fn topology(seen: &NetInfo, running: &NetConfig, checked: &Checked, nameserv
 fn ours(seen: &NetInfo, running: &NetConfig) -> BTreeSet<DeviceName> {
     let mut ours: BTreeSet<DeviceName> = running.bonds.keys().copied().collect();
     ours.extend(running.bonds.values().flat_map(|bond| bond.nics.iter().copied()));
-    for (name, config) in &running.networks {
+    for (name, config) in running.networks.iter() {
         ours.extend(Stack::of(name, config, seen).devices());
     }
     ours

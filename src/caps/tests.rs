@@ -3,13 +3,13 @@
 mod client;
 mod kinds;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::{self, BridgeOptions};
-use vdsm_model::config::{Base, NetworkConfig};
+use vdsm_model::config::{Base, Bonds, NetworkConfig};
 use vdsm_model::ip::{Address, MAIN_TABLE, Route};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{SeenKind, SeenLink};
@@ -63,7 +63,7 @@ fn caps(
     links: impl IntoIterator<Item = SeenLink>,
     networks: impl IntoIterator<Item = (NetworkName, NetworkConfig)>,
 ) -> Value {
-    let running = NetConfig { networks: networks.into_iter().collect(), bonds: BTreeMap::new() };
+    let running = NetConfig { networks: networks.into_iter().collect(), bonds: Bonds::new() };
     told(&NetInfo::new(links, true), &running, &About::default())
 }
 

@@ -1,13 +1,15 @@
 //! Whom a change of some devices may concern, so that an event of the kernel costs a check of few.
 //!
-//! Rather too many than too few: what is named here is looked at, and mostly found in sync.
+//! Rather too many than too few: what is named here is looked at, and mostly found in sync. Nothing
+//! here walks through all networks or all links: the configuration and the host are asked about the
+//! devices in question, so that a change costs the same however many others there are.
 
 use std::collections::BTreeSet;
 
 use vdsm_model::config::{Base, NetConfig};
 use vdsm_model::graph::Stack;
 use vdsm_model::name::{DeviceName, NetworkName};
-use vdsm_model::netinfo::NetInfo;
+use vdsm_model::netinfo::{NetInfo, SeenLink};
 
 use super::Selection;
 
@@ -21,22 +23,17 @@ pub fn concerned(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceN
     if devices.is_empty() {
         return Selection::default();
     }
-    let stacks: Vec<(&NetworkName, Stack)> =
-        running.networks.iter().map(|(name, net)| (name, Stack::of(name, net, seen))).collect();
-    let touched = around(&stacks, seen, devices);
-    let mut bonds: BTreeSet<DeviceName> = running
-        .bonds
-        .iter()
-        .filter(|(name, bond)| touched.contains(*name) || bond.nics.iter().any(|nic| touched.contains(nic)))
-        .map(|(name, _)| *name)
-        .collect();
-    let is_touched = |device: DeviceName| touched.contains(&device) || bonds.contains(&device);
+    let mut touched = around(running, seen, devices);
+    let masters = touched.iter().flat_map(|device| running.bonds.masters_of(*device)).map(|(bond, _)| *bond);
+    let mut bonds: BTreeSet<DeviceName> =
+        masters.chain(touched.iter().filter(|device| running.bonds.contains_key(device)).copied()).collect();
+    touched.extend(bonds.iter().copied());
     let mut networks: BTreeSet<&NetworkName> =
-        stacks.iter().filter(|(_, stack)| stack.devices().any(is_touched)).map(|(name, _)| *name).collect();
-    networks.extend(running.networks.iter().filter(|(_, net)| net.default_route).map(|(name, _)| name));
+        touched.iter().flat_map(|device| Stack::with(*device, &running.networks, seen)).map(|(name, _)| name).collect();
+    networks.extend(running.networks.default_routes());
     let base_of = |name: &NetworkName| running.networks.get(name)?.base.map(Base::device);
     let bases: BTreeSet<DeviceName> = networks.iter().filter_map(|name| base_of(name)).chain(bonds.clone()).collect();
-    networks.extend(stacks.iter().filter(|(name, stack)| lifts(running, seen, name, stack, &bases)).map(|(n, _)| *n));
+    networks.extend(bases.iter().flat_map(|base| lifting(running, seen, *base)));
     bonds.extend(bases.into_iter().filter(|base| running.bonds.contains_key(base)));
     Selection { networks: networks.into_iter().cloned().collect(), bonds }
 }
@@ -44,23 +41,26 @@ pub fn concerned(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceN
 /// The devices with those directly around them: a master has them, or they are ports of it; and
 /// what a stranger stands on, which must be as large as it. One of ours above others is no matter
 /// to those.
-fn around(stacks: &[(&NetworkName, Stack)], seen: &NetInfo, devices: &BTreeSet<DeviceName>) -> BTreeSet<DeviceName> {
-    let ours: BTreeSet<DeviceName> = stacks.iter().filter_map(|(_, stack)| stack.vlan).collect();
+fn around(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceName>) -> BTreeSet<DeviceName> {
     let mut touched = devices.clone();
     for link in devices.iter().filter_map(|device| seen.link(device)) {
         touched.extend(link.master);
-        touched.extend(link.base.filter(|_| !ours.contains(&link.name)));
+        touched.extend(link.base.filter(|_| !is_our_vlan(running, seen, link)));
         touched.extend(seen.ports_of(link.name).map(|port| port.name));
     }
     touched
 }
 
-/// Whether a network's VLAN is larger than it should be: looked at without it, the device below
-/// would seem to need that size.
-fn lifts(running: &NetConfig, seen: &NetInfo, name: &NetworkName, stack: &Stack, bases: &BTreeSet<DeviceName>) -> bool {
-    let larger = || {
-        let (net, vlan) = (running.networks.get(name)?, seen.link(&stack.vlan?)?);
-        Some(vlan.mtu > net.mtu)
-    };
-    stack.base.is_some_and(|base| bases.contains(&base.device())) && larger() == Some(true)
+fn is_our_vlan(running: &NetConfig, seen: &NetInfo, link: &SeenLink) -> bool {
+    let mut users = Stack::with(link.name, &running.networks, seen);
+    users.any(|(name, net)| Stack::of(name, net, seen).vlan == Some(link.name))
+}
+
+/// The networks whose VLANs are larger than all that is configured on a nic or bond: looked at
+/// without them, it would seem to need that size.
+fn lifting<'a>(running: &'a NetConfig, seen: &'a NetInfo, base: DeviceName) -> impl Iterator<Item = &'a NetworkName> {
+    let largest = running.networks.largest_on(base);
+    let above = seen.standing_on(base).take_while(move |link| Some(link.mtu) > largest);
+    let users = above.flat_map(|link| Stack::with(link.name, &running.networks, seen));
+    users.filter(move |(_, net)| net.base.map(Base::device) == Some(base)).map(|(name, _)| name)
 }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use vdsm_model::config::{Base, NetConfig, Policy};
+use vdsm_model::config::{Base, NetConfig, NetworkConfig, Policy};
 use vdsm_model::device::{Device, NetDevice};
 use vdsm_model::graph::{Desired, Graph, Stack, no_ipv6};
 use vdsm_model::ip::Route;
@@ -31,7 +31,7 @@ pub(super) struct Judged<'a> {
     pub(super) plan: Plan,
     /// What the rules say of the rest.
     pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
-    /// The last steps upon each device.
+    /// The last step that each device owes something to.
     steps: BTreeMap<(Option<DeviceName>, Layer), usize>,
     /// The master that each port is to have.
     masters: BTreeMap<DeviceName, DeviceName>,
@@ -77,7 +77,7 @@ pub(super) fn judge<'a>(
 /// The request for all of a configuration.
 fn asking_for(config: NetConfig) -> Request {
     Request {
-        networks: config.networks.into_iter().map(|(name, net)| (name, Some(net))).collect(),
+        networks: config.networks.iter().map(|(name, net)| (name.clone(), Some(net.clone()))).collect(),
         bonds: config.bonds.iter().map(|(name, bond)| (*name, Some(BondRequest::from(bond)))).collect(),
         options: Options { connectivity_check: false, ..Options::default() },
         ..Request::default()
@@ -216,7 +216,17 @@ impl<'a> Judged<'a> {
             Step::Resolver { .. } => Layer::Resolver,
             _ => Layer::Device,
         };
-        let steps = plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
+        // Who takes a default route over mends the one who had it, too.
+        let losers = |step: &Step| match step {
+            Step::Ip { replaces, .. } => replaces.iter().map(|(device, _)| Some(*device)).collect(),
+            _ => Vec::new(),
+        };
+        let steps = plan.steps().iter().enumerate();
+        let steps = steps.flat_map(|(at, step)| {
+            let devices = losers(step).into_iter().chain([step.device()]);
+            devices.map(move |device| ((device, layer(step)), at)).collect::<Vec<_>>()
+        });
+        let steps = steps.collect();
         let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
         Judged { request, prior, wished, plan, refused, steps, masters }
     }
@@ -263,15 +273,20 @@ impl<'a> Judged<'a> {
 
     /// What was left out to judge the rest, see [`restore::possible`](crate::restore::possible).
     pub(super) fn tell_of_what_was_left_out(&mut self, chosen: &'a NetConfig, seen: &NetInfo) {
-        for (network, net) in &chosen.networks {
-            let resolver = seen.resolver.closed().filter(|_| net.brings_nameservers());
-            let resolver =
-                resolver.map(|why| Problem::ForeignResolver { network: network.clone(), why: why.to_owned() });
-            let ipv6 = if seen.has_ipv6 { Vec::new() } else { no_ipv6(network, net) };
-            let told: Vec<_> = resolver.into_iter().chain(ipv6).map(|problem| problem.to_string()).collect();
-            if !told.is_empty() {
-                self.refused.entry(Entity::Network(network)).or_default().extend(told);
-            }
+        let mut told: Vec<(&NetworkName, Problem)> = Vec::new();
+        if let Some(why) = seen.resolver.closed() {
+            let bringing =
+                |name: &&NetworkName| chosen.networks.get(name).is_some_and(NetworkConfig::brings_nameservers);
+            let closed =
+                |network: &NetworkName| Problem::ForeignResolver { network: network.clone(), why: why.to_owned() };
+            told.extend(chosen.networks.default_routes().filter(bringing).map(|network| (network, closed(network))));
+        }
+        if !seen.has_ipv6 {
+            let wanting = |(network, net)| no_ipv6(network, net).into_iter().map(move |problem| (network, problem));
+            told.extend(chosen.networks.iter().flat_map(wanting));
+        }
+        for (network, problem) in told {
+            self.refused.entry(Entity::Network(network)).or_default().insert(problem.to_string());
         }
     }
 
@@ -302,8 +317,8 @@ impl<'a> Judged<'a> {
     /// Default routes that others have and a network's own does not suffer.
     fn rivals(&self, chosen: &'a NetConfig, seen: &NetInfo) -> Vec<(&'a NetworkName, DeviceName, Route)> {
         let mut rivals = Vec::new();
-        let judged = chosen.networks.iter().filter(|(name, _)| self.request.networks.contains_key(*name));
-        for (name, net) in judged.filter(|(_, net)| net.default_route) {
+        let owners = chosen.networks.default_routes().filter_map(|name| chosen.networks.get_key_value(name));
+        for (name, net) in owners.filter(|(name, _)| self.request.networks.contains_key(*name)) {
             let Some(top) = Stack::of(name, net, seen).top else { continue };
             let ours = self.wished.ip(&top).into_iter().flat_map(|ip| &ip.routes);
             let ours: Vec<&Route> = ours.filter(|route| route.to.prefix == 0).collect();

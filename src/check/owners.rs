@@ -34,11 +34,11 @@ impl<'a> Owners<'a> {
         slaves: impl Fn(DeviceName, &BondConfig) -> BTreeSet<DeviceName>,
     ) -> Owners<'a> {
         let mut owners = Owners { devices: BTreeMap::new(), carried: BTreeMap::new() };
-        for (name, bond) in &config.bonds {
+        for (name, bond) in config.bonds.iter() {
             owners.add(*name, Entity::Bond(*name));
             slaves(*name, bond).into_iter().for_each(|slave| owners.add(slave, Entity::Bond(*name)));
         }
-        for (name, net) in &config.networks {
+        for (name, net) in config.networks.iter() {
             let stack = Stack::of(name, net, seen);
             let entity = Entity::Network(name);
             stack.bridge.into_iter().chain(stack.vlan).for_each(|device| owners.add(device, entity));

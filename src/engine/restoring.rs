@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
 use vdsm_model::config::{Combination, NetConfig, Policy};
-use vdsm_model::name::NetworkName;
+use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::request::Request;
 use vdsm_persistence::{StoreError, Tree};
 
@@ -125,20 +125,20 @@ fn names_in(loaded: &Result<Tree, StoreError>) -> BTreeSet<String> {
 
 /// What is stored and cannot be used stays as it runs: it was not unwished.
 fn keep_unreadable(stored: &mut NetConfig, names: &BTreeSet<String>, running: &NetConfig) {
-    for (name, net) in running.networks.iter().filter(|(name, _)| names.contains(name.as_str())) {
-        stored.networks.entry(name.clone()).or_insert_with(|| net.clone());
-    }
-    for (name, bond) in running.bonds.iter().filter(|(name, _)| names.contains(name.as_str())) {
-        stored.bonds.entry(*name).or_insert_with(|| bond.clone());
-    }
+    let is_kept = |name: &NetworkName| names.contains(name.as_str()) && !stored.networks.contains_key(name);
+    let networks: Vec<_> = running.networks.iter().filter(|(name, _)| is_kept(name)).collect();
+    let is_kept = |name: &DeviceName| names.contains(name.as_str()) && !stored.bonds.contains_key(name);
+    let bonds: Vec<_> = running.bonds.iter().filter(|(name, _)| is_kept(name)).collect();
+    stored.networks.extend(networks.into_iter().map(|(name, net)| (name.clone(), net.clone())));
+    stored.bonds.extend(bonds.into_iter().map(|(name, bond)| (*name, bond.clone())));
 }
 
 /// Puts what is stored into a configuration, had or not, and with what could not be had of it.
 fn complete(config: &mut NetConfig, stored: &NetConfig) {
-    for (name, net) in &stored.networks {
+    for (name, net) in stored.networks.iter() {
         config.networks.insert(name.clone(), net.clone());
     }
-    for (name, bond) in &stored.bonds {
+    for (name, bond) in stored.bonds.iter() {
         // With the slaves that are missing now, too.
         config.bonds.insert(*name, bond.clone());
     }

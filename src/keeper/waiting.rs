@@ -65,18 +65,15 @@ impl fmt::Display for Entity {
 /// Those who stand on these links without having made them: the bonds that have one as their
 /// slave, and the networks on one, be it a nic or a bond of somebody else's, or on such a bond.
 pub(super) fn waiting(running: &NetConfig, links: &BTreeSet<DeviceName>) -> Selection {
-    if links.is_empty() {
-        return Selection::default();
-    }
-    let bonds = running.bonds.iter().filter(|(_, bond)| !bond.nics.is_disjoint(links));
-    let bonds: BTreeSet<DeviceName> = bonds.map(|(name, _)| *name).collect();
+    let bonds = links.iter().flat_map(|link| running.bonds.masters_of(*link)).map(|(bond, _)| *bond);
+    let bonds: BTreeSet<DeviceName> = bonds.collect();
     let waits = |base: Base| match base {
-        Base::Nic(nic) => links.contains(&nic),
         Base::Bond(bond) if running.bonds.contains_key(&bond) => bonds.contains(&bond),
-        Base::Bond(bond) => links.contains(&bond),
+        base => links.contains(&base.device()),
     };
-    let networks = running.networks.iter().filter(|(_, net)| net.base.is_some_and(waits));
-    Selection { networks: networks.map(|(name, _)| name.clone()).collect(), bonds }
+    let users = links.union(&bonds).flat_map(|base| running.networks.users_of(*base));
+    let networks = users.filter(|(_, net)| net.base.is_some_and(waits)).map(|(name, _)| name.clone()).collect();
+    Selection { networks, bonds }
 }
 
 /// The links that somebody stands on and that are as the kernel makes them: down, in nobody's hands,

@@ -1,11 +1,19 @@
 //! The configuration: the sum of the requests so far, typed. What the disk stores.
 //!
-//! Keys and spellings are `request/`'s; what devices a configuration means is `graph/`'s.
+//! Keys and spellings are `request/`'s; what devices a configuration means is `graph/`'s. What is found
+//! without walking through all of it, `config/index.rs` says.
+
+mod entries;
+mod index;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Map, Value};
+
+pub use entries::{Entity, Entries, Index};
 
 use crate::bond_options::BondOptions;
 use crate::bridge_options::BridgeOptions;
@@ -14,21 +22,21 @@ use crate::name::{DeviceName, NetworkName};
 use crate::qos::Curves;
 use crate::units::{Mac, Mtu, Prefixed, VlanTag};
 
-/// All networks and bonds that are ours.
+/// Networks by name, and by what they share.
+pub type Networks = Entries<NetworkConfig>;
+/// Bonds by name, and by their slaves.
+pub type Bonds = Entries<BondConfig>;
+
+/// All networks and bonds that are ours. A copy shares everything with its original.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NetConfig {
     /// By name.
-    pub networks: BTreeMap<NetworkName, NetworkConfig>,
+    pub networks: Networks,
     /// By name.
-    pub bonds: BTreeMap<DeviceName, BondConfig>,
+    pub bonds: Bonds,
 }
 
 impl NetConfig {
-    /// The networks that stand on a nic or bond, tagged or not.
-    pub fn users_of(&self, base: DeviceName) -> impl Iterator<Item = (&NetworkName, &NetworkConfig)> {
-        self.networks.iter().filter(move |(_, n)| n.base.is_some_and(|b| b.device() == base))
-    }
-
     /// Whether nothing is configured.
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && self.bonds.is_empty()
@@ -36,21 +44,13 @@ impl NetConfig {
 
     /// The networks and bonds that are not as they were `before`.
     pub fn changes_from(&self, before: &NetConfig) -> Vec<Changed> {
-        fn differing<'a, K: Ord + Clone, V: PartialEq>(
-            now: &'a BTreeMap<K, V>,
-            before: &'a BTreeMap<K, V>,
-        ) -> impl Iterator<Item = K> + 'a {
-            let set =
-                now.iter().filter(|(name, entity)| before.get(*name) != Some(*entity)).map(|(name, _)| name.clone());
-            set.chain(before.keys().filter(|name| !now.contains_key(*name)).cloned())
-        }
-        let networks = differing(&self.networks, &before.networks).map(Changed::Network);
-        networks.chain(differing(&self.bonds, &before.bonds).map(Changed::Bond)).collect()
+        let networks = self.networks.changes_from(&before.networks).into_iter().map(Changed::Network);
+        networks.chain(self.bonds.changes_from(&before.bonds).into_iter().map(Changed::Bond)).collect()
     }
 
     /// The owner of the host's default route.
     pub fn default_route(&self) -> Option<&NetworkName> {
-        self.networks.iter().find(|(_, n)| n.default_route).map(|(name, _)| name)
+        self.networks.default_routes().next()
     }
 }
 

@@ -4,6 +4,9 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::sync::Arc;
+
+use crate::units::VlanTag;
 
 /// A link's name as the kernel takes it: 1 to 15 bytes (`IFNAMSIZ` counts the final zero), no
 /// `/`, `:` or white space, not `.` or `..` (`dev_valid_name` in net/core/dev.c).
@@ -37,6 +40,13 @@ impl DeviceName {
         }
         name.0[length - digits - 1] = b'.';
         Ok(name)
+    }
+
+    /// What this is the name of where it is `BASE.TAG`; whether there is such a device is not asked.
+    pub fn as_vlan(&self) -> Option<(DeviceName, VlanTag)> {
+        let (base, tag) = self.as_str().rsplit_once('.')?;
+        let (base, tag) = (DeviceName::try_from(base).ok()?, VlanTag::new(tag.parse().ok()?)?);
+        (DeviceName::of_vlan(&base, tag.get()).as_ref() == Ok(self)).then_some((base, tag))
     }
 
     /// The order in which slaves join a bond: `eth2` before `eth10`, as initscripts sort them, so
@@ -100,10 +110,16 @@ impl<'de> serde::Deserialize<'de> for DeviceName {
 }
 
 /// A logical network's name: a file name on disk, and a bridge's name when the network is bridged.
+/// Copies share their text.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct NetworkName(String);
+pub struct NetworkName(Arc<str>);
 
 impl NetworkName {
+    /// Sorts before every name; no network is called so.
+    pub(crate) fn lowest() -> NetworkName {
+        NetworkName("".into())
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -116,13 +132,13 @@ impl NetworkName {
             return Err(NameError::LeadingDash);
         }
         // Their sysctl directories are everybody's (net/ipv4/devinet.c).
-        if self.0 == "all" || self.0 == "default" {
+        if matches!(self.as_str(), "all" | "default") {
             return Err(NameError::Reserved);
         }
         if self.0.contains('.') {
             return Err(NameError::Character { bad: '.' });
         }
-        DeviceName::try_from(self.0.as_str())
+        DeviceName::try_from(self.as_str())
     }
 }
 
@@ -154,7 +170,7 @@ impl TryFrom<&str> for NetworkName {
         }
         match text.chars().find(|c| *c == '/' || c.is_control()) {
             Some(bad) => Err(NameError::Character { bad }),
-            None => Ok(NetworkName(text.to_owned())),
+            None => Ok(NetworkName(text.into())),
         }
     }
 }
@@ -233,6 +249,19 @@ mod tests {
         assert_eq!(vlan("eth1", 4094), Ok("eth1.4094".to_owned()));
         assert_eq!(vlan("enp0s31f6u", 1000), Ok("enp0s31f6u.1000".to_owned()));
         assert_eq!(vlan("enp0s31f6u1", 1000), Err(NameError::TooLong { length: 16 }));
+    }
+
+    #[test]
+    fn a_vlans_name_says_its_base_and_tag_if_it_is_spelled_so() {
+        let read = |name: &str| {
+            let name = DeviceName::try_from(name).unwrap();
+            name.as_vlan().map(|(base, tag)| (base.to_string(), tag.get()))
+        };
+        assert_eq!(read("bond0.0"), Some(("bond0".to_owned(), 0)));
+        assert_eq!(read("eth0.7.4094"), Some(("eth0.7".to_owned(), 4094)));
+        for other in ["eth0", "eth0.", ".5", "eth0.05", "eth0.+5", "eth0.4095", "eth0.x"] {
+            assert_eq!(read(other), None, "{other}");
+        }
     }
 
     #[test]

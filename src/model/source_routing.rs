@@ -5,7 +5,7 @@
 //! there. Only IPv4 has it, as in the original. That rules belong to a device is our view: the kernel
 //! keeps them apart, and they stay when a device goes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 
 use crate::ip::{IpConfig, MAIN_TABLE, Route, STATIC};
@@ -38,50 +38,25 @@ pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, gateway: Ipv4Addr, config
 /// What a pair of rules has in common: the table, and the subnet whose packets it is for.
 type Pair = (u32, Prefixed<IpAddr>);
 
-/// The rules of a host that are of our making, by the device they are for and by their pair.
-pub(crate) struct Rules<'a> {
-    /// Those that name their device.
-    named: BTreeMap<DeviceName, Vec<&'a Rule>>,
-    /// The pairs of those.
-    claimed: BTreeSet<Pair>,
-    /// The others.
-    nameless: BTreeMap<Pair, Vec<&'a Rule>>,
-}
-
-impl<'a> Rules<'a> {
-    pub(crate) fn of(seen: &'a NetInfo) -> Rules<'a> {
-        let mut rules = Rules { named: BTreeMap::new(), claimed: BTreeSet::new(), nameless: BTreeMap::new() };
-        for rule in seen.rules_at(PRIORITY) {
-            match (rule.iif, pair_of(rule)) {
-                (_, None) => {}
-                (Some(device), Some(pair)) => {
-                    rules.claimed.insert(pair);
-                    rules.named.entry(device).or_default().push(rule);
-                }
-                (None, Some(pair)) => rules.nameless.entry(pair).or_default().push(rule),
-            }
-        }
-        rules
+/// The rules of a host that are of our making and for a device. They may be older than what it has
+/// now, or be all that is left of it. One that names no device belongs where its other half does;
+/// without that, to whoever has the address or a route in the table.
+pub(crate) fn rules_of(seen: &NetInfo, device: DeviceName, link: Option<&SeenLink>) -> BTreeSet<Rule> {
+    let named = || seen.rules_from(device, PRIORITY).filter(|rule| pair_of(rule).is_some());
+    let halves = |pair: Pair| seen.rules_to(pair.0, PRIORITY).filter(move |rule| pair_of(rule) == Some(pair));
+    let is_claimed = |pair: &Pair| halves(*pair).any(|rule| rule.iif.is_some());
+    let mut pairs: BTreeSet<Pair> = named().filter_map(pair_of).collect();
+    if let Some(link) = link {
+        let of_addresses = link.addresses.iter().filter_map(|address| match address.ip.addr {
+            IpAddr::V4(addr) => Some((u32::from(addr), address.ip.network())),
+            IpAddr::V6(_) => None,
+        });
+        let others = link.routes.iter().filter(|route| route.table != MAIN_TABLE);
+        let of_routes = others.map(|route| (route.table, route.to));
+        pairs.extend(of_addresses.chain(of_routes).filter(|pair| !is_claimed(pair)));
     }
-
-    /// Those for a device. They may be older than what it has now, or be all that is left of it. One
-    /// that names no device belongs where its other half does; without that, to whoever has the
-    /// address or a route in the table.
-    pub(crate) fn of_device(&self, device: DeviceName, link: Option<&SeenLink>) -> BTreeSet<Rule> {
-        let named = self.named.get(&device).into_iter().flatten().copied();
-        let mut pairs: BTreeSet<Pair> = named.clone().filter_map(pair_of).collect();
-        if let Some(link) = link.filter(|_| !self.nameless.is_empty()) {
-            let of_addresses = link.addresses.iter().filter_map(|address| match address.ip.addr {
-                IpAddr::V4(addr) => Some((u32::from(addr), address.ip.network())),
-                IpAddr::V6(_) => None,
-            });
-            let others = link.routes.iter().filter(|route| route.table != MAIN_TABLE);
-            let of_routes = others.map(|route| (route.table, route.to));
-            pairs.extend(of_addresses.chain(of_routes).filter(|pair| !self.claimed.contains(pair)));
-        }
-        let nameless = pairs.iter().filter_map(|pair| self.nameless.get(pair)).flatten().copied();
-        named.chain(nameless).cloned().collect()
-    }
+    let nameless = pairs.iter().flat_map(|pair| halves(*pair)).filter(|rule| rule.iif.is_none());
+    named().chain(nameless).cloned().collect()
 }
 
 /// The pair of a rule that has the shape of the two above, whoever made it: the original left the
@@ -139,19 +114,18 @@ mod tests {
         let elsewhere = Rule { priority: 100, ..ours.first().unwrap().clone() };
         let mut seen = NetInfo::default();
         ours.iter().chain([&stranger, &elsewhere]).for_each(|rule| seen.insert_rule(rule.clone()));
-        let rules = Rules::of(&seen);
         // The device is gone, and one of the two leads to the other.
-        assert_eq!(rules.of_device(name("prod"), None), ours);
-        assert_eq!(rules.of_device(name("other"), None), BTreeSet::new());
+        assert_eq!(rules_of(&seen, name("prod"), None), ours);
+        assert_eq!(rules_of(&seen, name("other"), None), BTreeSet::new());
         // Another one with that address has no part in it, unless the other half is gone.
         let mut link = SeenLink::new(1, name("eth0"), SeenKind::Nic);
         link.addresses.push(Address::new(Ipv4Addr::new(10, 7, 0, 5).into(), 24));
-        assert_eq!(rules.of_device(name("eth0"), Some(&link)), BTreeSet::new());
+        assert_eq!(rules_of(&seen, name("eth0"), Some(&link)), BTreeSet::new());
         let (halves, rest): (BTreeSet<Rule>, BTreeSet<Rule>) = ours.into_iter().partition(|rule| rule.iif.is_some());
         halves.iter().for_each(|half| seen.remove_rule(half));
-        assert_eq!(Rules::of(&seen).of_device(name("eth0"), Some(&link)), rest);
+        assert_eq!(rules_of(&seen, name("eth0"), Some(&link)), rest);
         // Nor has one with the same address in another subnet.
         link.addresses = vec![Address::new(Ipv4Addr::new(10, 7, 0, 5).into(), 30)];
-        assert_eq!(Rules::of(&seen).of_device(name("eth0"), Some(&link)), BTreeSet::new());
+        assert_eq!(rules_of(&seen, name("eth0"), Some(&link)), BTreeSet::new());
     }
 }

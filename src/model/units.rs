@@ -39,6 +39,8 @@ impl Mtu {
     pub const DEFAULT: Mtu = Mtu(1500);
     /// Below this the kernel takes IPv6 off a device, its sysctls included (RFC 8200 section 5).
     pub const IPV6_MINIMUM: Mtu = Mtu(1280);
+    /// No device has a larger one.
+    pub(crate) const LARGEST: Mtu = Mtu(u32::MAX);
 
     /// The MTU, if it lies in 68..=65535.
     pub fn new(bytes: i64) -> Option<Mtu> {

@@ -116,7 +116,7 @@ impl World {
     }
 
     pub(crate) fn network(&self, name: &str) -> &NetworkConfig {
-        &self.running.networks[&net(name)]
+        self.running.networks.get(&net(name)).unwrap()
     }
 
     // The host, looked at.

@@ -4,12 +4,13 @@
 //! Devices the request does not touch are wished for exactly as they are, drifted or not.
 
 mod layer3;
+mod reach;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 use super::judge::Judge;
-use super::merge::{self, Merged, uses};
+use super::merge::{self, Merged, named};
 use super::scope::{Scope, bridge_of, southbound_of, vlan_of};
 use super::tuning::Wishes;
 use super::waiting::{self, Stay};
@@ -50,37 +51,23 @@ impl Desired {
         let mut problems = merged.problems.clone();
         problems.extend(sharing::check(&merged, policy));
 
-        let touched = |config| touched(config, &merged.networks);
-        let mut builder = Builder {
-            running,
-            merged: &merged,
-            seen,
-            policy,
-            scope: Scope::default(),
-            graph: Graph::default(),
-            going: BTreeSet::new(),
-            warnings: request.warnings.clone(),
-            stay: waiting::stay(running, &merged.config, seen),
-            over: waiting::over(running, &merged, seen),
-            wanted: touched(&merged.config),
-            former: touched(running),
-        };
+        let mut builder = Builder::new(running, &merged, seen, policy);
         builder.check_vlan_names(&mut problems);
         builder.check_bridge_names(&mut problems);
         builder.check_bases(&mut problems);
         builder.check_ipv6(request, &mut problems);
         builder.check_broken(request, &mut problems);
         builder.find_scope();
-        let mut prior = Graph::seen(seen, &builder.scope).following(seen);
-        builder.graph = prior.clone();
-        builder.remove_what_goes(&mut problems);
-        builder.put_what_comes();
+        let (mut prior, mut wrong) = builder.draw();
+        if builder.finds_bonds_shaken(&prior) {
+            (prior, wrong) = builder.draw();
+        }
+        problems.extend(wrong);
         let wishes = Wishes::of(&merged, &mut problems);
         let tuned = wishes.tuned(seen);
         wishes.put(seen, &mut prior, &mut builder.graph, &mut problems);
         builder.warnings.extend(builder.wanted().filter_map(|(name, net)| shaping::idle(name, net)));
-        let bases = shaping::bases(builder.wanted().chain(builder.former()).map(|(_, net)| net));
-        shaping::shape(&mut builder.graph, &bases, &merged, seen, &mut problems);
+        shaping::shape(&mut builder.graph, &builder.bases, &merged, seen, &mut problems);
         let nameservers = nameservers::wish(running, &merged, seen, policy);
         prior.set_resolver(nameservers.resolver.as_ref().map(|wish| seen.resolver.as_far_as(wish)));
         builder.graph.set_resolver(nameservers.resolver);
@@ -92,6 +79,7 @@ impl Desired {
         problems.extend(judge.all());
         Problems::check(problems)?;
         let Builder { scope, graph, warnings, .. } = builder;
+        let warnings = request.warnings.iter().cloned().chain(warnings).collect();
         Ok(Desired { graph, prior, scope, tuned, warnings, config: merged.config })
     }
 
@@ -124,55 +112,64 @@ struct Builder<'a> {
     stay: Option<Stay>,
     /// Those that have stayed for a network that waits no more.
     over: Vec<(DeviceName, Route)>,
-    wanted: Networks<'a>,
-    former: Networks<'a>,
-}
-
-type Networks<'a> = Vec<(&'a NetworkName, &'a NetworkConfig)>;
-
-/// The networks of a configuration that the request touches.
-fn touched<'a>(config: &'a NetConfig, names: &BTreeSet<NetworkName>) -> Networks<'a> {
-    config.networks.iter().filter(|(name, _)| names.contains(*name)).collect()
+    /// The nics and bonds that the touched networks stand on, or stood on,
+    bases: BTreeSet<DeviceName>,
+    /// and the VLANs they have, or had.
+    vlans: BTreeSet<DeviceName>,
 }
 
 impl<'a> Builder<'a> {
+    fn new(running: &'a NetConfig, merged: &'a Merged, seen: &'a NetInfo, policy: &'a Policy) -> Builder<'a> {
+        let mut builder = Builder {
+            running,
+            merged,
+            seen,
+            policy,
+            scope: Scope::default(),
+            graph: Graph::default(),
+            going: BTreeSet::new(),
+            warnings: Vec::new(),
+            stay: waiting::stay(running, &merged.config, seen),
+            over: waiting::over(running, merged, seen),
+            bases: BTreeSet::new(),
+            vlans: BTreeSet::new(),
+        };
+        for (_, net) in builder.wanted().chain(builder.former()) {
+            builder.bases.extend(net.base.map(Base::device));
+            builder.vlans.extend(vlan_of(net, seen));
+        }
+        builder
+    }
+
     /// The touched networks as they are to be.
     fn wanted(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
-        self.wanted.clone().into_iter()
+        self.merged.touched()
     }
 
     /// The touched networks as they were.
     fn former(&self) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> + use<'a> {
-        self.former.clone().into_iter()
+        named(&self.running.networks, &self.merged.networks)
     }
 
-    fn find_scope(&mut self) {
-        for (name, net) in self.former() {
-            self.scope.add_network(name, net, self.running, self.seen);
-        }
-        for (name, net) in self.wanted() {
-            self.scope.add_network(name, net, &self.merged.config, self.seen);
-            for ours in self.default_routes(name, net) {
-                self.scope.add_rivals(&ours, self.seen);
-            }
-        }
-        self.over.iter().for_each(|(device, _)| self.scope.add(*device));
-        for bond in &self.merged.bonds {
-            self.scope.add_bond(*bond, self.running, self.seen);
-            self.scope.add_bond(*bond, &self.merged.config, self.seen);
-            self.scope.add_above(*bond, self.seen);
-        }
-        // An untouched bridge whose port is in the scope must show that it has it.
-        let masters: Vec<DeviceName> =
-            self.scope.devices().filter_map(|d| self.seen.link(d)?.master).filter(|m| self.is_ours(m)).collect();
-        masters.into_iter().for_each(|master| self.scope.add(master));
+    /// The network that has a nic or bond for itself, without a tag, touched or not.
+    fn untagged_on(&self, base: DeviceName) -> Option<(&'a NetworkName, &'a NetworkConfig)> {
+        self.merged.config.networks.on(base, None).next()
     }
 
-    /// Whether a device belongs to one of our networks or bonds, touched or not.
-    fn is_ours(&self, device: &DeviceName) -> bool {
-        self.running.bonds.contains_key(device)
-            || NetworkName::try_from(device.as_str())
-                .is_ok_and(|name| self.running.networks.get(&name).is_some_and(|n| n.bridged))
+    /// Whether a touched network had a nic or bond for itself, without a tag.
+    fn was_untagged_on(&self, base: DeviceName) -> bool {
+        self.running.networks.on(base, None).any(|(name, _)| self.merged.networks.contains(name))
+    }
+
+    /// The devices of the scope as they are, and the wish for them; beside it, what is wrong with that.
+    fn draw(&mut self) -> (Graph, Vec<Problem>) {
+        let prior = Graph::seen(self.seen, &self.scope).following(self.seen);
+        self.graph = prior.clone();
+        self.warnings.clear();
+        let mut problems = Vec::new();
+        self.remove_what_goes(&mut problems);
+        self.put_what_comes();
+        (prior, problems)
     }
 
     /// A VLAN that the host has already may have any name; one to be made is called `BASE.TAG`.
@@ -190,7 +187,8 @@ impl<'a> Builder<'a> {
     /// place of a nic or bond that it needs by that name. So these are looked for on the host.
     fn check_bases(&self, problems: &mut Vec<Problem>) {
         problems.extend(self.wanted().filter_map(|(network, net)| self.unknown_base(network, net)));
-        for (name, bond) in self.merged.config.bonds.iter().filter(|(name, _)| self.merged.bonds.contains(*name)) {
+        let bonds = self.merged.bonds.iter().filter_map(|name| self.merged.config.bonds.get_key_value(name));
+        for (name, bond) in bonds {
             let missing = bond.nics.iter().filter(|nic| self.seen.link(nic).is_none());
             problems.extend(missing.map(|nic| Problem::UnknownNic { of: Subject::Bond(name.to_string()), nic: *nic }));
         }
@@ -265,7 +263,7 @@ impl<'a> Builder<'a> {
         let ports = self.seen.ports_of(device).map(|l| l.name);
         // Those of our networks are told of as such.
         let networks: BTreeSet<DeviceName> =
-            self.merged.config.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
+            self.merged.config.networks.users_of(device).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
         let vlans =
             self.seen.standing_on(device).map(|l| l.name).filter(|v| !self.going.contains(v) && !networks.contains(v));
         let master = self.seen.link(&device).and_then(|l| l.master).filter(|_| self.merged.bonds.contains(&device));
@@ -316,7 +314,8 @@ impl<'a> Builder<'a> {
     fn base_link(&self, base: DeviceName, policy: BondAddresses) -> (Link, IpConfig) {
         let (ipv6, ip) = self.layer_three(base, policy);
         let mtu = self.mtu_of_base(base);
-        let own = self.wanted().find(|(_, net)| uses(net, base) && net.vlan.is_none() && !net.bridged);
+        let mut untagged = self.merged.config.networks.on(base, None);
+        let own = untagged.find(|(name, net)| !net.bridged && self.merged.networks.contains(*name));
         match (own, ipv6) {
             (Some((_, net)), Some(ipv6)) => (self.top_link(base, mtu, net, ipv6), ip),
             _ => (self.link(base, mtu, ipv6), ip),
@@ -464,23 +463,19 @@ impl<'a> Builder<'a> {
     /// The highest MTU that anybody needs of a nic or bond: our networks, touched or not, and
     /// VLANs of strangers, which the kernel would lower along with it (vdsm-facts 3.9).
     fn mtu_of_base(&self, base: DeviceName) -> Mtu {
-        let ours = self.merged.config.users_of(base).map(|(_, net)| net.mtu);
-        let mine: BTreeSet<DeviceName> =
-            self.wanted().chain(self.former()).filter_map(|(_, net)| vlan_of(net, self.seen)).collect();
-        let others = self
-            .seen
-            .standing_on(base)
-            .filter(|l| !mine.contains(&l.name) && !self.going.contains(&l.name))
-            .map(|l| l.mtu);
-        ours.chain(others).max().unwrap_or(Mtu::DEFAULT)
+        let ours = self.merged.config.networks.largest_on(base);
+        // The largest of them comes first.
+        let mut others = self.seen.standing_on(base);
+        let other = others.find(|l| !self.vlans.contains(&l.name) && !self.going.contains(&l.name)).map(|l| l.mtu);
+        ours.max(other).unwrap_or(Mtu::DEFAULT)
     }
 
     fn is_used(&self, base: DeviceName) -> bool {
-        self.merged.config.users_of(base).next().is_some()
+        self.merged.config.networks.users_of(base).next().is_some()
     }
 
     fn slave_of(&self, nic: DeviceName) -> Option<DeviceName> {
-        self.merged.config.bonds.iter().find(|(_, b)| b.nics.contains(&nic)).map(|(name, _)| *name)
+        self.merged.config.bonds.masters_of(nic).next().map(|(name, _)| *name)
     }
 
     /// A device has one master: it leaves whichever had it, but for the bridge of a network that

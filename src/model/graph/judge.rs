@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Graph;
-use super::merge::{Merged, uses};
+use super::merge::Merged;
 use super::scope::{Scope, bridge_of, vlan_of};
-use crate::config::Base;
+use super::stack::made;
+use crate::config::{Base, BondConfig};
 use crate::device::NetDevice;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
@@ -31,24 +32,17 @@ impl Judge<'_> {
     }
 
     fn touched(&self) -> BTreeSet<DeviceName> {
-        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
-        let mut touched: BTreeSet<DeviceName> = nets
+        let mut touched: BTreeSet<DeviceName> = (self.merged.touched())
             .flat_map(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen), net.base.map(Base::device)])
             .flatten()
             .collect();
-        let bonds = self
-            .merged
-            .config
-            .bonds
-            .iter()
-            .filter(|(name, _)| self.merged.bonds.contains(*name) || touched.contains(*name));
-        let bonds: Vec<DeviceName> = bonds
-            .flat_map(|(name, bond)| {
-                std::iter::once(*name).chain(bond.nics.iter().copied().filter(|_| self.merged.bonds.contains(name)))
-            })
-            .collect();
-        touched.extend(bonds);
+        touched.extend(self.bonds().flat_map(|(name, bond)| bond.nics.iter().chain([name])));
         touched
+    }
+
+    /// The bonds that the request touches.
+    fn bonds(&self) -> impl Iterator<Item = (&DeviceName, &BondConfig)> {
+        self.merged.bonds.iter().filter_map(|name| self.merged.config.bonds.get_key_value(name))
     }
 
     /// Whether a device is to go, so that its name and its place are free.
@@ -58,26 +52,14 @@ impl Judge<'_> {
 
     /// The touched network that needs a device.
     pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
-        let nets = self.merged.config.networks.iter().filter(|(name, _)| self.merged.networks.contains(*name));
-        nets.filter(|(name, net)| [bridge_of(name, net), vlan_of(net, self.seen)].contains(&Some(device)))
-            .map(|(name, _)| name.clone())
-            .next()
+        let made = made(device, &self.merged.config.networks, self.seen).map(|(name, _)| name);
+        made.filter(|name| self.merged.networks.contains(*name)).min().cloned()
     }
 
     /// Who of the request asks for a nic.
     pub fn askers_of(&self, nic: DeviceName) -> Vec<Subject> {
-        let nets = self
-            .merged
-            .config
-            .networks
-            .iter()
-            .filter(|(name, net)| self.merged.networks.contains(*name) && uses(net, nic));
-        let bonds = self
-            .merged
-            .config
-            .bonds
-            .iter()
-            .filter(|(name, bond)| self.merged.bonds.contains(*name) && bond.nics.contains(&nic));
+        let nets = self.merged.touched().filter(|(_, net)| net.base.map(Base::device) == Some(nic));
+        let bonds = self.bonds().filter(|(_, bond)| bond.nics.contains(&nic));
         nets.map(|(name, _)| Subject::Network(name.to_string()))
             .chain(bonds.map(|(name, _)| Subject::Bond(name.to_string())))
             .collect()

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::{Base, BondConfig, NetConfig, NetworkConfig, Switch};
+use crate::config::{Base, BondConfig, NetConfig, NetworkConfig, Networks, Switch};
 use crate::device::follows_its_slave;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
@@ -40,6 +40,11 @@ impl Merged {
         self.bonds.iter().filter_map(|bond| self.config.bonds.get(bond)).flat_map(|bond| bond.nics.iter().copied())
     }
 
+    /// The networks that are touched, as they are to be.
+    pub(super) fn touched(&self) -> impl Iterator<Item = (&NetworkName, &NetworkConfig)> {
+        named(&self.config.networks, &self.networks)
+    }
+
     fn networks(&mut self, running: &NetConfig, request: &Request) {
         for (name, wanted) in &request.networks {
             // One that could not be read says nothing about the others.
@@ -54,7 +59,10 @@ impl Merged {
                 continue;
             };
             self.networks.insert(name.clone());
-            self.config.networks.insert(name.clone(), wanted.clone());
+            // Restoring and judging name networks as they are.
+            if self.config.networks.get(name) != Some(wanted) {
+                self.config.networks.insert(name.clone(), wanted.clone());
+            }
         }
     }
 
@@ -78,10 +86,7 @@ impl Merged {
     /// A bond that only a network names becomes ours as it is.
     fn take_over(&mut self, seen: &NetInfo) {
         let named: Vec<(NetworkName, DeviceName)> = self
-            .config
-            .networks
-            .iter()
-            .filter(|(name, _)| self.networks.contains(*name))
+            .touched()
             .filter_map(|(name, net)| match net.base {
                 Some(Base::Bond(bond)) if !self.config.bonds.contains_key(&bond) => Some((name.clone(), bond)),
                 _ => None,
@@ -93,7 +98,7 @@ impl Merged {
                 continue;
             }
             match live_bond(bond, seen) {
-                Some(live) => drop(self.config.bonds.insert(bond, live)),
+                Some(live) => self.config.bonds.insert(bond, live),
                 None => self.problems.push(Problem::UnknownBond { network, bond }),
             }
         }
@@ -105,20 +110,28 @@ impl Merged {
         let wants = |net: &Option<NetworkConfig>| net.as_ref().is_some_and(|net| net.default_route);
         let asked: Vec<NetworkName> =
             request.networks.iter().filter(|(_, net)| wants(net)).map(|(name, _)| name.clone()).collect();
-        let owners = self.config.networks.iter().filter(|(_, net)| net.default_route).map(|(name, _)| name.clone());
+        let owners = self.config.networks.default_routes().cloned();
         let before: Vec<NetworkName> = owners.filter(|name| !request.networks.contains_key(name)).collect();
         if asked.len() > 1 {
             self.problems.push(Problem::ManyDefaultRoutes { networks: asked });
         } else if !asked.is_empty() {
             for name in before {
-                if let Some(net) = self.config.networks.get_mut(&name) {
+                self.config.networks.change(&name, |net| {
                     net.default_route = false;
                     net.nameservers = None;
-                    self.networks.insert(name);
-                }
+                });
+                self.networks.insert(name);
             }
         }
     }
+}
+
+/// Those networks that have one of these names, by name.
+pub(super) fn named<'a>(
+    networks: &'a Networks,
+    names: &BTreeSet<NetworkName>,
+) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)> {
+    names.iter().filter_map(|name| networks.get_key_value(name))
 }
 
 /// A bond of the request; without options it keeps those it has.
@@ -145,9 +158,4 @@ fn live_bond(name: DeviceName, seen: &NetInfo) -> Option<BondConfig> {
         hwaddr: link.mac.filter(|_| !follows_its_slave(options)),
         switch: Switch::Legacy,
     })
-}
-
-/// A network's device below, for those who ask by network.
-pub(super) fn uses(net: &NetworkConfig, device: DeviceName) -> bool {
-    net.base.is_some_and(|b| b.device() == device)
 }

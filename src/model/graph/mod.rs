@@ -35,7 +35,7 @@ use crate::name::DeviceName;
 use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 use crate::qos::Shaper;
 use crate::resolver::Resolver;
-use crate::source_routing::Rules;
+use crate::source_routing::rules_of;
 use crate::units::Prefixed;
 
 /// Devices, and what some of them have at layer three.
@@ -62,10 +62,9 @@ impl Graph {
         let mut devices = BTreeMap::new();
         let mut ip = BTreeMap::new();
         let mut shapers = BTreeMap::new();
-        let rules = Rules::of(seen);
         // Rules outlive their device.
         for device in scope.devices().filter(|name| seen.link(name).is_none()) {
-            let rules = rules.of_device(*device, None);
+            let rules = rules_of(seen, *device, None);
             if !rules.is_empty() {
                 ip.insert(*device, IpConfig { rules, ..IpConfig::default() });
             }
@@ -81,7 +80,7 @@ impl Graph {
                     settings.insert(link.name, found.values.clone());
                 }
                 let routes = link.routes.iter().copied().collect();
-                let rules = rules.of_device(link.name, Some(link));
+                let rules = rules_of(seen, link.name, Some(link));
                 let announced = announced(link);
                 let dynamic = Dynamic {
                     v4: link.dhcp.v4.is_some(),
@@ -92,17 +91,17 @@ impl Graph {
                 ip.insert(link.name, IpConfig { addresses, routes, rules, announced, dynamic });
             }
         }
-        // Filled from below, so that a host with thousands of links is walked once.
-        for link in seen.links() {
-            let Some(device) = link.master.and_then(|m| devices.get_mut(&m)) else { continue };
-            match device {
-                Device::Bridge(bridge) if matches!(link.kind, SeenKind::Tap) => {
-                    bridge.guests.insert(link.name, link.mtu);
+        for (name, device) in &mut devices {
+            for link in seen.ports_of(*name) {
+                match &mut *device {
+                    Device::Bridge(bridge) if matches!(link.kind, SeenKind::Tap) => {
+                        bridge.guests.insert(link.name, link.mtu);
+                    }
+                    device if scope.contains(&link.name) => {
+                        device.ports_mut().map(|ports| ports.insert(link.name));
+                    }
+                    _ => {}
                 }
-                device if scope.contains(&link.name) => {
-                    device.ports_mut().map(|ports| ports.insert(link.name));
-                }
-                _ => {}
             }
         }
         let devices = devices.into_iter().map(|(name, device)| (name, Arc::new(device))).collect();

@@ -71,9 +71,10 @@ impl Scope {
         }
     }
 
-    /// The devices whose default route would stand in the way of ours.
+    /// The devices whose default route of the main table would stand in the way of ours.
     pub(super) fn add_rivals(&mut self, ours: &Route, seen: &NetInfo) {
-        self.0.extend(seen.links().filter(|l| l.routes.iter().any(|r| r.rivals(ours))).map(|l| l.name));
+        let rivals = seen.with_default_routes().filter(|l| l.routes.iter().any(|r| r.rivals(ours)));
+        self.0.extend(rivals.map(|l| l.name));
     }
 }
 

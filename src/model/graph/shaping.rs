@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use super::Graph;
 use super::merge::Merged;
-use crate::config::{Base, NetworkConfig};
+use crate::config::NetworkConfig;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, Qdisc};
 use crate::problem::Problem;
@@ -22,7 +22,8 @@ pub(super) fn shape(
     problems: &mut Vec<Problem>,
 ) {
     for base in bases.union(&merged.slaves().collect()) {
-        let users = || merged.config.users_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
+        let users =
+            || merged.config.networks.wishing_of(*base).filter_map(|(name, net)| Some((name, net, net.host_qos?)));
         if let Some(qdisc) = strangers_root(*base, seen) {
             let touched = users().filter(|(name, ..)| merged.networks.contains(*name));
             problems.extend(touched.map(|(name, ..)| foreign(name, *base, qdisc)));
@@ -33,11 +34,6 @@ pub(super) fn shape(
             _ => graph.remove_shaper(base),
         }
     }
-}
-
-/// The nics and bonds of these networks.
-pub(super) fn bases<'a>(networks: impl Iterator<Item = &'a NetworkConfig>) -> BTreeSet<DeviceName> {
-    networks.filter_map(|net| net.base.map(Base::device)).collect()
 }
 
 /// What is to be said of a network that wants a share of nothing.

@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
-use super::merge::{Merged, uses};
-use crate::config::{Base, Combination, NetworkConfig, Policy};
+use super::merge::Merged;
+use crate::config::{Combination, NetworkConfig, Policy};
 use crate::name::{DeviceName, NetworkName};
 use crate::problem::{Problem, Subject};
+use crate::units::VlanTag;
 
 /// Everything wrong between the entries that the request touches and all others.
 pub(super) fn check(merged: &Merged, policy: &Policy) -> Vec<Problem> {
@@ -21,87 +22,72 @@ pub(super) fn check(merged: &Merged, policy: &Policy) -> Vec<Problem> {
     problems
 }
 
-fn touched(merged: &Merged) -> impl Iterator<Item = (&NetworkName, &NetworkConfig)> {
-    merged.config.networks.iter().filter(|(name, _)| merged.networks.contains(*name))
-}
-
 fn no_devices(merged: &Merged, problems: &mut Vec<Problem>) {
-    let bare = touched(merged).filter(|(_, net)| !net.bridged && net.base.is_none());
+    let bare = merged.touched().filter(|(_, net)| !net.bridged && net.base.is_none());
     problems.extend(bare.map(|(name, _)| Problem::NoDevices { network: name.clone() }));
 }
 
 fn shared_interfaces(merged: &Merged, policy: &Policy, problems: &mut Vec<Problem>) {
-    let mut by_base: BTreeMap<DeviceName, Vec<(&NetworkName, &NetworkConfig)>> = BTreeMap::new();
-    for (name, net) in &merged.config.networks {
+    let networks = &merged.config.networks;
+    let mut tags: BTreeMap<DeviceName, BTreeSet<Option<VlanTag>>> = BTreeMap::new();
+    for (_, net) in merged.touched() {
         if let Some(base) = net.base {
-            by_base.entry(base.device()).or_default().push((name, net));
+            tags.entry(base.device()).or_default().insert(net.vlan);
         }
     }
-    for (interface, users) in by_base {
-        if !users.iter().any(|(name, _)| merged.networks.contains(*name)) {
-            continue;
+    for (interface, tags) in tags {
+        let mut report =
+            |networks: Vec<NetworkName>, rule| problems.push(Problem::SharedInterface { interface, networks, rule });
+        for tag in tags {
+            let same = names(networks.on(interface, tag));
+            if same.len() > 1 {
+                report(same, "each needs a VLAN tag of its own, and only one may be without");
+            }
         }
-        let mut report = |networks: Vec<&NetworkName>, rule| {
-            problems.push(Problem::SharedInterface {
-                interface,
-                networks: networks.into_iter().cloned().collect(),
-                rule,
-            })
-        };
-        let mut by_tag: BTreeMap<_, Vec<&NetworkName>> = BTreeMap::new();
-        for (name, net) in &users {
-            by_tag.entry(net.vlan).or_default().push(name);
-        }
-        for (_, same) in by_tag.into_iter().filter(|(_, same)| same.len() > 1) {
-            report(same, "each needs a VLAN tag of its own, and only one may be without");
-        }
-        let alone = users.iter().any(|(_, net)| net.bridged && net.vlan.is_none());
-        if policy.combination == Combination::Strict && alone && users.iter().any(|(_, net)| net.vlan.is_some()) {
+        let alone = || networks.on(interface, None).any(|(_, net)| net.bridged);
+        let tagged = || networks.users_of(interface).any(|(_, net)| net.vlan.is_some());
+        if policy.combination == Combination::Strict && alone() && tagged() {
             report(
-                users.iter().map(|(name, _)| *name).collect(),
+                names(networks.users_of(interface)),
                 "a bridged network without VLAN tag must be the only one (network_combination = strict)",
             );
         }
     }
 }
 
+/// The names of networks, in their order.
+fn names<'a>(networks: impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig)>) -> Vec<NetworkName> {
+    let mut names: Vec<NetworkName> = networks.map(|(name, _)| name.clone()).collect();
+    names.sort_unstable();
+    names
+}
+
 /// A nic is one network's, or one bond's slave; a VLAN device that is a network's is no slave.
 fn nics_used_twice(merged: &Merged, problems: &mut Vec<Problem>) {
-    let mut users: BTreeMap<DeviceName, Vec<String>> = BTreeMap::new();
-    let mut fresh: BTreeSet<DeviceName> = BTreeSet::new();
-    for (bond, config) in &merged.config.bonds {
-        for slave in &config.nics {
-            users.entry(*slave).or_default().push(format!("slave of {bond}"));
-            if merged.bonds.contains(bond) {
-                fresh.insert(*slave);
-            }
+    let config = &merged.config;
+    let mut fresh: BTreeSet<DeviceName> =
+        merged.bonds.iter().filter_map(|bond| config.bonds.get(bond)).flat_map(|bond| bond.nics.clone()).collect();
+    for (base, tag) in merged.touched().filter_map(|(_, net)| Some((net.base?.device(), net.vlan))) {
+        fresh.insert(base);
+        fresh.extend(tag.and_then(|tag| DeviceName::of_vlan(&base, tag.get()).ok()));
+    }
+    for nic in fresh {
+        let mut users: Vec<String> = config.bonds.masters_of(nic).map(|(bond, _)| format!("slave of {bond}")).collect();
+        if users.is_empty() {
+            continue;
+        }
+        let vlan = nic.as_vlan().into_iter().flat_map(|(base, tag)| config.networks.on(base, Some(tag)));
+        let networks = names(config.networks.users_of(nic).chain(vlan));
+        users.extend(networks.iter().map(|name| format!("network {name}")));
+        if users.len() > 1 {
+            problems.push(Problem::UsedNic { nic, users });
         }
     }
-    // Only a VLAN's name has a dot in it: without such a slave none needs to be spelled.
-    let dotted = users.keys().any(|slave| slave.as_str().contains('.'));
-    for (name, net) in &merged.config.networks {
-        let vlan = net
-            .base
-            .zip(net.vlan)
-            .filter(|_| dotted)
-            .and_then(|(b, tag)| DeviceName::of_vlan(&b.device(), tag.get()).ok());
-        for device in net.base.map(Base::device).into_iter().chain(vlan) {
-            if let Some(slaves) = users.get_mut(&device) {
-                slaves.push(format!("network {name}"));
-                if merged.networks.contains(name) {
-                    fresh.insert(device);
-                }
-            }
-        }
-    }
-    let twice = users.into_iter().filter(|(nic, users)| users.len() > 1 && fresh.contains(nic));
-    problems.extend(twice.map(|(nic, users)| Problem::UsedNic { nic, users }));
 }
 
 fn used_bonds(merged: &Merged, problems: &mut Vec<Problem>) {
-    for bond in merged.bonds.iter().filter(|b| !merged.config.bonds.contains_key(*b)) {
-        let networks: Vec<NetworkName> =
-            merged.config.networks.iter().filter(|(_, net)| uses(net, *bond)).map(|(name, _)| name.clone()).collect();
+    for bond in merged.bonds.iter().filter(|b| !merged.config.bonds.contains_key(b)) {
+        let networks = names(merged.config.networks.users_of(*bond));
         if !networks.is_empty() {
             problems.push(Problem::UsedBond { bond: *bond, networks });
         }
@@ -110,15 +96,11 @@ fn used_bonds(merged: &Merged, problems: &mut Vec<Problem>) {
 
 /// The table of source routing is the address's own (`source_routing.rs`): it has room for one gateway.
 fn shared_addresses(merged: &Merged, problems: &mut Vec<Problem>) {
-    let mut users: BTreeMap<Ipv4Addr, Vec<&NetworkName>> = BTreeMap::new();
-    for (name, net) in &merged.config.networks {
-        if let (Some(ip), Some(_)) = (net.ipv4, net.gateway) {
-            users.entry(ip.addr).or_default().push(name);
-        }
-    }
-    for (address, users) in users.into_iter().filter(|(_, users)| users.len() > 1) {
-        if users.iter().any(|name| merged.networks.contains(*name)) {
-            problems.push(Problem::SharedAddress { address, networks: users.into_iter().cloned().collect() });
+    let routed = merged.touched().filter_map(|(_, net)| net.gateway.and(net.ipv4).map(|ip| ip.addr));
+    for address in routed.collect::<BTreeSet<Ipv4Addr>>() {
+        let networks: Vec<NetworkName> = merged.config.networks.routed_from(address).cloned().collect();
+        if networks.len() > 1 {
+            problems.push(Problem::SharedAddress { address, networks });
         }
     }
 }
@@ -136,8 +118,8 @@ pub(super) fn unsupported_of(name: &NetworkName, net: &NetworkConfig, policy: &P
 
 fn unsupported(merged: &Merged, policy: &Policy, problems: &mut Vec<Problem>) {
     let configurator = &policy.configurator;
-    problems.extend(touched(merged).flat_map(|(name, net)| unsupported_of(name, net, policy)));
-    for (name, bond) in merged.config.bonds.iter().filter(|(name, _)| merged.bonds.contains(*name)) {
+    problems.extend(merged.touched().flat_map(|(name, net)| unsupported_of(name, net, policy)));
+    for (name, bond) in merged.bonds.iter().filter_map(|name| merged.config.bonds.get_key_value(name)) {
         if bond.switch == crate::config::Switch::Ovs && !policy.features.contains(&crate::config::Feature::OvsSwitch) {
             problems.push(Problem::NotSupported {
                 of: Subject::Bond(name.to_string()),

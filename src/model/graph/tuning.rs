@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Graph;
-use super::merge::Merged;
-use crate::config::{Base, NetConfig, NetworkConfig};
+use super::merge::{Merged, named};
+use crate::config::{Base, NetConfig, NetworkConfig, Networks};
 use crate::ethtool_options::{Key, Tuned, Wish};
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::NetInfo;
@@ -24,13 +24,17 @@ pub(super) struct Wishes {
 impl Wishes {
     /// The wishes of the networks that a request touches, or whose bond it touches.
     pub(super) fn of(merged: &Merged, problems: &mut Vec<Problem>) -> Wishes {
+        let networks = with_users(&merged.config.networks, &merged.networks, &merged.bonds);
+        Wishes::all(networks, &merged.config, problems)
+    }
+
+    fn all<'a>(
+        networks: impl IntoIterator<Item = (&'a NetworkName, &'a NetworkConfig)>,
+        config: &NetConfig,
+        problems: &mut Vec<Problem>,
+    ) -> Wishes {
         let mut wishes = Wishes::default();
-        let is_touched = |name: &NetworkName, net: &NetworkConfig| {
-            merged.networks.contains(name) || net.base.is_some_and(|base| merged.bonds.contains(&base.device()))
-        };
-        for (name, net) in merged.config.networks.iter().filter(|(name, net)| is_touched(name, net)) {
-            wishes.add(name, net, &merged.config, problems);
-        }
+        networks.into_iter().for_each(|(name, net)| wishes.add(name, net, config, problems));
         wishes
     }
 
@@ -99,11 +103,26 @@ fn nics_of(net: &NetworkConfig, config: &NetConfig) -> BTreeSet<DeviceName> {
     }
 }
 
-/// What must be known of nics to judge a configuration, or the networks of it that are named.
-pub fn tuned(config: &NetConfig, only: impl Fn(&NetworkName, &NetworkConfig) -> bool, seen: &NetInfo) -> Tuned {
-    let mut wishes = Wishes::default();
-    for (name, net) in config.networks.iter().filter(|(name, net)| only(name, net)) {
-        wishes.add(name, net, config, &mut Vec::new());
-    }
+/// The networks of these names, and those on these bonds as far as they wish for anything.
+fn with_users<'a>(
+    networks: &'a Networks,
+    names: &BTreeSet<NetworkName>,
+    bonds: &BTreeSet<DeviceName>,
+) -> BTreeMap<&'a NetworkName, &'a NetworkConfig> {
+    named(networks, names).chain(bonds.iter().flat_map(|bond| networks.wishing_of(*bond))).collect()
+}
+
+/// What must be known of nics to judge a configuration, or only the networks of it that are named
+/// and those on the bonds that are.
+pub fn tuned(
+    config: &NetConfig,
+    only: Option<(&BTreeSet<NetworkName>, &BTreeSet<DeviceName>)>,
+    seen: &NetInfo,
+) -> Tuned {
+    let nobody = &mut Vec::new();
+    let wishes = match only {
+        Some((names, bonds)) => Wishes::all(with_users(&config.networks, names, bonds), config, nobody),
+        None => Wishes::all(config.networks.iter(), config, nobody),
+    };
     wishes.tuned(seen)
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::merge::Merged;
 use super::scope::top_of;
+use super::stack::Stack;
 use crate::config::{NetConfig, NetworkConfig};
 use crate::ip::{DHCP, Route};
 use crate::name::{DeviceName, NetworkName};
@@ -36,11 +37,26 @@ pub struct Stay {
 /// The default route that stays, if one does.
 pub(super) fn stay(running: &NetConfig, config: &NetConfig, seen: &NetInfo) -> Option<Stay> {
     let (owner, waiting) = waiting(config, seen)?;
-    config.networks.iter().filter(|(name, _)| *name != owner).find_map(|(name, net)| {
-        running.networks.get(name).filter(|before| had(name, before, seen).is_some())?;
+    let others = with_default_routes(running, seen).filter(|(name, ..)| *name != owner);
+    let had_it = others.filter(|(name, before, _)| had(name, before, seen).is_some());
+    let mut stays = had_it.filter_map(|(name, ..)| {
+        let net = config.networks.get(name)?;
         let device = top_of(name, net, seen)?;
         let route = route_of(device, net, seen)?;
         Some(Stay { waiting, network: name.clone(), device, route })
+    });
+    stays.next()
+}
+
+/// The networks whose device has a default route now: of thousands of networks few do.
+fn with_default_routes<'a>(
+    config: &'a NetConfig,
+    seen: &'a NetInfo,
+) -> impl Iterator<Item = (&'a NetworkName, &'a NetworkConfig, DeviceName)> {
+    let devices = seen.with_default_routes().map(|link| link.name);
+    devices.flat_map(|device| {
+        let networks = Stack::topped_by(device, &config.networks, seen);
+        networks.map(move |(name, net)| (name, net, device))
     })
 }
 
@@ -60,9 +76,12 @@ pub(super) fn over(running: &NetConfig, merged: &Merged, seen: &NetInfo) -> Vec<
         return Vec::new();
     }
     let stays = stay(running, &merged.config, seen).map(|stay| stay.network);
-    let untouched = merged.config.networks.iter().filter(|(name, _)| !merged.networks.contains(*name));
-    let others = untouched.filter(|(name, net)| !net.default_route && Some(*name) != stays.as_ref());
-    others.filter_map(|(name, net)| Some((top_of(name, net, seen)?, had(name, net, seen)?))).collect()
+    with_default_routes(&merged.config, seen)
+        .filter(|(name, net, _)| {
+            !merged.networks.contains(*name) && !net.default_route && Some(*name) != stays.as_ref()
+        })
+        .filter_map(|(name, net, device)| Some((device, had(name, net, seen)?)))
+        .collect()
 }
 
 /// The IPv4 default route that a network has now and that is of our making.

@@ -9,6 +9,7 @@ mod link;
 #[cfg(test)]
 mod tests;
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
@@ -16,10 +17,11 @@ use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Vf};
 pub use link::{MANY_ROUTES, SeenKind, SeenLink};
 
+use crate::ip::MAIN_TABLE;
 use crate::name::DeviceName;
 use crate::resolver::Resolver;
 use crate::rule::Rule;
-use crate::units::VlanTag;
+use crate::units::{Mtu, VlanTag};
 
 /// All links, with their addresses and routes, and the rules of routing.
 #[derive(Clone, Debug, Default)]
@@ -28,9 +30,13 @@ pub struct NetInfo {
     // The same links by what else one asks for them.
     names: HashTrieMapSync<u32, DeviceName>,
     ports: RedBlackTreeSetSync<(DeviceName, DeviceName)>,
-    uppers: RedBlackTreeSetSync<(DeviceName, DeviceName)>,
+    uppers: RedBlackTreeSetSync<(DeviceName, Reverse<Mtu>, DeviceName)>,
     tags: RedBlackTreeMapSync<(DeviceName, VlanTag), DeviceName>,
+    defaults: RedBlackTreeSetSync<DeviceName>,
     rules: RedBlackTreeSetSync<Arc<Rule>>,
+    // The same rules by the device packets come in on, and by the table they lead to.
+    incoming: RedBlackTreeSetSync<(DeviceName, Arc<Rule>)>,
+    leading: RedBlackTreeSetSync<(u32, Arc<Rule>)>,
     /// Whether this kernel has IPv6 (`ipv6.disable=1` takes it away).
     pub has_ipv6: bool,
     /// Who looks names up. The kernel does not know: whoever looks for a request or a report adds it.
@@ -53,10 +59,13 @@ impl NetInfo {
             self.ports.insert_mut((master, link.name));
         }
         if let Some(base) = link.base {
-            self.uppers.insert_mut((base, link.name));
+            self.uppers.insert_mut((base, Reverse(link.mtu), link.name));
         }
         if let Some(key) = tag_of(&link) {
             self.tags.insert_mut(key, link.name);
+        }
+        if has_default(&link) {
+            self.defaults.insert_mut(link.name);
         }
         self.links.insert_mut(link.name, link);
     }
@@ -73,10 +82,13 @@ impl NetInfo {
             self.ports.remove_mut(&(master, *name));
         }
         if let Some(base) = link.base {
-            self.uppers.remove_mut(&(base, *name));
+            self.uppers.remove_mut(&(base, Reverse(link.mtu), *name));
         }
         if let Some(key) = tag_of(&link).filter(|key| self.tags.get(key) == Some(name)) {
             self.tags.remove_mut(&key);
+        }
+        if has_default(&link) {
+            self.defaults.remove_mut(name);
         }
         Some(link)
     }
@@ -108,26 +120,24 @@ impl NetInfo {
 
     /// The links that have this one as master, by name.
     pub fn ports_of(&self, master: DeviceName) -> impl Iterator<Item = &SeenLink> {
-        self.with_first(&self.ports, master)
+        let from_there = self.ports.range((master, DeviceName::LOWEST)..);
+        from_there.take_while(move |(it, _)| *it == master).filter_map(|(_, name)| self.link(name))
     }
 
-    /// The VLAN devices that stand on this link, by name.
+    /// The VLAN devices that stand on this link, the largest first, then by name.
     pub fn vlans_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
         self.standing_on(base).filter(|link| matches!(link.kind, SeenKind::Vlan { .. }))
     }
 
-    /// Everything that stands on this link, VLANs among it, by name.
+    /// Everything that stands on this link, VLANs among it, the largest first, then by name.
     pub fn standing_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
-        self.with_first(&self.uppers, base)
+        let from_there = self.uppers.range((base, Reverse(Mtu::LARGEST), DeviceName::LOWEST)..);
+        from_there.take_while(move |(it, ..)| *it == base).filter_map(|(.., name)| self.link(name))
     }
 
-    fn with_first<'a>(
-        &'a self,
-        pairs: &'a RedBlackTreeSetSync<(DeviceName, DeviceName)>,
-        first: DeviceName,
-    ) -> impl Iterator<Item = &'a SeenLink> {
-        let from_there = pairs.range((first, DeviceName::LOWEST)..);
-        from_there.take_while(move |(it, _)| *it == first).filter_map(|(_, name)| self.link(name))
+    /// The links with a default route of the main table, by name, whoever made it.
+    pub fn with_default_routes(&self) -> impl Iterator<Item = &SeenLink> {
+        self.defaults.iter().filter_map(|name| self.link(name))
     }
 
     /// The VLAN device with that tag on that link, whatever it is called.
@@ -140,26 +150,47 @@ impl NetInfo {
         self.rules.iter().map(Arc::as_ref)
     }
 
-    /// The rules of one priority.
-    pub fn rules_at(&self, priority: u32) -> impl Iterator<Item = &Rule> {
-        let from_there = self.rules.range(Arc::new(Rule::new(priority))..);
-        from_there.map(Arc::as_ref).take_while(move |rule| rule.priority == priority)
+    /// The rules of one priority for what comes in on a device, there or not.
+    pub fn rules_from(&self, device: DeviceName, priority: u32) -> impl Iterator<Item = &Rule> {
+        let from_there = self.incoming.range((device, Arc::new(Rule::new(priority)))..);
+        let these = from_there.take_while(move |(it, rule)| (*it, rule.priority) == (device, priority));
+        these.map(|(_, rule)| rule.as_ref())
+    }
+
+    /// The rules of one priority that lead to a table.
+    pub fn rules_to(&self, table: u32, priority: u32) -> impl Iterator<Item = &Rule> {
+        let from_there = self.leading.range((table, Arc::new(Rule::new(priority)))..);
+        let these = from_there.take_while(move |(it, rule)| (*it, rule.priority) == (table, priority));
+        these.map(|(_, rule)| rule.as_ref())
     }
 
     /// The same links with the rules of another moment.
     pub fn with_rules_of(mut self, other: &NetInfo) -> NetInfo {
         self.rules = other.rules.clone();
+        self.incoming = other.incoming.clone();
+        self.leading = other.leading.clone();
         self
     }
 
     /// Adds a rule.
     pub fn insert_rule(&mut self, rule: Rule) {
-        self.rules.insert_mut(Arc::new(rule));
+        let rule = Arc::new(rule);
+        if let Some(device) = rule.iif {
+            self.incoming.insert_mut((device, Arc::clone(&rule)));
+        }
+        self.leading.insert_mut((rule.table, Arc::clone(&rule)));
+        self.rules.insert_mut(rule);
     }
 
     /// Takes a rule out.
     pub fn remove_rule(&mut self, rule: &Rule) {
-        self.rules.remove_mut(rule);
+        // The sets are asked by value, and what they hold is shared.
+        let Some(rule) = self.rules.get(rule).cloned() else { return };
+        self.rules.remove_mut(&rule);
+        if let Some(device) = rule.iif {
+            self.incoming.remove_mut(&(device, Arc::clone(&rule)));
+        }
+        self.leading.remove_mut(&(rule.table, rule));
     }
 
     /// This moment with some links looked at anew: `Some` replaces, `None` says it is gone.
@@ -172,6 +203,10 @@ impl NetInfo {
         }
         self
     }
+}
+
+fn has_default(link: &SeenLink) -> bool {
+    link.routes.iter().chain(&link.made_routes).any(|route| route.to.prefix == 0 && route.table == MAIN_TABLE)
 }
 
 fn tag_of(link: &SeenLink) -> Option<(DeviceName, VlanTag)> {

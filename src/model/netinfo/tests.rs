@@ -6,22 +6,30 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 
 use super::*;
+use crate::ip::Route;
 
 fn name(number: u8) -> DeviceName {
     DeviceName::try_from(format!("d{number}").as_str()).unwrap()
 }
 
+/// A default route of the main table, or of another.
+fn route(main: bool) -> Route {
+    let route = Route::default_via(std::net::Ipv4Addr::LOCALHOST.into());
+    Route { table: if main { MAIN_TABLE } else { 7 }, ..route }
+}
+
 prop_compose! {
     fn any_link()(
         me in 0..12_u8, index in 1..16_u32, master in prop::option::of(0..12_u8), base in prop::option::of(0..12_u8),
-        tag in prop::option::of(1..4_i64),
+        tag in prop::option::of(1..4_i64), mtu in 1498..1502_u32, gateway in prop::option::of(any::<bool>()),
     ) -> SeenLink {
         let kind = match (base, tag.and_then(VlanTag::new)) {
             (Some(base), Some(tag)) => SeenKind::Vlan { tag, device: Some(name(base)) },
             _ => SeenKind::Nic,
         };
         SeenLink {
-            nic: false, master: master.map(name), base: base.map(name), ..SeenLink::new(index, name(me), kind)
+            nic: false, master: master.map(name), base: base.map(name), mtu: Mtu::seen(mtu),
+            routes: gateway.map(route).into_iter().collect(), ..SeenLink::new(index, name(me), kind)
         }
     }
 }
@@ -33,13 +41,20 @@ fn names<'a>(links: impl Iterator<Item = &'a SeenLink>) -> Vec<DeviceName> {
 fn is_sound(host: &NetInfo, model: &BTreeMap<DeviceName, SeenLink>) {
     assert_eq!(names(host.links()), model.keys().copied().collect::<Vec<_>>());
     assert_eq!(host.count(), model.len());
+    let has_default = |link: &&SeenLink| link.routes.iter().any(|route| route.table == MAIN_TABLE);
+    assert_eq!(names(host.with_default_routes()), names(model.values().filter(has_default)));
     for number in 0..12 {
         let it = name(number);
         let of = |which: &dyn Fn(&SeenLink) -> bool| names(model.values().filter(|link| which(link)));
         assert_eq!(names(host.ports_of(it)), of(&|link| link.master == Some(it)));
-        assert_eq!(names(host.standing_on(it)), of(&|link| link.base == Some(it)));
-        let vlan = |link: &SeenLink| link.base == Some(it) && matches!(link.kind, SeenKind::Vlan { .. });
-        assert_eq!(names(host.vlans_on(it)), of(&vlan));
+        let above = |which: &dyn Fn(&SeenLink) -> bool| {
+            let mut above: Vec<&SeenLink> =
+                model.values().filter(|link| link.base == Some(it) && which(link)).collect();
+            above.sort_by_key(|link| (Reverse(link.mtu), link.name));
+            names(above.into_iter())
+        };
+        assert_eq!(names(host.standing_on(it)), above(&|_| true));
+        assert_eq!(names(host.vlans_on(it)), above(&|link| matches!(link.kind, SeenKind::Vlan { .. })));
     }
 }
 
@@ -78,4 +93,28 @@ fn an_index_belongs_to_whoever_came_last() {
     }
     host.remove(&name(1));
     assert_eq!(host.name_of(7), Some(name(2)));
+}
+
+#[test]
+fn rules_are_found_by_their_device_and_by_their_table() {
+    let to = |table| Rule { table, ..Rule::new(7) };
+    let from = |device, table| Rule { iif: Some(name(device)), ..to(table) };
+    let all = [from(1, 1), from(1, 2), from(2, 2), to(2), Rule { priority: 8, ..from(1, 2) }];
+    let mut host = NetInfo::default();
+    // Said twice, it is there once.
+    all.iter().chain(&all).for_each(|rule| host.insert_rule(rule.clone()));
+    let other = NetInfo::default().with_rules_of(&host);
+    let of = |host: &NetInfo| {
+        let from: Vec<Rule> = host.rules_from(name(1), 7).cloned().collect();
+        (from, host.rules_to(2, 7).cloned().collect::<Vec<_>>())
+    };
+    let mut leading = vec![to(2), from(1, 2), from(2, 2)];
+    leading.sort();
+    assert_eq!(of(&host), (vec![from(1, 1), from(1, 2)], leading));
+    host.remove_rule(&from(1, 2));
+    host.remove_rule(&from(1, 2));
+    let mut leading = vec![to(2), from(2, 2)];
+    leading.sort();
+    assert_eq!(of(&host), (vec![from(1, 1)], leading));
+    assert_eq!(of(&other).0.len(), 2, "a copy stays as it was");
 }

@@ -25,10 +25,10 @@ use crate::common::{host, policy, state};
 const NICS: [&str; 6] = ["dummy_0", "dummy_1", "dummy_2", "dummy_3", "dummy_4", "dummy_10"];
 
 /// A host with its running configuration.
-struct Case {
-    sim: Sim,
+pub(super) struct Case {
+    pub(super) sim: Sim,
     host: Host,
-    running: NetConfig,
+    pub(super) running: NetConfig,
     policy: Policy,
 }
 
@@ -65,7 +65,7 @@ fn wanted(random: &mut Random) -> NetConfig {
 }
 
 /// A sound configuration, reached in two steps; the second asks for what is new only.
-fn settled(seed: u64) -> Case {
+pub(super) fn settled(seed: u64) -> Case {
     let mut random = Random(seed);
     let mut case = Case::new(seed);
     for _ in 0..2 {
@@ -162,10 +162,10 @@ fn part_is_as_whole(case: &Case, before: &NetInfo, drifts: &[Drift]) {
 /// Each network by itself: the same law, for itself and the bond below.
 fn each_is_told(case: &Case, drifts: &[Drift]) {
     let seen = case.sim.look();
-    for (name, net) in &case.running.networks {
+    for (name, net) in case.running.networks.iter() {
         let below = net.base.into_iter().filter_map(|b| case.running.bonds.get_key_value(&b.device()));
         let part = NetConfig {
-            networks: BTreeMap::from([(name.clone(), net.clone())]),
+            networks: [(name.clone(), net.clone())].into(),
             bonds: below.map(|(name, bond)| (*name, bond.clone())).collect(),
         };
         let only = Selection { networks: [name.clone()].into(), ..Selection::default() };

@@ -2,6 +2,8 @@
 //!
 //! That a check is in sync exactly when re-applying would do nothing is shown in `laws.rs`.
 
+mod concerned;
+mod cost;
 mod drift;
 mod laws;
 mod parts;

@@ -4,7 +4,7 @@
 use serde_json::json;
 use vdsm_configurators::iproute2::{Action, NewLink};
 use vdsm_model::bond_options::BondOptions;
-use vdsm_model::config::BondAddresses;
+use vdsm_model::config::{BondAddresses, Bonds};
 use vdsm_model::netinfo::SeenKind;
 use vdsm_model::resolver::{Manager, Resolver};
 use vdsm_net::check::{State, check};
@@ -230,7 +230,7 @@ fn what_this_configurator_does_not_have_cannot_drift() {
 fn two_default_routes_of_a_broken_store_are_told_of_both() {
     let mut world = World::with(json!({ "a": { "nic": "dummy_0" }, "b": { "nic": "dummy_1" }, "c": {} }), json!({}));
     for name in ["a", "b"] {
-        world.running.networks.get_mut(&net(name)).unwrap().default_route = true;
+        world.running.networks.change(&net(name), |net| net.default_route = true);
     }
     let told = "defaultRoute is true on 'a' and 'b', but only a single default route network is allowed";
     assert_eq!((world.said("a"), world.said("b")), (vec![told.to_owned()], vec![told.to_owned()]));
@@ -262,6 +262,8 @@ fn a_strangers_default_route_is_told_of_the_network_whose_route_it_rivals() {
             "default via 198.51.100.1 on dummy_3 is in the way of its default route",
         ]
     );
+    // The last is over once it is replaced.
+    assert!(verdict(&checked, "mgmt").differences.iter().all(|difference| difference.mends.is_some()));
     assert_eq!(texts(verdict(&checked, "other")), CLEAN);
     world.heal();
 }
@@ -306,7 +308,7 @@ fn a_bond_that_is_not_ours_is_judged_with_its_network() {
     world.add_bond("bond9", "mode=1", &["dummy_0"]);
     world.set(json!({ "n": { "bonding": "bond9", "bridged": false } }), json!({}));
     // As an older version may have stored it.
-    world.running.bonds.clear();
+    world.running.bonds = Bonds::new();
     assert!(world.check().in_sync());
     world.set_mtu("bond9", 1600);
     assert_eq!(

@@ -82,12 +82,12 @@ fn a_bond_without_options_keeps_those_it_has_and_with_options_has_no_others() {
     let index = world.link("bond1").index;
     world.set(json!({}), json!({ "bond1": { "nics": ["dummy_0", "dummy_1"] } }));
     assert_eq!(options(&world), "mode=1 miimon=150");
-    assert_eq!(world.running.bonds[&dev("bond1")].options_text, "mode=1 miimon=150");
+    assert_eq!(world.running.bonds.get(&dev("bond1")).unwrap().options_text, "mode=1 miimon=150");
     world.set(json!({}), bond(json!(["dummy_0", "dummy_1"]), "mode=3"));
     assert_eq!(options(&world), "mode=3");
     world.set(json!({}), bond(json!(["dummy_0", "dummy_1"]), "mode=802.3ad custom=a:b"));
     assert_eq!((options(&world).as_str(), world.link("bond1").index), ("mode=4", index));
-    assert_eq!(world.running.bonds[&dev("bond1")].options_text, "mode=802.3ad custom=a:b");
+    assert_eq!(world.running.bonds.get(&dev("bond1")).unwrap().options_text, "mode=802.3ad custom=a:b");
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_bond_that_a_network_names_becomes_ours_as_it_is() {
         ]
     );
 
-    let owned = &world.running.bonds[&dev("bond1")];
+    let owned = world.running.bonds.get(&dev("bond1")).unwrap();
     assert_eq!(owned.nics.iter().map(ToString::to_string).collect::<Vec<_>>(), ["dummy_0", "dummy_1"]);
     assert_eq!(owned.options_text, "mode=1 miimon=150 updelay=300");
     assert_eq!(owned.hwaddr, before.mac);

@@ -320,7 +320,7 @@ fn a_bond_goes_on_without_the_primary_slave_that_is_missing() {
     assert_eq!(restored.failed, []);
     assert!(machine.has("n"));
     // It waits for the slave, with the option that names it; and nothing can be done until then.
-    assert_eq!(machine.engine.running().bonds[&dev("bond1")].options_text, "mode=1 primary=dummy_0");
+    assert_eq!(machine.engine.running().bonds.get(&dev("bond1")).unwrap().options_text, "mode=1 primary=dummy_0");
     let checked = machine.engine.check(None, true).unwrap();
     assert!(!checked.in_sync() && checked.plan.is_empty(), "{}", checked.plan);
 }

@@ -177,9 +177,8 @@ fn what_no_configurator_can_do_yet_is_refused_by_name() {
 #[test]
 fn an_unbuilt_key_of_an_untouched_network_is_in_nobodys_way() {
     let mut world = World::with(on_nic(json!({})), json!({}));
-    for network in world.running.networks.values_mut() {
-        network.dhcpv4 = true;
-    }
+    let names: Vec<_> = world.running.networks.keys().cloned().collect();
+    names.iter().for_each(|name| world.running.networks.change(name, |net| net.dhcpv4 = true));
     accepts(&world, json!({ "m": { "nic": "dummy_1" } }), json!({}));
 }
 

@@ -25,7 +25,7 @@ fn the_originals_files_are_read_and_written_as_they_were() {
     let (config, problems) = NetConfig::from_stored(&nets, &bonds);
     assert_eq!(problems, []);
     assert_eq!(config.to_stored(), (nets, bonds));
-    assert_eq!(config.networks[&net("vm10")].qos["hostQos"]["out"]["ls"]["m2"], 5_000_000);
+    assert_eq!(config.networks.get(&net("vm10")).unwrap().qos["hostQos"]["out"]["ls"]["m2"], 5_000_000);
     assert_eq!(config.default_route(), Some(&net("mgmt")));
 }
 
@@ -127,7 +127,7 @@ fn every_attribute_comes_back_from_the_disk() {
         full,
         json!({ "bonding": "bond1", "bridged": false, "bootproto": "dhcp", "dhcpv6": true, "ipv6autoconf": true }),
     ] {
-        let config = NetConfig { networks: BTreeMap::from([(net("n"), read(attributes))]), ..NetConfig::default() };
+        let config = NetConfig { networks: [(net("n"), read(attributes))].into(), ..NetConfig::default() };
         let (nets, bonds) = config.to_stored();
         assert_eq!(NetConfig::from_stored(&nets, &bonds), (config, vec![]));
     }

@@ -5,12 +5,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::super::merge::uses;
 use super::super::scope::top_of;
 use super::super::stack::Stack;
 use super::super::waiting::{self, Stay};
 use super::Builder;
-use crate::config::{BondAddresses, NetworkConfig};
+use crate::config::{Base, BondAddresses, NetworkConfig};
 use crate::dhcp::{self, Clients};
 use crate::ip::{Address, Dynamic, IpConfig, MAIN_TABLE, Route};
 use crate::name::{DeviceName, NetworkName};
@@ -22,9 +21,8 @@ impl Builder<'_> {
     pub(super) fn put_clients(&mut self) {
         let stacks = |(name, net): (&NetworkName, &NetworkConfig)| Stack::of(name, net, self.seen).devices();
         let untouched = |device: &DeviceName| {
-            let config = &self.merged.config;
-            let mut others = config.networks.iter().filter(|(name, _)| !self.merged.networks.contains(*name));
-            others.any(|(name, net)| top_of(name, net, self.seen) == Some(*device))
+            let mut topped = Stack::topped_by(*device, &self.merged.config.networks, self.seen);
+            topped.any(|(name, _)| !self.merged.networks.contains(name))
         };
         let all: BTreeSet<DeviceName> = self.wanted().chain(self.former()).flat_map(stacks).collect();
         let ours = all.into_iter().chain(self.merged.slaves()).chain(self.merged.bonds.iter().copied());
@@ -66,11 +64,9 @@ impl Builder<'_> {
 
     /// Whether a nic or bond keeps what others gave it: see [`Builder::layer_three`].
     fn prior_addresses_stay(&self, base: DeviceName) -> bool {
-        let untagged = |(_, net): (&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
-        let is_base = self.wanted().chain(self.former()).any(|(_, net)| uses(net, base));
-        is_base
-            && !self.merged.config.users_of(base).any(untagged)
-            && !self.former().any(untagged)
+        self.bases.contains(&base)
+            && self.untagged_on(base).is_none()
+            && !self.was_untagged_on(base)
             && self.slave_of(base).is_none()
     }
 
@@ -115,7 +111,7 @@ impl Builder<'_> {
                 .map(|(d, ip)| (*d, ip.clone()))
                 .collect();
             for (device, mut ip) in rivals {
-                if !self.running.networks.iter().any(|(name, net)| top_of(name, net, self.seen) == Some(device)) {
+                if Stack::topped_by(device, &self.running.networks, self.seen).next().is_none() {
                     self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way"));
                 }
                 ip.routes.retain(|r| !r.rivals(&ours));
@@ -127,11 +123,9 @@ impl Builder<'_> {
     /// What a nic or bond has at layer three, and whether IPv6 runs on it.
     pub(super) fn layer_three(&self, base: DeviceName, policy: BondAddresses) -> (Option<bool>, IpConfig) {
         let live = self.graph.ip(&base).cloned().unwrap_or_default();
-        let untagged = |(_, net): &(&NetworkName, &NetworkConfig)| uses(net, base) && net.vlan.is_none();
-        let Some((name, net)) = self.merged.config.users_of(base).find(untagged) else {
-            let lost_its_network = self.former().any(|pair| untagged(&pair));
+        let Some((name, net)) = self.untagged_on(base) else {
             // "Removing the network ... removes any previous configuration" (design document).
-            let ip = if lost_its_network { IpConfig::default() } else { live };
+            let ip = if self.was_untagged_on(base) { IpConfig::default() } else { live };
             // A stranger's address below our VLANs is not ours to disturb, nor is a nic that is
             // released.
             let ours = self.is_used(base) || self.merged.config.bonds.contains_key(&base);
@@ -149,7 +143,7 @@ impl Builder<'_> {
                 .running
                 .networks
                 .get(name)
-                .filter(|n| uses(n, base) && !n.bridged && n.vlan.is_none())
+                .filter(|n| n.base.map(Base::device) == Some(base) && !n.bridged && n.vlan.is_none())
                 // The default route that it may have kept for the network that waits for it was ours, too.
                 .map(|net| NetworkConfig { default_route: self.running.default_route().is_some(), ..net.clone() })
                 .map(|net| self.ip_of(base, &net))
