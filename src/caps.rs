@@ -12,14 +12,14 @@
 //! |---|---|---|
 //! | `netConfigDirty`, `lastClient`, `lastClientIface` | in the report | the original puts them in beside it |
 //! | `networks[n].vlanid` | told | the later original has it, and the engine of today reads it |
-//! | `gateway` of a network without `defaultRoute` | empty | source routing is not there yet |
 //! | `bondings[b].slaves` | natural order | the original's is that of a set, different each time |
 //!
 //! And what its sample of one host does not show:
 //!
 //! | key | here | why |
 //! |---|---|---|
-//! | `dhcpv4`, `dhcpv6` | false | no DHCP client runs here, and another's is its own business |
+//! | `dhcpv4`, `dhcpv6` | of our clients, and where an address ends | the original looked for processes of dhclient |
+//! | `ipv4defaultroute` | where the kernel has it | a network without a lease yet has left it to another (`graph/waiting.rs`) |
 //! | timers in `bridges[b].opts` | as of the bridge's last event | that a timer runs is no event |
 //! | a VF in a VM's hands | told unless its PF lists its address | no other message says what is a VF |
 //! | a VF of `enic` without an address | told | no message names the driver |
