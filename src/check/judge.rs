@@ -216,7 +216,16 @@ impl<'a> Judged<'a> {
             Step::Resolver { .. } => Layer::Resolver,
             _ => Layer::Device,
         };
-        let steps = plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
+        let mut steps: BTreeMap<_, _> =
+            plan.steps().iter().enumerate().map(|(at, step)| ((step.device(), layer(step)), at)).collect();
+        // A default route that another device takes over needs no step of its own to go.
+        for (at, step) in plan.steps().iter().enumerate() {
+            let Step::Ip { replaces, .. } = step else { continue };
+            for (loser, _) in replaces {
+                let last = steps.entry((Some(*loser), Layer::Addresses)).or_insert(at);
+                *last = at.max(*last);
+            }
+        }
         let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
         Judged { request, prior, wished, plan, refused, steps, masters }
     }
