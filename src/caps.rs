@@ -18,7 +18,8 @@
 //!
 //! | key | here | why |
 //! |---|---|---|
-//! | `dhcpv4`, `dhcpv6` | of another's client by its address | the original read dhclient's lease files |
+//! | `dhcpv4`, `dhcpv6` | of our clients, and where an address ends | the original looked for processes of dhclient |
+//! | `ipv4defaultroute` | where the kernel has it | a network without a lease yet has left it to another (`graph/waiting.rs`) |
 //! | timers in `bridges[b].opts` | as of the bridge's last event | that a timer runs is no event |
 //! | a VF in a VM's hands | told unless its PF lists its address | no other message says what is a VF |
 //! | a VF of `enic` without an address | told | no message names the driver |

@@ -5,6 +5,7 @@ use serde_json::json;
 use vdsm_configurators::iproute2::{Action, NewLink};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::config::{BondAddresses, Bonds};
+use vdsm_model::ip::Route;
 use vdsm_model::netinfo::SeenKind;
 use vdsm_model::resolver::{Manager, Resolver};
 use vdsm_net::check::{State, check};
@@ -318,4 +319,16 @@ fn a_bond_that_is_not_ours_is_judged_with_its_network() {
     world.delete("bond9");
     assert_eq!(world.said("n"), ["its bond bond9 is missing"]);
     assert!(matches!(world.link("dummy_0").kind, SeenKind::Nic));
+}
+
+#[test]
+fn a_default_route_in_the_way_is_mended_by_the_step_that_takes_it_over() {
+    let gateway = |nic: &str, n: u8, default: bool| json!({ "nic": nic, "ipaddr": format!("10.{n}.0.5"), "prefix": 24, "gateway": format!("10.{n}.0.1"), "defaultRoute": default });
+    let mut world =
+        World::with(json!({ "red": gateway("dummy_0", 0, true), "blue": gateway("dummy_1", 1, false) }), json!({}));
+    world.act(Action::DelRoute { device: dev("red"), route: Route::default_via([10, 0, 0, 1].into()) });
+    world.add_default_route("blue", "10.1.0.77");
+    let checked = world.check();
+    let mends: Vec<_> = checked.networks.values().flat_map(|it| &it.differences).map(|it| it.mends).collect();
+    assert!(mends.len() >= 2 && mends.iter().all(|step| *step == Some(0)), "{:#}", checked.to_json());
 }
