@@ -14,7 +14,10 @@ fn load(main: &str, drop_ins: &[(&str, &str)]) -> (TempDir, Result<Settings, Con
     for (name, text) in drop_ins {
         fs::write(dir.path().join("vdsm.conf.d").join(name), text).expect("written");
     }
-    let settings = Settings::load(&path, Absent::IsAnError);
+    let settings = Settings::load(&path, Absent::IsAnError).map(|settings| {
+        assert_eq!(settings.source.as_ref(), Some(&path));
+        Settings { source: None, ..settings }
+    });
     (dir, settings)
 }
 
