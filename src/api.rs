@@ -1,13 +1,17 @@
 //! The verbs: JSON in, JSON out. What a verb does is the engine's, how it travels the server's.
 
+mod history;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
+use vdsm_model::plan::Step;
 use vdsm_model::problem::{Code, Problems};
 
 use crate::asked::Asked;
+use crate::engine::history::HistoryError;
 use crate::engine::journal::Asker;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, Explained};
 use crate::events;
 use crate::hooks::{Failure, HookError};
 use crate::hub::{Hub, Kinds};
@@ -16,7 +20,7 @@ use crate::reports::Reports;
 use crate::restore::Omission;
 use crate::rpc::RpcError;
 use crate::server::{Access, Caller, Reply, Service};
-use crate::transaction::{SetupError, chain};
+use crate::transaction::{Done, SetupError, chain};
 
 /// The error code of a call that its caller may not make.
 pub const NOT_ALLOWED: i64 = -32001;
@@ -53,6 +57,10 @@ const METHODS: &[(&str, Access, &[&str])] = &[
     ("Host.restoreNetworks", Access::Change, &["force"]),
     ("Host.checkNetworks", Access::Read, &[]),
     ("Host.healNetworks", Access::Change, &[]),
+    ("Host.getHistory", Access::Read, &["from", "count"]),
+    ("Host.getHistoryEntry", Access::Read, &["number"]),
+    ("Host.rollbackNetworks", Access::Change, &["to", "options"]),
+    ("Host.planRollback", Access::Read, &["to", "options"]),
     ("Host.getCapabilities", Access::Read, &["lastClient"]),
     ("Host.getNetworkCapabilities", Access::Read, &[]),
     ("Host.getStats", Access::Read, &[]),
@@ -93,6 +101,10 @@ impl Service for Api {
             "Host.restoreNetworks" => self.restore(params.get("force")),
             "Host.checkNetworks" => self.check(),
             "Host.healNetworks" => self.heal(),
+            "Host.getHistory" => self.history(&params),
+            "Host.getHistoryEntry" => self.history_entry(&params),
+            "Host.rollbackNetworks" => self.roll_back(&params, method, caller),
+            "Host.planRollback" => self.plan_rollback(&params),
             "Host.getCapabilities" => return self.reports.capabilities(&self.engine, params.get("lastClient")),
             "Host.getNetworkCapabilities" => return self.reports.network_capabilities(&self.engine),
             "Host.getStats" => return self.reports.stats(&self.engine),
@@ -113,25 +125,11 @@ impl Api {
         let caller = Some((caller.peer.uid, caller.peer.pid));
         let asker = Asker { verb: verb.to_owned(), caller, request: asked.to_hook_json() };
         let done = self.engine.setup_with_hooks(asked, &asker).map_err(refused)?;
-        Ok(
-            json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }),
-        )
+        Ok(changed(&done))
     }
 
     fn plan(&self, asked: &Asked) -> Answer {
-        let explained = self.engine.explain(&asked.read(self.engine.unknown_keys())).map_err(refused)?;
-        let steps: Vec<Value> = explained
-            .plan
-            .steps()
-            .iter()
-            .zip(explained.commands)
-            .map(|(step, commands)| {
-                let mut json = step.to_json();
-                json["commands"] = json!(commands);
-                json
-            })
-            .collect();
-        Ok(json!({ "text": explained.plan.to_string(), "plan": steps, "warnings": explained.warnings }))
+        Ok(explained(self.engine.explain(&asked.read(self.engine.unknown_keys())).map_err(refused)?))
     }
 
     fn restore(&self, force: Option<&Value>) -> Answer {
@@ -199,6 +197,25 @@ fn expect(params: &Map<String, Value>, known: &[&str]) -> Result<(), RpcError> {
     }
 }
 
+/// What was done.
+fn changed(done: &Done) -> Value {
+    json!({
+        "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(),
+        "steps": done.plan.steps().len(), "rounds": done.rounds, "history": done.history,
+    })
+}
+
+/// What would be done.
+fn explained(explained: Explained) -> Value {
+    let with_commands = |(step, commands): (&Step, Vec<String>)| {
+        let mut json = step.to_json();
+        json["commands"] = json!(commands);
+        json
+    };
+    let steps: Vec<Value> = explained.plan.steps().iter().zip(explained.commands).map(with_commands).collect();
+    json!({ "text": explained.plan.to_string(), "plan": steps, "warnings": explained.warnings })
+}
+
 fn status() -> Value {
     json!({ "code": 0, "message": "Done" })
 }
@@ -219,6 +236,8 @@ pub(crate) fn refused(error: EngineError) -> RpcError {
         EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => {
             one(Code::Unexpected, Value::Null, &[])
         }
+        EngineError::History(HistoryError::Missing { .. }) => one(Code::BadParams, Value::Null, &[]),
+        EngineError::History(HistoryError::Unusable { .. }) => one(Code::Unexpected, Value::Null, &[]),
         EngineError::Hook(failures) => stopped(failures),
         EngineError::Setup(SetupError::Refused(problems)) => all(problems),
         EngineError::Setup(setup @ (SetupError::Blind(_) | SetupError::Unwritable(_))) => {

@@ -4,6 +4,7 @@
 //! eyes of their own and never wait for a change.
 
 mod drift;
+pub mod history;
 mod hooked;
 pub mod journal;
 mod reaction;
@@ -36,7 +37,8 @@ use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Applied, Confirmed, Done, Planned, SetupError, Transaction, chain};
-use journal::{Asker, ChangeJournal, Wish};
+use history::{ChangeHistory, HistoryError};
+use journal::{Asker, ChangeJournal, Stored as StoredConfig, Wish};
 use reaction::Reaction;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
@@ -44,6 +46,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
 const FORMER_RESOLVER: &str = "former-resolver";
+
+/// What a restore is called by those who write down who asked.
+const RESTORE: &str = "restore";
 
 /// One host in our care.
 pub struct Engine {
@@ -58,6 +63,7 @@ pub struct Engine {
     unknown_keys: UnknownKeys,
     hooks: Hooks,
     journal: ChangeJournal,
+    history: ChangeHistory,
     /// How long a request may wait for leases.
     dhcp_timeout: Duration,
     /// How long the kernel may take for one answer.
@@ -99,6 +105,9 @@ pub enum EngineError {
     /// The change failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// There is no such way back; nothing was touched.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The host could not be read.
     #[error(transparent)]
     Look(#[from] LookError),
@@ -246,6 +255,7 @@ impl Engine {
             unknown_keys,
             hooks: Hooks::new(settings),
             journal: ChangeJournal::new(settings),
+            history: ChangeHistory::new(settings),
             dhcp_timeout: settings.dhcp_timeout,
             netlink_timeout: settings.netlink_timeout,
             dirty: AtomicBool::new(false),
@@ -356,15 +366,16 @@ impl Engine {
         adjust(&mut stored);
         let safe = options.commit_on_success;
         let is_nothing = planned.plan().is_empty() && stored == *before && !safe;
-        if !is_nothing {
-            self.journal.begin(&Wish { asker, safe, before: &before, after: &stored }, &planned)?;
-        }
+        let (number, blind) = if asker.is_restore() { (None, None) } else { self.history.number_for(&before, &stored) };
+        let wish = Wish { asker, reason: options.reason.as_deref(), number, safe, before: &before, after: &stored };
+        let head = if is_nothing { None } else { Some(self.journal.begin(&wish, &planned)?) };
         let longest = deadman::longest(planned.plan().steps().len(), self.netlink_timeout);
         let mut dead_man = check.and_then(|_| self.arm(longest + self.dhcp_timeout));
         let outcome = self.carry_out(planned, request, policy, &before, &stored, |applied| match check {
             Some(within) => self.await_sign(applied, within, longest, dead_man.as_mut()),
             None => applied.confirm(None, |_| true),
         });
+        let trouble = head.filter(|_| outcome.is_ok()).and_then(|head| self.history.remember(&head));
         // Done or undone; a panic on the way leaves the journal to whoever comes next.
         if self.journal.is_open() {
             self.journal.end();
@@ -372,7 +383,9 @@ impl Engine {
         if let Some(dead_man) = dead_man {
             dead_man.disarm();
         }
-        let done = outcome?;
+        let mut done = outcome?;
+        done.history = number.filter(|_| trouble.is_none());
+        done.warnings.extend(blind.or(trouble));
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
         Ok(done)
     }
@@ -440,7 +453,7 @@ impl Engine {
     /// Stores a configuration as the running one, and makes it safe where that is wanted.
     fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
         self.save_running(before, now)?;
-        if safe && let Err(error) = self.make_safe() {
+        if safe && let Err(error) = self.make_safe(now) {
             // The change is rolled back: so is what is stored of it.
             if let Err(second) = self.save_running(now, before) {
                 tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
@@ -479,14 +492,16 @@ impl Engine {
     /// Makes the running configuration the one that is restored at boot.
     pub fn set_safe(&self) -> Result<(), EngineError> {
         self.alone(|_| {
-            self.check_restored(&self.running())?;
-            Ok(self.make_safe()?)
+            let running = self.running();
+            self.check_restored(&running)?;
+            Ok(self.make_safe(&running)?)
         })
     }
 
-    fn make_safe(&self) -> Result<(), StoreError> {
+    fn make_safe(&self, running: &NetConfig) -> Result<(), StoreError> {
         make_safe(&self.store.running, &self.store.persistent)?;
         self.dirty.store(false, Ordering::SeqCst);
+        self.history.mark_safe(&StoredConfig::of(running));
         if let Err(error) = mark(&self.store.safe) {
             tracing::warn!("cannot write {}: {error}", self.store.safe.display());
         }

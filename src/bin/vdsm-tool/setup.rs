@@ -17,6 +17,9 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
     if !wish.allow_unknown {
         document = document.without_unknown_keys(&wish.file)?;
     }
+    if let Some(reason) = &wish.reason {
+        document = document.with_reason(reason);
+    }
     if wish.plan {
         let params = document.into_params(Confirmation::AsTheFileSays);
         let json = reach()?.call("Host.planNetworks", params)?;
@@ -24,7 +27,7 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
     }
     let json = match wish.confirm {
         false => reach()?.call(SETUP, document.into_params(Confirmation::AsTheFileSays))?,
-        true => asking(document.into_params(Confirmation::Person), reach)?,
+        true => asking(SETUP, document.into_params(Confirmation::Person), reach)?,
     };
     Ok(Answer { text: words::done(&json), warnings: words::warnings(&json), json, ..Answer::default() })
 }
@@ -32,10 +35,14 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
 const SETUP: &str = "Host.setupNetworks";
 
 /// The call waits for the person, so the person's word needs a connection of its own.
-fn asking(params: Value, reach: impl Fn() -> Result<Daemon, Failure>) -> Result<Value, Failure> {
+pub(crate) fn asking(
+    method: &str,
+    params: Value,
+    reach: impl Fn() -> Result<Daemon, Failure>,
+) -> Result<Value, Failure> {
     let (keys, screen) = confirm::terminal().map_err(Failure::NoTerminal)?;
     let (mut caller, mut confirmer) = (reach()?, reach()?.silent());
     caller.ask_on(screen);
     confirm::forward(keys, move || confirmer.call("Host.confirmConnectivity", Value::Null).is_ok());
-    Ok(caller.call(SETUP, params)?)
+    Ok(caller.call(method, params)?)
 }

@@ -48,11 +48,18 @@ pub struct Options {
     pub connectivity_timeout: Duration,
     /// Make the result safe in the same call.
     pub commit_on_success: bool,
+    /// Why, for those who read of the change later. Not one of the original's.
+    pub reason: Option<String>,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { connectivity_check: true, connectivity_timeout: Duration::from_secs(4), commit_on_success: false }
+        Options {
+            connectivity_check: true,
+            connectivity_timeout: Duration::from_secs(4),
+            commit_on_success: false,
+            reason: None,
+        }
     }
 }
 
@@ -186,9 +193,10 @@ impl Request {
             connectivity_check: f.boolean("connectivityCheck").unwrap_or(defaults.connectivity_check),
             connectivity_timeout: seconds(&mut f, "connectivityTimeout").unwrap_or(defaults.connectivity_timeout),
             commit_on_success: f.boolean("commitOnSuccess").unwrap_or(defaults.commit_on_success),
+            reason: reason(&mut f),
         };
         // `force` skipped the original's validation, the others marked its own calls: no meaning here.
-        const KNOWN: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess"];
+        const KNOWN: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "reason"];
         self.note(f.unknown(KNOWN, &["force", "_inRollback", "inRollback", "implicitBonding"]), unknown);
         self.problems.append(&mut f.problems);
     }
@@ -252,6 +260,17 @@ fn seconds(f: &mut Fields<'_>, key: &str) -> Option<Duration> {
             None
         }
     }
+}
+
+/// A text that is not too long to be read.
+fn reason(f: &mut Fields<'_>) -> Option<String> {
+    const LONGEST: usize = 1024;
+    let text = f.text("reason")?;
+    if text.chars().nth(LONGEST).is_some() {
+        f.wrong("reason", "it must be a text of at most 1024 characters", Code::BadParams, Stage::Canonical);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// Entities as the disk holds them: name and JSON object.

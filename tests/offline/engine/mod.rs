@@ -1,6 +1,7 @@
 //! The engine over the simulated host, with its files in a directory of the test's own: what is on
 //! the disk after what, what a reboot brings back, and who waits for whom.
 
+mod history;
 mod interrupted;
 mod trouble;
 
