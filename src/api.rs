@@ -1,26 +1,29 @@
 //! The verbs: JSON in, JSON out. What a verb does is the engine's, how it travels the server's.
 
 mod history;
+mod refusal;
 
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 use vdsm_model::plan::Step;
-use vdsm_model::problem::{Code, Problems};
+use vdsm_model::problem::Code;
 
+use crate::advice::explanation;
 use crate::asked::Asked;
-use crate::engine::history::HistoryError;
 use crate::engine::journal::Asker;
-use crate::engine::{Engine, EngineError, Explained};
+use crate::engine::{Engine, Explained};
 use crate::events;
-use crate::hooks::{Failure, HookError};
 use crate::hub::{Hub, Kinds};
 use crate::older;
 use crate::reports::Reports;
 use crate::restore::Omission;
 use crate::rpc::RpcError;
 use crate::server::{Access, Caller, Reply, Service};
-use crate::transaction::{Done, SetupError, chain};
+use crate::transaction::Done;
+
+pub(crate) use refusal::refused;
+use refusal::told;
 
 /// The error code of a call that its caller may not make.
 pub const NOT_ALLOWED: i64 = -32001;
@@ -145,7 +148,7 @@ impl Api {
             |all: &[Omission]| -> Value { all.iter().map(|o| json!({ "name": o.name, "reason": o.reason })).collect() };
         let note =
             if restored.done { "" } else { "the networks were restored since boot already; force does it again" };
-        let answer = json!({ "status": status(), "restored": restored.done, "note": note, "skipped": list(&restored.skipped), "failed": list(&restored.failed) });
+        let mut answer = json!({ "status": status(), "restored": restored.done, "note": note, "skipped": list(&restored.skipped), "failed": list(&restored.failed) });
         if restored.failed.is_empty() {
             return Ok(answer);
         }
@@ -153,6 +156,7 @@ impl Api {
             "{} could not be restored",
             restored.failed.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ")
         );
+        answer["advice"] = json!(explanation(Code::FailedIfup).advice);
         Err(RpcError { code: Code::FailedIfup as i64, message, data: Some(answer) })
     }
 
@@ -222,57 +226,4 @@ fn status() -> Value {
 
 fn done() -> Value {
     json!({ "status": status() })
-}
-
-/// An error as the engine expects it: the original's code, a sentence, and all problems as data.
-pub(crate) fn refused(error: EngineError) -> RpcError {
-    let text = chain(&error);
-    let one = |code: Code, rolled_back: Value, leftover: &[String]| {
-        let data = json!({ "problems": [{ "code": code as i64, "message": text }], "rolled_back": rolled_back, "leftover": leftover });
-        RpcError { code: code as i64, message: text.clone(), data: Some(data) }
-    };
-    match &error {
-        EngineError::Busy => one(Code::Unavailable, Value::Null, &[]),
-        EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => {
-            one(Code::Unexpected, Value::Null, &[])
-        }
-        EngineError::History(HistoryError::Missing { .. }) => one(Code::BadParams, Value::Null, &[]),
-        EngineError::History(HistoryError::Unusable { .. }) => one(Code::Unexpected, Value::Null, &[]),
-        EngineError::Hook(failures) => stopped(failures),
-        EngineError::Setup(SetupError::Refused(problems)) => all(problems),
-        EngineError::Setup(setup @ (SetupError::Blind(_) | SetupError::Unwritable(_))) => {
-            one(setup.code(), Value::Null, &[])
-        }
-        EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),
-        EngineError::Setup(setup @ SetupError::Stuck { leftover, .. }) => one(setup.code(), json!(false), leftover),
-    }
-}
-
-fn all(problems: &Problems) -> RpcError {
-    let list: Vec<Value> =
-        problems.all().iter().map(|p| json!({ "code": p.code() as i64, "message": p.to_string() })).collect();
-    RpcError {
-        code: problems.code() as i64,
-        message: problems.to_string(),
-        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
-    }
-}
-
-/// The scripts that did not let a change begin, each with its own words.
-fn stopped(failures: &HookError) -> RpcError {
-    let code = Code::HookError as i64;
-    let one = |f: &Failure| json!({ "code": code, "message": f.to_string(), "script": f.script.display().to_string() });
-    let list: Vec<Value> = failures.0.iter().map(one).collect();
-    RpcError {
-        code,
-        message: failures.to_string(),
-        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
-    }
-}
-
-/// A refusal of an older verb in the form of all refusals.
-fn told(error: RpcError) -> RpcError {
-    let problems = json!([{ "code": error.code, "message": error.message }]);
-    let data = json!({ "problems": problems, "rolled_back": null, "leftover": [] });
-    RpcError { data: Some(data), ..error }
 }

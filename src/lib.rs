@@ -2,6 +2,7 @@
 //!
 //! In the order in which a request meets the modules:
 
+pub mod advice; // what the codes mean, and what to do about a failure
 pub mod api; // the verbs
 pub mod asked; // a request that nobody has judged yet
 pub mod asking; // waiting for leases

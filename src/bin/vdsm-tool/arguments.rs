@@ -112,6 +112,12 @@ pub(crate) enum Command {
     },
     /// Print what the engine is told of this host, as JSON
     Caps,
+    /// Explain a code of an error: what it means, when it comes, and what to do; needs no daemon
+    Explain {
+        /// Its number, as in 29, or its name, as in FAILED_IFUP [default: a list of all]
+        #[arg(allow_negative_numbers = true)]
+        code: Option<String>,
+    },
     /// Call a method of the daemon, and print its answer as JSON
     Call {
         /// As in Host.getCapabilities
@@ -299,6 +305,7 @@ mod tests {
             "rollback --to last",
             "history 3 --count 4",
             "diff",
+            "explain 29 31",
             "graph --format png",
             "monitor --events link_up,nonsense",
             "top --interval 0",

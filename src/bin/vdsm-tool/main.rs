@@ -8,6 +8,7 @@
 mod arguments; // what one can type
 mod confirm; // a person's sign of life
 mod daemon; // the other end, and how long it takes
+mod explain; // what a code means
 mod history; // history, diff and rollback
 mod input; // a file becomes a request
 mod leftovers; // remove-net-persistence
@@ -79,6 +80,7 @@ fn perform(arguments: &Arguments) -> Outcome {
             watching::top(Daemon::reach(arguments)?, *interval, *frames, how)
         }
         Command::Caps => raw(Daemon::reach(arguments)?, "Host.getCapabilities", Value::Null),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Call { method, params } => raw(Daemon::reach(arguments)?, method, params.clone().unwrap_or_default()),
         Command::RemoveNetPersistence { dir } => leftovers::remove(dir),
     }
