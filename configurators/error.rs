@@ -13,6 +13,8 @@ pub struct ApplyError {
     pub index: usize,
     /// The step in words.
     pub step: String,
+    /// The device it was about; none where it was about the host.
+    pub device: Option<DeviceName>,
     /// The command that would do the same by hand.
     pub command: String,
     /// What the host said.

@@ -73,8 +73,9 @@ impl<B: Backend> Configurator for B {
         self.run(&actions, seen).map_err(|(failed, source)| {
             let (index, command) =
                 actions.get(failed).map_or((0, String::new()), |(step, action)| (*step, action.to_string()));
-            let step = plan.steps().get(index).map_or_else(String::new, Step::to_string);
-            ApplyError { index, step, command, source }
+            let step = plan.steps().get(index);
+            let (device, step) = (step.and_then(Step::device), step.map_or_else(String::new, Step::to_string));
+            ApplyError { index, step, device, command, source }
         })
     }
 }

@@ -211,7 +211,8 @@ fn swap(disk: &dyn Disk, dir: &Path, live: &Live, prior: &Snapshot, files: &File
     done
 }
 
-fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+/// Makes a directory and those above it that are missing; their names are on the disk when this returns.
+pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     if dir.as_os_str().is_empty() || dir.is_dir() {
         return Ok(());
     }

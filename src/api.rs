@@ -1,22 +1,29 @@
 //! The verbs: JSON in, JSON out. What a verb does is the engine's, how it travels the server's.
 
+mod history;
+mod refusal;
+
 use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
-use vdsm_model::problem::{Code, Problems};
+use vdsm_model::plan::Step;
+use vdsm_model::problem::Code;
 
+use crate::advice::explanation;
 use crate::asked::Asked;
 use crate::engine::journal::Asker;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, Explained};
 use crate::events;
-use crate::hooks::{Failure, HookError};
 use crate::hub::{Hub, Kinds};
 use crate::older;
 use crate::reports::Reports;
 use crate::restore::Omission;
 use crate::rpc::RpcError;
 use crate::server::{Access, Caller, Reply, Service};
-use crate::transaction::{SetupError, chain};
+use crate::transaction::Done;
+
+pub(crate) use refusal::refused;
+use refusal::told;
 
 /// The error code of a call that its caller may not make.
 pub const NOT_ALLOWED: i64 = -32001;
@@ -53,6 +60,10 @@ const METHODS: &[(&str, Access, &[&str])] = &[
     ("Host.restoreNetworks", Access::Change, &["force"]),
     ("Host.checkNetworks", Access::Read, &[]),
     ("Host.healNetworks", Access::Change, &[]),
+    ("Host.getHistory", Access::Read, &["from", "count"]),
+    ("Host.getHistoryEntry", Access::Read, &["number"]),
+    ("Host.rollbackNetworks", Access::Change, &["to", "options"]),
+    ("Host.planRollback", Access::Read, &["to", "options"]),
     ("Host.getCapabilities", Access::Read, &["lastClient"]),
     ("Host.getNetworkCapabilities", Access::Read, &[]),
     ("Host.getStats", Access::Read, &[]),
@@ -93,6 +104,10 @@ impl Service for Api {
             "Host.restoreNetworks" => self.restore(params.get("force")),
             "Host.checkNetworks" => self.check(),
             "Host.healNetworks" => self.heal(),
+            "Host.getHistory" => self.history(&params),
+            "Host.getHistoryEntry" => self.history_entry(&params),
+            "Host.rollbackNetworks" => self.roll_back(&params, method, caller),
+            "Host.planRollback" => self.plan_rollback(&params),
             "Host.getCapabilities" => return self.reports.capabilities(&self.engine, params.get("lastClient")),
             "Host.getNetworkCapabilities" => return self.reports.network_capabilities(&self.engine),
             "Host.getStats" => return self.reports.stats(&self.engine),
@@ -113,25 +128,11 @@ impl Api {
         let caller = Some((caller.peer.uid, caller.peer.pid));
         let asker = Asker { verb: verb.to_owned(), caller, request: asked.to_hook_json() };
         let done = self.engine.setup_with_hooks(asked, &asker).map_err(refused)?;
-        Ok(
-            json!({ "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(), "steps": done.plan.steps().len(), "rounds": done.rounds }),
-        )
+        Ok(changed(&done))
     }
 
     fn plan(&self, asked: &Asked) -> Answer {
-        let explained = self.engine.explain(&asked.read(self.engine.unknown_keys())).map_err(refused)?;
-        let steps: Vec<Value> = explained
-            .plan
-            .steps()
-            .iter()
-            .zip(explained.commands)
-            .map(|(step, commands)| {
-                let mut json = step.to_json();
-                json["commands"] = json!(commands);
-                json
-            })
-            .collect();
-        Ok(json!({ "text": explained.plan.to_string(), "plan": steps, "warnings": explained.warnings }))
+        Ok(explained(self.engine.explain(&asked.read(self.engine.unknown_keys())).map_err(refused)?))
     }
 
     fn restore(&self, force: Option<&Value>) -> Answer {
@@ -147,7 +148,7 @@ impl Api {
             |all: &[Omission]| -> Value { all.iter().map(|o| json!({ "name": o.name, "reason": o.reason })).collect() };
         let note =
             if restored.done { "" } else { "the networks were restored since boot already; force does it again" };
-        let answer = json!({ "status": status(), "restored": restored.done, "note": note, "skipped": list(&restored.skipped), "failed": list(&restored.failed) });
+        let mut answer = json!({ "status": status(), "restored": restored.done, "note": note, "skipped": list(&restored.skipped), "failed": list(&restored.failed) });
         if restored.failed.is_empty() {
             return Ok(answer);
         }
@@ -155,6 +156,7 @@ impl Api {
             "{} could not be restored",
             restored.failed.iter().map(|o| o.name.as_str()).collect::<Vec<_>>().join(", ")
         );
+        answer["advice"] = json!(explanation(Code::FailedIfup).advice);
         Err(RpcError { code: Code::FailedIfup as i64, message, data: Some(answer) })
     }
 
@@ -199,61 +201,29 @@ fn expect(params: &Map<String, Value>, known: &[&str]) -> Result<(), RpcError> {
     }
 }
 
+/// What was done.
+fn changed(done: &Done) -> Value {
+    json!({
+        "status": status(), "warnings": done.warnings, "changed": !done.plan.is_empty(),
+        "steps": done.plan.steps().len(), "rounds": done.rounds, "history": done.history,
+    })
+}
+
+/// What would be done.
+fn explained(explained: Explained) -> Value {
+    let with_commands = |(step, commands): (&Step, Vec<String>)| {
+        let mut json = step.to_json();
+        json["commands"] = json!(commands);
+        json
+    };
+    let steps: Vec<Value> = explained.plan.steps().iter().zip(explained.commands).map(with_commands).collect();
+    json!({ "text": explained.plan.to_string(), "plan": steps, "warnings": explained.warnings })
+}
+
 fn status() -> Value {
     json!({ "code": 0, "message": "Done" })
 }
 
 fn done() -> Value {
     json!({ "status": status() })
-}
-
-/// An error as the engine expects it: the original's code, a sentence, and all problems as data.
-pub(crate) fn refused(error: EngineError) -> RpcError {
-    let text = chain(&error);
-    let one = |code: Code, rolled_back: Value, leftover: &[String]| {
-        let data = json!({ "problems": [{ "code": code as i64, "message": text }], "rolled_back": rolled_back, "leftover": leftover });
-        RpcError { code: code as i64, message: text.clone(), data: Some(data) }
-    };
-    match &error {
-        EngineError::Busy => one(Code::Unavailable, Value::Null, &[]),
-        EngineError::Look(_) | EngineError::Store(_) | EngineError::NotRestored => {
-            one(Code::Unexpected, Value::Null, &[])
-        }
-        EngineError::Hook(failures) => stopped(failures),
-        EngineError::Setup(SetupError::Refused(problems)) => all(problems),
-        EngineError::Setup(setup @ (SetupError::Blind(_) | SetupError::Unwritable(_))) => {
-            one(setup.code(), Value::Null, &[])
-        }
-        EngineError::Setup(setup @ SetupError::RolledBack { .. }) => one(setup.code(), json!(true), &[]),
-        EngineError::Setup(setup @ SetupError::Stuck { leftover, .. }) => one(setup.code(), json!(false), leftover),
-    }
-}
-
-fn all(problems: &Problems) -> RpcError {
-    let list: Vec<Value> =
-        problems.all().iter().map(|p| json!({ "code": p.code() as i64, "message": p.to_string() })).collect();
-    RpcError {
-        code: problems.code() as i64,
-        message: problems.to_string(),
-        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
-    }
-}
-
-/// The scripts that did not let a change begin, each with its own words.
-fn stopped(failures: &HookError) -> RpcError {
-    let code = Code::HookError as i64;
-    let one = |f: &Failure| json!({ "code": code, "message": f.to_string(), "script": f.script.display().to_string() });
-    let list: Vec<Value> = failures.0.iter().map(one).collect();
-    RpcError {
-        code,
-        message: failures.to_string(),
-        data: Some(json!({ "problems": list, "rolled_back": null, "leftover": [] })),
-    }
-}
-
-/// A refusal of an older verb in the form of all refusals.
-fn told(error: RpcError) -> RpcError {
-    let problems = json!([{ "code": error.code, "message": error.message }]);
-    let data = json!({ "problems": problems, "rolled_back": null, "leftover": [] });
-    RpcError { data: Some(data), ..error }
 }

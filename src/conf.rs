@@ -69,6 +69,8 @@ pub struct Settings {
     pub resolv_conf: PathBuf,
     /// How long the kernel may take for one answer; 1 s to 1 h.
     pub netlink_timeout: Duration,
+    /// How many committed configurations are kept; 0 to 10000.
+    pub history_entries: usize,
     /// The longest request, in bytes; 4096 to 1 GiB.
     pub max_request_bytes: usize,
     /// How many may be connected at once; 1 to 65536.
@@ -161,6 +163,7 @@ impl Default for Settings {
             dhcp_timeout: Duration::from_secs(60),
             resolv_conf: "/etc/resolv.conf".into(),
             netlink_timeout: Duration::from_secs(30),
+            history_entries: 100,
             max_request_bytes: 16 << 20,
             max_clients: 256,
             unknown: Vec::new(),
@@ -208,6 +211,7 @@ impl Settings {
             "hook_timeout" => number(value, 1..=3600).map(|v| self.hook_timeout = Duration::from_secs(v)),
             "dhcp_timeout" => number(value, 1..=3600).map(|v| self.dhcp_timeout = Duration::from_secs(v)),
             "netlink_timeout" => number(value, 1..=3600).map(|v| self.netlink_timeout = Duration::from_secs(v)),
+            "history_entries" => number(value, 0..=10_000).map(|v| self.history_entries = v),
             "max_request_bytes" => number(value, 4096..=1 << 30).map(|v| self.max_request_bytes = v),
             "max_clients" => number(value, 1..=65536).map(|v| self.max_clients = v),
             _ => return None,
@@ -216,7 +220,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 22] = [
+const KEYS: [&str; 23] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -237,6 +241,7 @@ const KEYS: [&str; 22] = [
     "dhcp_timeout",
     "resolv_conf",
     "netlink_timeout",
+    "history_entries",
     "max_request_bytes",
     "max_clients",
 ];

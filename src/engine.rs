@@ -5,6 +5,7 @@
 
 mod drift;
 mod guard;
+pub mod history;
 mod hooked;
 pub mod journal;
 mod reaction;
@@ -38,7 +39,8 @@ use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Applied, Confirmed, Done, Planned, SetupError, Transaction, chain};
 use guard::Interrupted;
-use journal::{Asker, ChangeJournal, Wish};
+use history::{ChangeHistory, HistoryError};
+use journal::{Asker, ChangeJournal, Stored as StoredConfig, Wish};
 use reaction::Reaction;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
@@ -46,6 +48,9 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(10);
 
 /// What the host's resolver was before us, while name servers of ours are in it; in `lib_dir`.
 const FORMER_RESOLVER: &str = "former-resolver";
+
+/// What a restore is called by those who write down who asked.
+const RESTORE: &str = "restore";
 
 /// One host in our care.
 pub struct Engine {
@@ -60,6 +65,7 @@ pub struct Engine {
     unknown_keys: UnknownKeys,
     hooks: Hooks,
     journal: ChangeJournal,
+    history: ChangeHistory,
     /// How long a request may wait for leases.
     dhcp_timeout: Duration,
     /// How long the kernel may take for one answer.
@@ -103,6 +109,9 @@ pub enum EngineError {
     /// The change failed.
     #[error(transparent)]
     Setup(#[from] SetupError),
+    /// There is no such way back; nothing was touched.
+    #[error(transparent)]
+    History(#[from] HistoryError),
     /// The host could not be read.
     #[error(transparent)]
     Look(#[from] LookError),
@@ -251,6 +260,7 @@ impl Engine {
             unknown_keys,
             hooks: Hooks::new(settings),
             journal: ChangeJournal::new(settings),
+            history: ChangeHistory::new(settings),
             dhcp_timeout: settings.dhcp_timeout,
             netlink_timeout: settings.netlink_timeout,
             management: settings.management_network.clone(),
@@ -368,15 +378,16 @@ impl Engine {
         adjust(&mut stored);
         let safe = options.commit_on_success;
         let is_nothing = planned.plan().is_empty() && stored == *before && !safe;
-        if !is_nothing {
-            self.journal.begin(&Wish { asker, safe, before: &before, after: &stored }, &planned)?;
-        }
+        let (number, blind) = if asker.is_restore() { (None, None) } else { self.history.number_for(&before, &stored) };
+        let wish = Wish { asker, reason: options.reason.as_deref(), number, safe, before: &before, after: &stored };
+        let head = if is_nothing { None } else { Some(self.journal.begin(&wish, &planned)?) };
         let longest = deadman::longest(planned.plan().steps().len(), self.netlink_timeout);
         let mut dead_man = check.and_then(|_| self.arm(longest + self.dhcp_timeout));
         let outcome = self.carry_out(planned, request, policy, &before, &stored, |applied| match check {
             Some(within) => self.await_sign(applied, within, longest, dead_man.as_mut()),
             None => applied.confirm(None, |_| true),
         });
+        let trouble = head.filter(|_| outcome.is_ok()).and_then(|head| self.history.remember(&head));
         // Done or undone; a panic on the way leaves the journal to whoever comes next.
         if self.journal.is_open() {
             self.journal.end();
@@ -385,7 +396,8 @@ impl Engine {
             dead_man.disarm();
         }
         let mut done = outcome?;
-        done.warnings.extend(interrupted.iter().map(Interrupted::warning));
+        done.history = number.filter(|_| trouble.is_none());
+        done.warnings.extend(interrupted.iter().map(Interrupted::warning).chain(blind).chain(trouble));
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
         Ok(done)
     }
@@ -453,7 +465,7 @@ impl Engine {
     /// Stores a configuration as the running one, and makes it safe where that is wanted.
     fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
         self.save_running(before, now)?;
-        if safe && let Err(error) = self.make_safe() {
+        if safe && let Err(error) = self.make_safe(now) {
             // The change is rolled back: so is what is stored of it.
             if let Err(second) = self.save_running(now, before) {
                 tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
@@ -495,14 +507,16 @@ impl Engine {
     /// Makes the running configuration the one that is restored at boot.
     pub fn set_safe(&self) -> Result<(), EngineError> {
         self.alone(|_| {
-            self.check_restored(&self.running())?;
-            Ok(self.make_safe()?)
+            let running = self.running();
+            self.check_restored(&running)?;
+            Ok(self.make_safe(&running)?)
         })
     }
 
-    fn make_safe(&self) -> Result<(), StoreError> {
+    fn make_safe(&self, running: &NetConfig) -> Result<(), StoreError> {
         make_safe(&self.store.running, &self.store.persistent)?;
         self.dirty.store(false, Ordering::SeqCst);
+        self.history.mark_safe(&StoredConfig::of(running));
         if let Err(error) = mark(&self.store.safe) {
             tracing::warn!("cannot write {}: {error}", self.store.safe.display());
         }

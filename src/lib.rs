@@ -2,6 +2,7 @@
 //!
 //! In the order in which a request meets the modules:
 
+pub mod advice; // what the codes mean, and what to do about a failure
 pub mod api; // the verbs
 pub mod asked; // a request that nobody has judged yet
 pub mod asking; // waiting for leases
@@ -11,6 +12,7 @@ pub mod client; // the caller's end of the socket
 pub mod conf; // vdsm.conf
 pub mod connectivity; // did somebody call after the change?
 pub mod deadman; // who holds a deadline in our place
+pub mod difference; // how two configurations differ
 pub mod engine; // one host: its configuration, and one change at a time
 pub mod events; // what there is to tell of two moments
 pub mod hooks; // the scripts of a site, before and after a change

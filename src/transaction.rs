@@ -436,8 +436,10 @@ pub struct Done {
     pub plan: Plan,
     /// In how many rounds; 0 when there was nothing to do, 1 when all went as foreseen.
     pub rounds: usize,
-    /// Keys of the request that had no effect.
+    /// Keys of the request that had no effect, and what else is to be known.
     pub warnings: Vec<String>,
+    /// The number of its entry in the history, where it has one.
+    pub history: Option<u64>,
 }
 
 impl Confirmed<'_> {
@@ -447,7 +449,7 @@ impl Confirmed<'_> {
             Err(error) => Err(self.work.roll_back(Cause::Store(error))),
             Ok(()) => {
                 let Desired { config, warnings, .. } = self.work.desired;
-                Ok(Done { config, plan: self.plan, rounds: self.rounds, warnings })
+                Ok(Done { config, plan: self.plan, rounds: self.rounds, warnings, history: None })
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The promises of the store, with the plug pulled at every single operation.
 
+mod history;
 mod journal;
 mod states;
 

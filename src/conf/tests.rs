@@ -55,7 +55,7 @@ fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
          bond_foreign_addresses = replace\ndrift = heal\nmanagement_network = mgmt\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
-         hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nresolv_conf = /e\nnetlink_timeout = 1\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
+         hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nresolv_conf = /e\nnetlink_timeout = 1\nhistory_entries = 0\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
         run_dir: "/r".into(),
@@ -75,6 +75,7 @@ fn each_key_sets_its_own_field() {
         dhcp_timeout: Duration::from_secs(3),
         resolv_conf: "/e".into(),
         netlink_timeout: Duration::from_secs(1),
+        history_entries: 0,
         max_request_bytes: 4096,
         max_clients: 65536,
         ..Settings::default()
@@ -133,6 +134,11 @@ fn all_problems_are_told_at_once_with_their_rules() {
         refusal(&format!("socket = {long}")),
         [format!("`socket = {long}`: must be an absolute path of at most 107 bytes")]
     );
+    assert_eq!(
+        refusal("history_entries = 10001"),
+        ["`history_entries = 10001`: must be a whole number from 0 to 10000"]
+    );
+    assert_eq!(vars("history_entries = 10000").history_entries, 10_000);
     assert_eq!(refusal("group = a b"), ["`group = a b`: must be the name of one group"]);
 }
 

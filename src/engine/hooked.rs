@@ -6,9 +6,12 @@
 
 use std::sync::atomic::Ordering;
 
+use vdsm_model::request::Request;
+
 use super::journal::Asker;
 use super::{Engine, EngineError};
 use crate::asked::Asked;
+use crate::host::Host;
 use crate::transaction::{Done, Transaction};
 
 impl Engine {
@@ -21,22 +24,30 @@ impl Engine {
     /// As [`Engine::setup`]; [`EngineError::Hook`] if a script was not content, and then nothing
     /// has been changed.
     pub fn setup_with_hooks(&self, asked: Asked, asker: &Asker) -> Result<Done, EngineError> {
-        self.alone(|host| {
-            self.dirty.store(true, Ordering::SeqCst);
-            let mut request = asked.read(self.unknown_keys);
-            let mut asked = asked;
-            let scripts = self.hooks.find();
-            if !scripts.is_empty() {
-                Transaction::plan(host, &self.running(), &request, &self.policy)?;
-                asked = self.hooks.before(&scripts.before, asked)?;
-                request = asked.read(self.unknown_keys);
-            }
-            let outcome = self.change(host, &request, asker);
-            self.hooks.after(if outcome.is_ok() { &scripts.after } else { &scripts.after_fail }, &asked);
-            outcome.map(|mut done| {
-                done.warnings.extend(scripts.warnings);
-                done
-            })
+        self.alone(|host| self.hooked(host, asked, asker, |asked| asked.read(self.unknown_keys)))
+    }
+
+    /// The same with the host in hand; `read` says what is meant.
+    pub(super) fn hooked(
+        &self,
+        host: &mut Host,
+        mut asked: Asked,
+        asker: &Asker,
+        read: impl Fn(&Asked) -> Request,
+    ) -> Result<Done, EngineError> {
+        self.dirty.store(true, Ordering::SeqCst);
+        let mut request = read(&asked);
+        let scripts = self.hooks.find();
+        if !scripts.is_empty() {
+            Transaction::plan(host, &self.running(), &request, &self.policy)?;
+            asked = self.hooks.before(&scripts.before, asked)?;
+            request = read(&asked);
+        }
+        let outcome = self.change(host, &request, asker);
+        self.hooks.after(if outcome.is_ok() { &scripts.after } else { &scripts.after_fail }, &asked);
+        outcome.map(|mut done| {
+            done.warnings.extend(scripts.warnings);
+            done
         })
     }
 }

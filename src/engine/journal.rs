@@ -20,7 +20,7 @@ use vdsm_model::graph::{Graph, Scope};
 use vdsm_model::plan::Plan;
 use vdsm_persistence::{Journal, StoreError, Tree, Unfinished, Verdict};
 
-use super::Engine;
+use super::{Engine, RESTORE};
 use crate::conf::Settings;
 use crate::host::Host;
 use crate::transaction::{Planned, SetupError, chain, undo};
@@ -44,6 +44,11 @@ impl Asker {
     pub fn ourselves(verb: &str) -> Asker {
         Asker { verb: verb.to_owned(), caller: None, request: Value::Null }
     }
+
+    /// Whether its change may be one of many that are one to those who read of it later.
+    pub(super) fn is_restore(&self) -> bool {
+        self.caller.is_none() && self.verb == RESTORE
+    }
 }
 
 /// What is written before a change.
@@ -53,30 +58,34 @@ pub(super) struct Head {
     /// The kernel's identity of this boot.
     boot: String,
     /// Seconds since 1970.
-    began: u64,
-    asker: Asker,
+    pub(super) began: u64,
+    pub(super) asker: Asker,
+    /// The request's own.
+    pub(super) reason: Option<String>,
+    /// The number of its entry in the history, once it is committed; none if it is to have none.
+    pub(super) number: Option<u64>,
     /// Whether the configuration is to be made safe with it.
-    safe: bool,
-    before: Stored,
-    after: Stored,
+    pub(super) safe: bool,
+    pub(super) before: Stored,
+    pub(super) after: Stored,
     prior: Graph,
     target: Graph,
     scope: Scope,
     tuned: Tuned,
-    plan: Vec<String>,
-    /// [`Plan::hash`], in hexadecimal digits.
-    plan_hash: String,
+    pub(super) plan: Vec<String>,
+    /// See [`plan_hash`].
+    pub(super) plan_hash: String,
 }
 
 /// A configuration as it is stored.
 #[derive(Serialize, Deserialize)]
-struct Stored {
-    nets: BTreeMap<String, Value>,
-    bonds: BTreeMap<String, Value>,
+pub(super) struct Stored {
+    pub(super) nets: BTreeMap<String, Value>,
+    pub(super) bonds: BTreeMap<String, Value>,
 }
 
 impl Stored {
-    fn of(config: &NetConfig) -> Stored {
+    pub(super) fn of(config: &NetConfig) -> Stored {
         let (nets, bonds) = config.to_stored();
         Stored { nets, bonds }
     }
@@ -109,13 +118,15 @@ impl ChangeJournal {
     }
 
     /// Writes down what is about to be done; it is on the disk when this returns.
-    pub(super) fn begin(&self, wish: &Wish<'_>, planned: &Planned<'_>) -> Result<(), SetupError> {
+    pub(super) fn begin(&self, wish: &Wish<'_>, planned: &Planned<'_>) -> Result<Head, SetupError> {
         let (desired, plan) = (planned.desired(), planned.plan());
         let head = Head {
             format: FORMAT,
             boot: self.boot.clone(),
-            began: SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            began: now(),
             asker: wish.asker.clone(),
+            reason: wish.reason.map(str::to_owned),
+            number: wish.number,
             safe: wish.safe,
             before: Stored::of(wish.before),
             after: Stored::of(wish.after),
@@ -126,19 +137,19 @@ impl ChangeJournal {
             plan: plan.steps().iter().map(ToString::to_string).collect(),
             plan_hash: plan_hash(plan),
         };
-        let head = serde_json::to_value(&head).map_err(|error| SetupError::Unwritable(error.to_string()))?;
+        let line = serde_json::to_value(&head).map_err(|error| SetupError::Unwritable(error.to_string()))?;
         // An earlier one that has ended and could not be removed says nothing any more.
         if let Err(error) = self.file.end() {
             tracing::debug!("{}", chain(&error));
         }
         // What a caller asks for can wait for room on the disk; what brings a host back cannot.
-        match self.file.begin(&head, wish.asker.caller.is_some()) {
+        match self.file.begin(&line, wish.asker.caller.is_some()) {
             Ok(None) => {}
             Ok(Some(trouble)) => tracing::warn!("the journal would not survive a reboot: {}", chain(&trouble)),
             Err(error) => return Err(SetupError::Unwritable(chain(&error))),
         }
         self.open.store(true, Ordering::SeqCst);
-        Ok(())
+        Ok(head)
     }
 
     /// Whether a change was begun and has not ended.
@@ -180,6 +191,8 @@ impl ChangeJournal {
 /// What is about to be done, beside the plan.
 pub(super) struct Wish<'a> {
     pub(super) asker: &'a Asker,
+    pub(super) reason: Option<&'a str>,
+    pub(super) number: Option<u64>,
     pub(super) safe: bool,
     pub(super) before: &'a NetConfig,
     pub(super) after: &'a NetConfig,
@@ -187,8 +200,17 @@ pub(super) struct Wish<'a> {
 
 /// A plan's identity: equal plans have equal hashes, on any machine (FNV-1a, 64 bits).
 pub fn plan_hash(plan: &Plan) -> String {
+    hash_of(&plan.to_string())
+}
+
+pub(super) fn hash_of(text: &str) -> String {
     let step = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:016x}", plan.to_string().bytes().fold(0xcbf2_9ce4_8422_2325, step))
+    format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step))
+}
+
+/// Seconds since 1970.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Engine {
@@ -234,11 +256,13 @@ impl Engine {
         if is_this_boot {
             self.put_running(head.after.config(), &head.after.tree());
         }
-        if head.safe
-            && let Err(error) = self.store.persistent.save(&head.after.tree())
-        {
-            tracing::error!("what was to be safe is not: {}", chain(&error));
+        if head.safe {
+            match self.store.persistent.save(&head.after.tree()) {
+                Ok(()) => self.history.mark_safe(&head.after),
+                Err(error) => tracing::error!("what was to be safe is not: {}", chain(&error)),
+            }
         }
+        self.history.remember(head);
     }
 
     fn put_running(&self, config: NetConfig, tree: &Tree) {

@@ -8,11 +8,12 @@ use std::sync::{Arc, PoisonError};
 
 use vdsm_model::config::{Combination, NetConfig, Policy};
 use vdsm_model::name::{DeviceName, NetworkName};
+use vdsm_model::plan::Plan;
 use vdsm_model::request::Request;
 use vdsm_persistence::{StoreError, Tree};
 
 use super::journal::Asker;
-use super::{Engine, EngineError, Restored, mark, tree, typed};
+use super::{Engine, EngineError, RESTORE, Restored, mark, tree, typed};
 use crate::asking::{Leaseless, without_lease};
 use crate::host::Host;
 use crate::restore::{self, Omission};
@@ -36,7 +37,10 @@ impl Engine {
             keep_unreadable(&mut stored, &names, &self.running());
             let possible = restore::possible(&stored, &host.eyes.look()?, &self.policy);
             skipped.extend(possible.skipped);
-            let failed = self.restore_parts(host, &stored, &possible.config, &mut skipped);
+            let (before, mut plans) = (self.running(), Vec::new());
+            let failed = self.restore_parts(host, &stored, &possible.config, &mut skipped, &mut plans);
+            let trouble = self.history.remember_restore(&Asker::ourselves(RESTORE), &before, &self.running(), &plans);
+            skipped.extend(trouble.map(|reason| Omission { name: "history".to_owned(), reason }));
             skipped.extend(self.await_leases(host));
             for Omission { name, reason } in skipped.iter().chain(&failed) {
                 tracing::warn!("{name} was not restored: {reason}");
@@ -78,22 +82,31 @@ impl Engine {
         stored: &NetConfig,
         wanted: &NetConfig,
         skipped: &mut Vec<Omission>,
+        plans: &mut Vec<Plan>,
     ) -> Vec<Omission> {
-        let asker = Asker::ourselves("restore");
+        let asker = Asker::ourselves(RESTORE);
         let all = Request::between(&self.running(), wanted);
         // What was stored was allowed once: a stricter rule of today must not keep a host from booting.
         let policy = Policy { combination: Combination::Relaxed, ..self.policy.clone() };
         match self.transact(host, &all, &policy, &asker, |config| complete(config, stored)) {
-            Ok(_) => return Vec::new(),
+            Ok(done) => {
+                plans.push(done.plan);
+                return Vec::new();
+            }
             Err(error) => tracing::warn!("not all networks can be restored together, trying each: {}", chain(&error)),
         }
         let mut failed = Vec::new();
         for (name, request) in restore::one_by_one(&self.running(), wanted) {
-            let Err(error) = self.transact(host, &request, &policy, &asker, |_| {}) else { continue };
+            let mut done = |request: &Request| {
+                let done = self.transact(host, request, &policy, &asker, |_| {})?;
+                plans.push(done.plan);
+                Ok::<(), EngineError>(())
+            };
+            let Err(error) = done(&request) else { continue };
             let reason = chain(&error);
             // Another nic may be there now, that does not have what the old one had.
             match restore::without_ethtool(&request) {
-                Some(plain) if self.transact(host, &plain, &policy, &asker, |_| {}).is_ok() => {
+                Some(plain) if done(&plain).is_ok() => {
                     let reason = format!("restored without custom.ethtool_opts: {reason}");
                     skipped.push(Omission { name, reason });
                 }

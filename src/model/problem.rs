@@ -27,6 +27,26 @@ pub enum Code {
     HookError = 78,
 }
 
+impl Code {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Code; 14] = [
+        Code::LostConnection,
+        Code::Unexpected,
+        Code::BadParams,
+        Code::BadAddr,
+        Code::BadNic,
+        Code::UsedNic,
+        Code::BadBonding,
+        Code::BadVlan,
+        Code::BadBridge,
+        Code::UsedBridge,
+        Code::FailedIfup,
+        Code::UsedBond,
+        Code::Unavailable,
+        Code::HookError,
+    ];
+}
+
 /// What a problem is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {

@@ -21,11 +21,22 @@ pub struct KernelError {
     pub missing: Option<u16>,
 }
 
+/// Ought to stay inside the kernel; drivers let it out, and libc has no name for it.
+const ENOTSUPP: i32 = 524;
+
+/// The name of an error number, such as `EEXIST`.
+pub fn errno_name(errno: i32) -> String {
+    match (Errno::from_raw(errno), errno) {
+        (_, ENOTSUPP) => "ENOTSUPP".to_owned(),
+        (Errno::UnknownErrno, raw) => format!("error {raw}"),
+        (errno, _) => format!("{errno:?}"),
+    }
+}
+
 impl fmt::Display for KernelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (Errno::from_raw(self.errno), self.errno) {
-            // ENOTSUPP ought to stay inside the kernel; drivers let it out, and libc has no name for it.
-            (_, 524) => f.write_str("Operation not supported (ENOTSUPP)")?,
+            (_, ENOTSUPP) => f.write_str("Operation not supported (ENOTSUPP)")?,
             (Errno::UnknownErrno, raw) => write!(f, "Unknown error {raw}")?,
             (errno, _) => write!(f, "{} ({errno:?})", errno.desc())?,
         }

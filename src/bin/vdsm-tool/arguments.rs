@@ -33,6 +33,7 @@ Examples:
   vdsm-tool graph --format svg > networks.svg
   vdsm-tool setup-networks --plan networks.yaml
   vdsm-tool setup-networks networks.yaml && vdsm-tool set-safe-config
+  vdsm-tool history && vdsm-tool diff 7 && vdsm-tool rollback --to 7 --plan
   vdsm-tool call Host.delNetwork '{\"bridge\": \"storage\"}'
 
 Exit codes:
@@ -58,6 +59,26 @@ pub(crate) enum Command {
         #[arg(long)]
         force: bool,
     },
+    /// Show what was committed: who, when, why, and what it changed
+    History {
+        /// All of one entry, with its request and its plan
+        #[arg(value_name = "NUMBER", conflicts_with = "count")]
+        number: Option<u64>,
+        /// Only the last ones, so many
+        #[arg(long, value_name = "COUNT")]
+        count: Option<u64>,
+    },
+    /// Show how the networks of one entry of the history differ from those of another
+    Diff {
+        /// The number of the old one
+        #[arg(value_name = "A")]
+        old: u64,
+        /// The number of the new one [default: what runs now]
+        #[arg(value_name = "B")]
+        new: Option<u64>,
+    },
+    /// Go back to the networks of an entry of the history, by an ordinary change
+    Rollback(Way),
     /// Show the networks of this host, what they stand on, and where they are not as configured
     Show,
     /// Hold the host against its running configuration
@@ -91,6 +112,12 @@ pub(crate) enum Command {
     },
     /// Print what the engine is told of this host, as JSON
     Caps,
+    /// Explain a code of an error: what it means, when it comes, and what to do; needs no daemon
+    Explain {
+        /// Its number, as in 29, or its name, as in FAILED_IFUP [default: a list of all]
+        #[arg(allow_negative_numbers = true)]
+        code: Option<String>,
+    },
     /// Call a method of the daemon, and print its answer as JSON
     Call {
         /// As in Host.getCapabilities
@@ -147,6 +174,28 @@ pub(crate) struct Wish {
     /// Send keys nobody knows to the daemon instead of refusing them
     #[arg(long)]
     pub(crate) allow_unknown: bool,
+    /// Why, for those who read the history; goes before `reason` of the file's options
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+/// What rollback is to do.
+#[derive(Debug, Args)]
+pub(crate) struct Way {
+    /// The number of the entry, see vdsm-tool history
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) to: u64,
+    /// Only tell what would be done, and which steps would interrupt traffic
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Ask you, on the terminal, whether you are still connected; if you do not answer, undo it all
+    ///
+    /// You have so many seconds, or a minute.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, default_missing_value = "60", conflicts_with = "plan")]
+    pub(crate) confirm: Option<u32>,
+    /// Why, for those who read the history
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
 }
 
 const SETUP_HELP: &str = "\
@@ -213,6 +262,16 @@ mod tests {
     }
 
     #[test]
+    fn who_confirms_a_rollback_has_a_minute_unless_he_says_otherwise() {
+        for (line, wanted) in [("", None), (" --confirm", Some(60)), (" --confirm 5", Some(5))] {
+            let Command::Rollback(way) = parsed(&format!("rollback --to 7{line}")).expect("sound").command else {
+                panic!("another command");
+            };
+            assert_eq!((way.to, way.confirm), (7, wanted), "{line}");
+        }
+    }
+
+    #[test]
     fn the_files_are_where_initscripts_has_them() {
         let Command::RemoveNetPersistence { dir } = parsed("remove-net-persistence").expect("sound").command else {
             panic!("another command");
@@ -241,6 +300,12 @@ mod tests {
             "setup-networks a b",
             "restore-nets now",
             "set-safe-config --force",
+            "rollback",
+            "rollback --to 3 --plan --confirm",
+            "rollback --to last",
+            "history 3 --count 4",
+            "diff",
+            "explain 29 31",
             "graph --format png",
             "monitor --events link_up,nonsense",
             "top --interval 0",

@@ -180,6 +180,47 @@ fn the_small_commands_call_their_methods() {
 }
 
 #[test]
+fn what_was_committed_is_listed_compared_and_brought_back() {
+    let entry =
+        |mtu: u64| json!({ "number": mtu, "config": { "networks": { "red": { "mtu": mtu } }, "bondings": {} } });
+    let plan = json!({ "text": "one\n", "plan": [{ "interrupts": null }], "warnings": [] });
+    let answers = [json!({ "entries": [] }), entry(7), entry(1500), entry(9000), entry(1500), entry(1500), plan];
+    let stage = Stage::answering(answers.into_iter().map(Ok).chain([done(true, 1)]));
+    assert_eq!(stage.tool(&["history", "--count", "3"]).0, "the history is empty\n");
+    assert!(stage.tool(&["history", "7"]).0.starts_with("   7  1970-01-01"));
+    let changed = "--- entry 3\n+++ what runs now\n~ network red\n    mtu: 1500 -> 9000\n";
+    assert_eq!(stage.tool(&["diff", "3"]).0, changed);
+    let (same, _) = stage.tool(&["diff", "3", "4", "--json"]);
+    let nothing = json!({ "from": 3, "to": 4, "difference": { "networks": {}, "bondings": {} } });
+    assert_eq!(serde_json::from_str::<Value>(&same).unwrap(), nothing);
+    assert_eq!(stage.tool(&["rollback", "--to", "3", "--plan"]).0, "  one\n1 step, none of them interrupts traffic\n");
+    assert_eq!(stage.tool(&["rollback", "--to", "3", "--reason", "why"]).0, "done in one step\n");
+    let heard = stage.heard();
+    let heard: Vec<(&str, &Value)> = heard.iter().map(|(method, params)| (method.as_str(), params)).collect();
+    let number = |number: Value| json!({ "number": number });
+    let wanted = [
+        ("Host.getHistory", json!({ "count": 3 })),
+        ("Host.getHistoryEntry", number(json!(7))),
+        ("Host.getHistoryEntry", number(json!(3))),
+        ("Host.getHistoryEntry", number(Value::Null)),
+        ("Host.getHistoryEntry", number(json!(3))),
+        ("Host.getHistoryEntry", number(json!(4))),
+        ("Host.planRollback", json!({ "to": 3, "options": { "connectivityCheck": false } })),
+        ("Host.rollbackNetworks", json!({ "to": 3, "options": { "connectivityCheck": false, "reason": "why" } })),
+    ];
+    assert_eq!(heard, wanted.iter().map(|(method, params)| (*method, params)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reason_of_the_command_line_goes_before_the_files() {
+    let stage = Stage::answering([done(true, 1)]);
+    let file =
+        stage.file("wish.yaml", "networks: {red: {nic: eth0}}\noptions: {reason: old, connectivityCheck: true}\n");
+    stage.tool(&["setup-networks", "--reason", "new", text(&file)]);
+    assert_eq!(stage.heard()[0].1["options"], json!({ "reason": "new", "connectivityCheck": true }));
+}
+
+#[test]
 fn the_daemons_no_is_told_with_its_exit_code() {
     let refused = |code, data| Err(RpcError { code, message: "no".to_owned(), data });
     let stuck = json!({ "problems": [{ "code": 29, "message": "it broke" }], "rolled_back": false, "leftover": ["ip link del red"] });

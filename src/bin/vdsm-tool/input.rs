@@ -96,6 +96,17 @@ impl Document {
         }
     }
 
+    /// With why, whatever the file says.
+    pub(crate) fn with_reason(mut self, reason: &str) -> Document {
+        if self.options.is_null() {
+            self.options = json!({});
+        }
+        if let Some(options) = self.options.as_object_mut() {
+            options.insert("reason".to_owned(), json!(reason));
+        }
+        self
+    }
+
     /// The parameters of the call.
     pub(crate) fn into_params(self, confirmation: Confirmation) -> Value {
         let Document { networks, bondings, options } = self;

@@ -8,6 +8,8 @@
 mod arguments; // what one can type
 mod confirm; // a person's sign of life
 mod daemon; // the other end, and how long it takes
+mod explain; // what a code means
+mod history; // history, diff and rollback
 mod input; // a file becomes a request
 mod leftovers; // remove-net-persistence
 mod outcome; // what came of it, and the exit code
@@ -49,6 +51,9 @@ fn perform(arguments: &Arguments) -> Outcome {
             let json = Daemon::reach(arguments)?.call("Host.restoreNetworks", params)?;
             Ok(Answer { text: words::restored(&json), json, ..Answer::default() })
         }
+        Command::History { number, count } => history::history(Daemon::reach(arguments)?, *number, *count),
+        Command::Diff { old, new } => history::diff(Daemon::reach(arguments)?, *old, *new),
+        Command::Rollback(way) => history::rollback(way, || Daemon::reach(arguments)),
         Command::Show => {
             let json = Daemon::reach(arguments)?.call("Host.getTopology", Value::Null)?;
             let text = vdsm_net::show::tree(&json, colour());
@@ -75,6 +80,7 @@ fn perform(arguments: &Arguments) -> Outcome {
             watching::top(Daemon::reach(arguments)?, *interval, *frames, how)
         }
         Command::Caps => raw(Daemon::reach(arguments)?, "Host.getCapabilities", Value::Null),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Call { method, params } => raw(Daemon::reach(arguments)?, method, params.clone().unwrap_or_default()),
         Command::RemoveNetPersistence { dir } => leftovers::remove(dir),
     }

@@ -55,6 +55,9 @@ pub(crate) enum Failure {
     /// What was to be shown cannot be.
     #[error("cannot print")]
     Print(#[source] io::Error),
+    /// Nothing is known of this code.
+    #[error("there is no code {0}; vdsm-tool explain lists them")]
+    NoCode(String),
     /// Nobody is there to be asked.
     #[error("--confirm asks on the terminal, and there is none")]
     NoTerminal(#[source] io::Error),
@@ -104,7 +107,7 @@ impl Failure {
             Failure::Call(ClientError::Rpc(error)) => error.into(),
             Failure::Call(ClientError::Unreachable { .. }) => Exit::Unreachable,
             Failure::Input(InputError::Form { .. } | InputError::UnknownKeys { .. }) => Exit::Refused,
-            Failure::NoTerminal(_) => Exit::Usage,
+            Failure::NoTerminal(_) | Failure::NoCode(_) => Exit::Usage,
             Failure::Call(_) | Failure::Input(InputError::Unreadable { .. }) => Exit::Failed,
             Failure::Conf(_) | Failure::Directory(..) | Failure::Ended | Failure::Print(_) => Exit::Failed,
         }

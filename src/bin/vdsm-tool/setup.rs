@@ -19,6 +19,9 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
     if !wish.allow_unknown {
         document = document.without_unknown_keys(&wish.file)?;
     }
+    if let Some(reason) = &wish.reason {
+        document = document.with_reason(reason);
+    }
     if wish.plan {
         let params = from_afar(document.into_params(Confirmation::AsTheFileSays));
         let json = reach()?.call("Host.planNetworks", params)?;
@@ -26,13 +29,13 @@ pub(crate) fn perform(wish: &Wish, reach: impl Fn() -> Result<Daemon, Failure>) 
     }
     let json = match wish.confirm {
         false => reach()?.call(SETUP, from_afar(document.into_params(Confirmation::AsTheFileSays)))?,
-        true => asking(from_afar(document.into_params(Confirmation::Person)), reach)?,
+        true => asking(SETUP, from_afar(document.into_params(Confirmation::Person)), reach)?,
     };
     Ok(Answer { text: words::done(&json), warnings: words::warnings(&json), json, ..Answer::default() })
 }
 
 /// Who sits behind SSH is not to lose the host: the daemon is told where he is, unless the file says so.
-fn from_afar(mut params: Value) -> Value {
+pub(crate) fn from_afar(mut params: Value) -> Value {
     let peer = std::env::var("SSH_CONNECTION").ok().and_then(|text| peer_of(&text));
     if let (Some(peer), Some(options)) = (peer, params["options"].as_object_mut())
         && options.get("peer").is_none_or(Value::is_null)
@@ -51,12 +54,16 @@ fn peer_of(connection: &str) -> Option<IpAddr> {
 const SETUP: &str = "Host.setupNetworks";
 
 /// The call waits for the person, so the person's word needs a connection of its own.
-fn asking(params: Value, reach: impl Fn() -> Result<Daemon, Failure>) -> Result<Value, Failure> {
+pub(crate) fn asking(
+    method: &str,
+    params: Value,
+    reach: impl Fn() -> Result<Daemon, Failure>,
+) -> Result<Value, Failure> {
     let (keys, screen) = confirm::terminal().map_err(Failure::NoTerminal)?;
     let (mut caller, mut confirmer) = (reach()?, reach()?.silent());
     caller.ask_on(screen);
     confirm::forward(keys, move || confirmer.call("Host.confirmConnectivity", Value::Null).is_ok());
-    Ok(caller.call(SETUP, params)?)
+    Ok(caller.call(method, params)?)
 }
 
 #[cfg(test)]

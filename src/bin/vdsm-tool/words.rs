@@ -116,6 +116,7 @@ pub(crate) fn error(error: &RpcError) -> Vec<String> {
         lines.push(format!("error: {}{}", plain(&error.message), code(Some(error.code))));
     }
     lines.extend(omissions(&data["skipped"], "skipped"));
+    lines.extend(failed_step(data));
     match rolled_back(error) {
         Some(true) => lines.push("The networks are as they were before.".to_owned()),
         Some(false) => {
@@ -124,7 +125,23 @@ pub(crate) fn error(error: &RpcError) -> Vec<String> {
         }
         None => {}
     }
+    if let Some(advice) = data["advice"].as_str() {
+        lines.push(format!("What to do: {}", plain(advice)));
+        lines.push(format!("More of it: vdsm-tool explain {}", error.code));
+    }
     lines
+}
+
+/// Where it failed, each part a line: what is not known has none.
+fn failed_step(data: &Value) -> Vec<String> {
+    let kernel = data["kernel"]["errno"].as_str().map(|errno| match data["kernel"]["text"].as_str() {
+        Some(text) => format!("{errno}, {text}"),
+        None => errno.to_owned(),
+    });
+    let of = |key: &str| data[key].as_str().filter(|text| !text.is_empty()).map(str::to_owned);
+    let parts =
+        [("step", of("step")), ("device", of("device")), ("command", of("command")), ("kernel", kernel)].into_iter();
+    parts.filter_map(|(what, text)| Some(format!("  {:<9}{}", format!("{what}:"), plain(&text?)))).collect()
 }
 
 fn code(code: Option<i64>) -> String {
@@ -266,6 +283,23 @@ what would bring it back (vdsm-tool check --heal):
         );
         let stuck = failed(json!({"rolled_back": false, "leftover": ["ip link del a", "ip link del b"]}));
         assert_eq!(stuck[1..], ["The way back failed, too. Left to do by hand:", "  ip link del a", "  ip link del b"]);
+        let step = json!({
+            "rolled_back": true, "step": "create bridge red", "device": "red", "command": "ip link add name red",
+            "kernel": { "errno": "EINVAL", "text": "no\nsuch" }, "advice": "Look.",
+        });
+        let wanted = [
+            "error: it failed (code 29)",
+            "  step:    create bridge red",
+            "  device:  red",
+            "  command: ip link add name red",
+            "  kernel:  EINVAL, no\n    such",
+            "The networks are as they were before.",
+            "What to do: Look.",
+            "More of it: vdsm-tool explain 29",
+        ];
+        assert_eq!(failed(step), wanted);
+        let unknown = json!({ "step": null, "device": null, "command": "", "kernel": null, "advice": "Look." });
+        assert_eq!(failed(unknown).len(), 3);
         let restore = failed(
             json!({"failed": [{"name": "red", "reason": "no"}], "skipped": [{"name": "blue", "reason": "gone"}]}),
         );

@@ -53,6 +53,8 @@ pub struct Options {
     pub peer: Option<IpAddr>,
     /// The way to whoever manages the host may be interrupted, also if nobody waits for a sign of life.
     pub allow_interruption: bool,
+    /// Why, for those who read of the change later. Not one of the original's.
+    pub reason: Option<String>,
 }
 
 impl Default for Options {
@@ -63,6 +65,7 @@ impl Default for Options {
             commit_on_success: false,
             peer: None,
             allow_interruption: false,
+            reason: None,
         }
     }
 }
@@ -199,10 +202,11 @@ impl Request {
             commit_on_success: f.boolean("commitOnSuccess").unwrap_or(defaults.commit_on_success),
             peer: address(&mut f, "peer"),
             allow_interruption: f.boolean("allowInterruption").unwrap_or(defaults.allow_interruption),
+            reason: reason(&mut f),
         };
         // `force` skipped the original's validation, the others marked its own calls: no meaning here.
         const KNOWN: &[&str] =
-            &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "peer", "allowInterruption"];
+            &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "peer", "allowInterruption", "reason"];
         self.note(f.unknown(KNOWN, &["force", "_inRollback", "inRollback", "implicitBonding"]), unknown);
         self.problems.append(&mut f.problems);
     }
@@ -275,6 +279,17 @@ fn address(f: &mut Fields<'_>, key: &str) -> Option<IpAddr> {
         f.wrong(key, "it must be an IPv4 or IPv6 address", Code::BadParams, Stage::Canonical);
     }
     found
+}
+
+/// A text that is not too long to be read.
+fn reason(f: &mut Fields<'_>) -> Option<String> {
+    const LONGEST: usize = 1024;
+    let text = f.text("reason")?;
+    if text.chars().nth(LONGEST).is_some() {
+        f.wrong("reason", "it must be a text of at most 1024 characters", Code::BadParams, Stage::Canonical);
+        return None;
+    }
+    Some(text.to_owned())
 }
 
 /// Entities as the disk holds them: name and JSON object.

@@ -37,6 +37,14 @@ fn first() -> Value {
     side
 }
 
+/// The number of the history's last entry; all of them can be read.
+fn last_entry(lab: &mut Lab) -> u64 {
+    let listed = lab.call("Host.getHistory", json!({})).unwrap();
+    let entries = listed["entries"].as_array().unwrap();
+    assert!(entries.iter().all(|entry| entry.get("unreadable").is_none()), "{listed}");
+    entries.last().map_or(0, |entry| entry["number"].as_u64().unwrap())
+}
+
 fn state(lab: &Lab) -> (String, Value) {
     (without_indexes(&Look::now().text(None)), Value::Object(lab.running_files()))
 }
@@ -59,6 +67,7 @@ fn whenever_it_is_killed_the_next_one_finds_the_host_as_before_or_as_wished() {
         let mut random = Random(5);
         let (mut at, mut outcomes) = (0, [0, 0]);
         for round in 0..60 {
+            let entry = last_entry(lab);
             let (mut client, to) = (lab.client(), 1 - at);
             let params = json!({ "networks": sides[to], "options": { "connectivityCheck": false } });
             let asked = thread::spawn(move || client.call("Host.setupNetworks", params).is_ok());
@@ -75,6 +84,7 @@ fn whenever_it_is_killed_the_next_one_finds_the_host_as_before_or_as_wished() {
             for journal in ["run/journal", "lib/journal"] {
                 assert!(!lab.path(journal).exists(), "round {round}: {journal}");
             }
+            assert_eq!(last_entry(lab), entry + u64::from(side == to), "round {round}: once, if it was done");
             outcomes[usize::from(side == to)] += 1;
             at = side;
         }

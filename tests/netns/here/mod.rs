@@ -9,6 +9,7 @@ mod dhcp;
 mod drift;
 pub mod ethtool;
 mod events;
+mod history;
 mod hooks;
 mod killed;
 mod late;
@@ -19,7 +20,7 @@ mod restore;
 mod rollback;
 mod storms;
 mod strangers;
-mod tool;
+pub mod tool;
 mod watching;
 
 #[test]

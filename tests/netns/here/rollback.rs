@@ -129,8 +129,8 @@ fn a_change_that_cannot_be_stored_is_taken_back() {
         lab.nets(json!({ "red": full_network(1) }));
         lab.call("Host.setSafeNetworkConfig", json!({})).unwrap();
         // A persistent configuration that cannot be written: a file is where its folder should be.
-        std::fs::remove_dir_all(lab.path("lib")).unwrap();
-        std::fs::write(lab.path("lib"), "").unwrap();
+        std::fs::remove_dir_all(lab.path("lib/persistence")).unwrap();
+        std::fs::write(lab.path("lib/persistence"), "").unwrap();
         let error = fails(
             lab,
             16,

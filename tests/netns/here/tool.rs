@@ -133,6 +133,18 @@ fn each_way_to_fail_has_its_exit_code() {
         .expect(4);
         assert_eq!((&failed.json()["code"], &failed.json()["data"]["rolled_back"]), (&json!(29), &json!(true)));
         assert!(failed.err.contains("invalid gateway") && failed.err.contains("as they were before"), "{}", failed.err);
+        let (data, words) = (&failed.json()["data"], &failed.err);
+        assert_eq!((&data["device"], &data["step"].as_str().unwrap()[..6]), (&json!("red"), "addres"), "{data}");
+        assert_eq!(data["kernel"], json!({ "errno": "ENETUNREACH", "text": "Nexthop has invalid gateway" }));
+        assert!(data["command"].as_str().unwrap().starts_with("ip route "), "{data}");
+        for part in [
+            "  device:  red\n",
+            "  kernel:  ENETUNREACH, Nexthop has invalid gateway\n",
+            "What to do: ",
+            "explain 29\n",
+        ] {
+            assert!(words.contains(part), "{part} in {words}");
+        }
         tool(
             lab,
             "setup-networks -",
@@ -154,6 +166,8 @@ fn each_way_to_fail_has_its_exit_code() {
         tool(lab, "call Host.confirmConnectivity", "").expect(0);
         holding.join().unwrap().unwrap();
         lab.kill();
+        assert!(tool(lab, "explain 29", "").expect(0).out.contains("FAILED_IFUP"));
+        assert!(tool(lab, "explain 99", "").expect(2).err.contains("no code 99"));
         assert!(tool(lab, "show", "").expect(6).err.contains("socket"));
     });
 }

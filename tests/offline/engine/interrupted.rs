@@ -32,6 +32,13 @@ impl Node {
         (state::text(&self.sim.look()), files(&self.disk.path().join("run/netconf")))
     }
 
+    /// The numbers of what is in the history, each of them whole.
+    fn history(&self) -> Vec<u64> {
+        let listed = self.daemon().history(None, None).unwrap();
+        assert!(listed.iter().all(|entry| entry.get("unreadable").is_none()), "{listed:?}");
+        listed.iter().map(|entry| entry["number"].as_u64().unwrap()).collect()
+    }
+
     fn journals(&self) -> Vec<&'static str> {
         ["run/journal", "lib/journal"].into_iter().filter(|it| self.disk.path().join(it).exists()).collect()
     }
@@ -61,6 +68,7 @@ fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
                 let (node, torn) = (Node::new(&old), random.chance(50));
                 assert_eq!(node.state(), before);
                 let daemon = node.daemon();
+                let kept = node.history();
                 if cut(at, torn, || daemon.setup(&wish).map(|_| ()).unwrap()).is_some() {
                     break;
                 }
@@ -80,10 +88,23 @@ fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
                     _ => panic!("{story}\n{found:#?}\nis neither\n{before:#?}\nnor\n{after:#?}"),
                 }
                 assert_eq!(node.journals(), [""; 0], "{story}");
+                // What was done is in the history, once, and what was undone is not.
+                let mut wanted = kept;
+                if found == after {
+                    wanted.push(wanted.len() as u64 + 1);
+                    assert_eq!(
+                        daemon.entry(wanted.len() as u64).unwrap().config,
+                        daemon.running_as_stored(),
+                        "{story}"
+                    );
+                }
+                assert_eq!(node.history(), wanted, "{story}");
                 assert_eq!(daemon.running().to_stored(), if found == before { &old } else { &new }.to_stored());
                 // Nothing is in the way of doing it again.
                 daemon.setup(&between(&daemon.running(), &new)).unwrap_or_else(|e| panic!("{story}: {}", chain(&e)));
                 assert_eq!(node.state(), after, "{story}");
+                wanted.extend((found == before).then_some(wanted.len() as u64 + 1));
+                assert_eq!(node.history(), wanted, "{story}");
             }
         }
         assert!(undone > 60 && finished > 10, "{cuts} cuts: {undone} undone, {finished} finished");
@@ -128,6 +149,9 @@ fn what_was_to_be_safe_is_safe_after_the_verdict_and_not_before_also_after_a_reb
                 let is_new = persistent.len() == 2;
                 assert!(is_new || persistent == ["nets/n"], "at {at}: {persistent:?}");
                 assert_eq!(node.journals(), [""; 0], "at {at}");
+                let entries = vdsm_persistence::History::new(disk.join("lib/history"));
+                assert_eq!(entries.numbers().unwrap(), if is_new { vec![1, 2] } else { vec![1] }, "at {at}");
+                assert_eq!(entries.read(1).unwrap().unwrap()["safe"], true, "at {at}");
                 if reboot {
                     assert_eq!(running, [""; 0], "at {at}: a fresh kernel has no networks");
                     assert_eq!(state::text(&sim.look()), state::text(&Sim::with_nics(&NICS).look()));

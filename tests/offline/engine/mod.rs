@@ -2,6 +2,7 @@
 //! the disk after what, what a reboot brings back, and who waits for whom.
 
 mod guard;
+mod history;
 mod interrupted;
 mod trouble;
 

@@ -231,5 +231,15 @@ fn a_request_of_the_wrong_shape_is_refused() {
             wrong(Subject::Options, key, "\"perhaps\"", TRUTH)
         );
     }
+    assert_eq!(read(json!({}), json!({}), json!({ "reason": "ä".repeat(1024) })), []);
+    let long = "ä".repeat(1025);
+    assert_eq!(
+        read(json!({}), json!({}), json!({ "reason": long })),
+        wrong(Subject::Options, "reason", &json!(long).to_string(), "it must be a text of at most 1024 characters")
+    );
+    assert_eq!(
+        read(json!({}), json!({}), json!({ "reason": 7 })),
+        wrong(Subject::Options, "reason", "7", "it must be a text")
+    );
     assert_eq!(read(Value::Null, Value::Null, Value::Null), []);
 }

@@ -246,7 +246,7 @@ const NETWORK_KEYS: &[&str] = &[
     "remove",
 ];
 const BOND_KEYS: &[&str] = &["nics", "nics", "nics", "options", "hwaddr", "switch", "remove"];
-const OPTION_KEYS: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "force"];
+const OPTION_KEYS: &[&str] = &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "force", "reason"];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]

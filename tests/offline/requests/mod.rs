@@ -124,7 +124,9 @@ fn nothing_is_said_by_null_and_by_the_empty_text() {
     let bond = read_bond(json!({ "nics": ["em1"], "options": null, "hwaddr": "", "switch": null, "remove": "" }));
     assert_eq!(bond, read_bond(json!({ "nics": ["em1"] })));
     assert_eq!(
-        read_options(json!({ "connectivityCheck": null, "connectivityTimeout": "", "commitOnSuccess": null })),
+        read_options(
+            json!({ "connectivityCheck": null, "connectivityTimeout": "", "commitOnSuccess": null, "reason": "" })
+        ),
         Options::default()
     );
 }
@@ -296,7 +298,8 @@ fn what_todays_engine_sends_works() {
     });
     let bonds =
         json!({ "bond1": { "nics": ["dummy_2", "dummy_1"], "options": "mode=4 miimon=100", "switch": "legacy" } });
-    let options = json!({ "connectivityCheck": "true", "connectivityTimeout": 120, "commitOnSuccess": true });
+    let options =
+        json!({ "connectivityCheck": "true", "connectivityTimeout": 120, "commitOnSuccess": true, "reason": "ä" });
     let request = Request::read(&networks, &bonds, &options, UnknownKeys::Refuse);
     assert_eq!((request.problems.as_slice(), request.warnings.len()), ([].as_slice(), 0));
     assert_eq!(
@@ -305,6 +308,7 @@ fn what_todays_engine_sends_works() {
             connectivity_check: true,
             connectivity_timeout: Duration::from_secs(120),
             commit_on_success: true,
+            reason: Some("ä".to_owned()),
             ..Options::default()
         }
     );

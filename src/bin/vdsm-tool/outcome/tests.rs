@@ -52,6 +52,7 @@ fn each_end_has_its_number() {
         (Failure::Input(InputError::Unreadable { file: "f".to_owned(), source: ErrorKind::NotFound.into() }), 1),
         (Failure::NoTerminal(ErrorKind::NotFound.into()), 2),
         (Failure::Directory("d".to_owned(), ErrorKind::NotADirectory.into()), 1),
+        (Failure::NoCode("99".to_owned()), 2),
         (Failure::Ended, 1),
         (Failure::Print(ErrorKind::StorageFull.into()), 1),
     ] {
