@@ -1,9 +1,16 @@
 //! What was committed, told by `vdsm-tool`, and the way back to it on a real kernel.
 
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use nix::mount::{MsFlags, mount, umount};
+use nix::sched::{CloneFlags, unshare};
 use serde_json::{Value, json};
 
 use crate::here::tool::tool;
-use crate::lab::{Lab, Nics::Veth, story, story_with};
+use crate::lab::{Lab, Nics::Veth, program, story, story_with};
 use crate::look::{Look, without_indexes};
 
 fn shown() -> String {
@@ -129,5 +136,59 @@ fn the_history_outlives_the_daemon_and_the_host_and_has_bounds() {
         assert!(warning.starts_with("the history has no entry of this change: "), "{warning}");
         assert_eq!(done["history"], Value::Null);
         assert!(!Look::now().has("red"));
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_fails_no_change() {
+    story(Veth, 1, |lab| {
+        let net = |mtu: u32| json!({ "networks": { "red": { "nic": "veth_0", "mtu": mtu } } });
+        lab.kill();
+        std::fs::create_dir_all(lab.path("lib/history")).unwrap();
+        // A disk of the history's own, that nobody outside of this thread and its daemon sees.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        mount(Some("tmpfs"), &lab.path("lib/history"), Some("tmpfs"), MsFlags::empty(), Some("size=16k")).unwrap();
+        lab.start();
+        assert_eq!(lab.request(net(1401)).unwrap()["history"], 1);
+        std::fs::write(lab.path("lib/history/filler"), vec![0; 12 << 10]).unwrap();
+        let done = lab.request(net(1402)).unwrap();
+        let warning = done["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("No space left") || warning.contains("no storage space"), "{warning}");
+        assert_eq!((Look::now().mtu("red"), numbers(lab)), (1402, vec![1]));
+        std::fs::remove_file(lab.path("lib/history/filler")).unwrap();
+        assert_eq!(lab.request(net(1403)).unwrap()["history"], 2);
+        let left = std::fs::read_dir(lab.path("lib/history")).unwrap().count();
+        assert_eq!((numbers(lab), left), (vec![1, 2], 2));
+        lab.kill();
+        umount(&lab.path("lib/history")).unwrap();
+    });
+}
+
+#[test]
+fn a_person_who_does_not_answer_has_not_gone_back() {
+    story(Veth, 1, |lab| {
+        lab.nets(json!({ "red": { "nic": "veth_0", "mtu": 1401 } }));
+        lab.nets(json!({ "red": { "nic": "veth_0", "mtu": 1402 } }));
+        let line = |seconds: u32| {
+            let (tool, conf) = (program("vdsm-tool"), lab.path("conf"));
+            let line = format!("{} --config {} rollback --to 1 --confirm {seconds}", tool.display(), conf.display());
+            // `script` lends a terminal.
+            let mut command = Command::new("script");
+            command.args(["-q", "-e", "-c", &line, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+            command.spawn().unwrap()
+        };
+        let mut silent = line(1);
+        let keys = silent.stdin.take();
+        assert_eq!((silent.wait().unwrap().code(), Look::now().mtu("red")), (Some(4), 1402));
+        drop(keys);
+        let mut answered = line(60);
+        let mut keys = answered.stdin.take().unwrap();
+        while answered.try_wait().unwrap().is_none() {
+            let _ = keys.write_all(b"\n");
+            thread::sleep(Duration::from_millis(200));
+        }
+        assert_eq!((answered.wait().unwrap().code(), Look::now().mtu("red")), (Some(0), 1401));
     });
 }
