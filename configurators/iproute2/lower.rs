@@ -277,8 +277,10 @@ impl Lowered {
         for rule in from.rules.difference(&kept.rules) {
             self.push(Action::DelRule { rule: rule.clone() });
         }
-        for route in from.routes.difference(&kept.routes) {
-            self.push(Action::DelRoute { device, route: *route });
+        let (taken, gone): (Vec<_>, Vec<_>) =
+            from.routes.difference(&kept.routes).copied().partition(|route| to.replaces(route));
+        for route in gone {
+            self.push(Action::DelRoute { device, route });
         }
         for route in from.announced.difference(&kept.announced) {
             self.push(Action::DelRoute { device, route: *route });
@@ -296,7 +298,8 @@ impl Lowered {
         let (direct, via): (Vec<_>, Vec<_>) =
             to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
         for route in direct.into_iter().chain(via) {
-            let replace = replaces.iter().any(|(_, theirs)| theirs.rivals(&route));
+            let theirs = replaces.iter().map(|(_, theirs)| theirs);
+            let replace = theirs.chain(&taken).any(|former| former.rivals(&route));
             self.push(Action::AddRoute { device, route, replace });
         }
         // Nothing is led into a table before it is complete.

@@ -71,6 +71,19 @@ impl IpConfig {
         self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
     }
 
+    /// Whether a default route of the device gives way to another one here, which takes its place.
+    pub fn replaces(&self, route: &Route) -> bool {
+        route.to.prefix == 0 && self.routes.iter().any(|ours| ours != route && ours.rivals(route))
+    }
+
+    /// Whether a route's gateway is on a subnet of the device's addresses, so that the kernel takes it.
+    pub fn reaches(&self, route: &Route) -> bool {
+        let is_near = |gateway: IpAddr| {
+            self.addresses.iter().any(|a| a.ip.network() == Prefixed { addr: gateway, prefix: a.ip.prefix }.network())
+        };
+        route.onlink || route.gateway.is_none_or(is_near)
+    }
+
     /// Whether any of it needs IPv6.
     pub fn uses_ipv6(&self) -> bool {
         self.addresses.iter().any(|a| a.ip.addr.is_ipv6()) || self.routes.iter().any(|r| r.to.addr.is_ipv6())

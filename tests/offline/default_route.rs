@@ -198,6 +198,39 @@ fn it_is_kept_for_whoever_waits_last_and_on_a_bond_too() {
 }
 
 #[test]
+fn another_gateway_takes_the_place_of_the_former_one() {
+    let mut stage = Stage::new();
+    let mut other = red(true);
+    other["gateway"] = json!("10.0.0.2");
+    let done = stage.gapless(json!({ "red": other }));
+    stage.are(["10.0.0.2 red"]);
+    assert!(done.plan.steps().iter().all(|step| step.interruption().is_none()), "{}", done.plan);
+}
+
+#[test]
+fn who_stands_already_takes_it_before_its_former_owner_goes() {
+    let still = |default: bool| json!({ "nic": "dummy_2", "ipaddr": "10.4.0.5", "prefix": 24, "gateway": "10.4.0.1", "defaultRoute": default });
+    // The former owner goes, gets another device, or another nic below it.
+    let moved = json!({ "nic": "dummy_3", "ipaddr": "10.0.0.5", "prefix": 24, "gateway": "10.0.0.1" });
+    let bare = json!({ "nic": "dummy_0", "bridged": false, "ipaddr": "10.0.0.5", "prefix": 24 });
+    for former in [json!({ "remove": true }), moved, bare] {
+        let mut stage = Stage::new();
+        stage.gapless(json!({ "green": still(false) }));
+        stage.gapless(json!({ "green": still(true), "red": former }));
+        stage.are(["10.4.0.1 green"]);
+    }
+    // And a former owner that lives by a lease.
+    let mut stage = Stage::new();
+    stage.world.set(json!({ "green": still(false), "blue": blue(), "red": { "remove": true } }), json!({}));
+    stage.offer("blue", Some(lease(3, 1)));
+    stage.world.set(json!({ "blue": blue() }), json!({}));
+    stage.are(["10.3.0.1 blue"]);
+    stage.moments.lock().unwrap().clear();
+    stage.gapless(json!({ "green": still(true), "blue": { "remove": true } }));
+    stage.are(["10.4.0.1 green"]);
+}
+
+#[test]
 fn it_ends_with_its_network_its_gateway_and_the_wait() {
     let removed = json!({ "remove": true });
     let bare = json!({ "nic": "dummy_0", "ipaddr": "10.0.0.5", "prefix": 24 });

@@ -97,5 +97,6 @@ fn a_default_route_that_moves_is_replaced() {
     let (plan, _) = world.explain(json!({ "a": owner("dummy_0", 1), "b": with("dummy_1", 2) }), json!({}));
     assert_eq!(plan, "address a: +default via 10.1.0.1, instead of default via 10.2.0.1 on b\n");
     let (plan, _) = world.explain(json!({ "a": owner("dummy_0", 1), "b": { "remove": true } }), json!({}));
-    assert!(plan.contains("remove bridge b") && plan.ends_with("address a: +default via 10.1.0.1\n"), "{plan}");
+    let first = "address a: +default via 10.1.0.1, instead of default via 10.2.0.1 on b\n";
+    assert!(plan.starts_with(first) && plan.contains("remove bridge b"), "{plan}");
 }

@@ -118,7 +118,7 @@ impl Step {
                     .iter()
                     .filter(|a| !kept.addresses.contains(a))
                     .map(ToString::to_string)
-                    .chain(from.routes.difference(&kept.routes).map(ToString::to_string))
+                    .chain(from.routes.difference(&kept.routes).filter(|r| !to.replaces(r)).map(ToString::to_string))
                     .collect();
                 (!gone.is_empty()).then(|| format!("{} goes", gone.join(", ")))
             }

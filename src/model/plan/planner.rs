@@ -3,6 +3,7 @@
 //! Compares two graphs and lists the steps from one to the other. Nothing here knows of ifcfg or
 //! netlink, and nothing here can fail: a wrong wish was turned away in `graph/`.
 //!
+//! 0. A default route that moves to a device which stands already, before its former one may go.
 //! 1. Addresses and routes that go, so that another device can have them.
 //! 2. Ports that leave a bond or bridge that stays: two bonds that swap a nic form a cycle that no
 //!    order of whole modifications can solve. A bond whose mode changes loses all slaves.
@@ -47,6 +48,7 @@ pub(super) fn steps(from: &Graph, to: &Graph) -> Vec<Step> {
         masters: from.masters(),
         steps: Vec::new(),
     };
+    planner.hand_over();
     planner.stop_clients();
     planner.withdraw();
     planner.release();
@@ -169,6 +171,48 @@ impl Planner<'_> {
         }
     }
 
+    /// A default route that moves to a device which stands already as it is to be goes there before
+    /// anything else: the one that has it, or its client, may be about to go.
+    fn hand_over(&mut self) {
+        let ready: Vec<DeviceName> = self.to.ips().map(|(device, _)| *device).filter(|it| self.stands(it)).collect();
+        for device in ready {
+            let (Some(from), Some(wish)) = (self.now.ip(&device).cloned(), self.to.ip(&device)) else { continue };
+            let kept = from.kept(wish);
+            let mut replaces = self.taken_by(&device);
+            let moving = |route: &&Route| {
+                !from.routes.contains(*route) && kept.reaches(route) && replaces.iter().any(|(_, it)| it.rivals(route))
+            };
+            let fresh: Vec<Route> = wish.routes.iter().filter(moving).copied().collect();
+            if fresh.is_empty() {
+                continue;
+            }
+            replaces.retain(|(_, theirs)| fresh.iter().any(|ours| theirs.rivals(ours)));
+            let mut to = from.clone();
+            to.routes.retain(|had| !fresh.iter().any(|ours| had.rivals(ours)));
+            to.routes.extend(fresh);
+            self.take(&replaces);
+            self.now.set_ip(device, to.clone());
+            self.steps.push(Step::Ip { device, from, to, replaces });
+        }
+    }
+
+    /// Whether a device, and what it stands on, is as it is to be.
+    fn stands(&self, device: &DeviceName) -> bool {
+        let Some(now) = self.now.device(device) else { return self.to.device(device).is_none() };
+        let is_as_wished = self.to.device(device).is_some_and(|to| now.same(to));
+        is_as_wished && !self.going.contains(device) && now.lower().iter().all(|lower| self.stands(lower))
+    }
+
+    /// Routes of others that were replaced are gone.
+    fn take(&mut self, replaces: &[(DeviceName, Route)]) {
+        for (other, route) in replaces {
+            if let Some(mut ip) = self.now.ip(other).cloned() {
+                ip.routes.remove(route);
+                self.now.set_ip(*other, ip);
+            }
+        }
+    }
+
     /// First of all, so that nobody brings back what is taken away. A device that is made anew has no
     /// client that would know it.
     fn stop_clients(&mut self) {
@@ -215,12 +259,13 @@ impl Planner<'_> {
         }
     }
 
-    /// What a device is to have, and for now the default route that another one will take over: so
-    /// the host is never without.
+    /// What a device is to have, and for now the default route that another one will take over, or
+    /// that gets another gateway: so the host is never without.
     fn with_moving(&self, device: DeviceName, from: &IpConfig, to: &IpConfig) -> IpConfig {
         let moves = |route: &&Route| {
+            let others = || self.to.ips().filter(|(other, _)| **other != device);
             route.to.prefix == 0
-                && self.to.ips().any(|(other, ip)| *other != device && ip.routes.iter().any(|r| r.rivals(route)))
+                && (to.replaces(route) || others().any(|(_, ip)| ip.routes.iter().any(|r| r.rivals(route))))
         };
         let mut to = to.clone();
         to.routes.extend(from.routes.iter().filter(moves).copied());
@@ -432,12 +477,7 @@ impl Planner<'_> {
                 continue;
             }
             let replaces = self.taken_by(&device);
-            for (other, route) in &replaces {
-                if let Some(mut ip) = self.now.ip(other).cloned() {
-                    ip.routes.remove(route);
-                    self.now.set_ip(*other, ip);
-                }
-            }
+            self.take(&replaces);
             self.now.set_ip(device, to.clone());
             self.steps.push(Step::Ip { device, from, to: to.clone(), replaces });
         }
