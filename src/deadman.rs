@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The last word: the change has ended well or was undone.
 pub const OVER: &str = "over";
@@ -24,6 +24,10 @@ const STEP: Duration = Duration::from_millis(50);
 pub fn longest(steps: usize, answer: Duration) -> Duration {
     CHANGING + answer + STEP * u32::try_from(steps).unwrap_or(u32::MAX)
 }
+
+/// It ends within this once it is told to, and is looked for so often.
+const ENDING: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// How one is started.
 #[derive(Debug, Clone)]
@@ -73,9 +77,17 @@ impl DeadMan {
         self.say(&within.as_millis().to_string());
     }
 
-    /// The change is over, and so is it.
+    /// The change is over, and so is it: by itself, or else it is killed, lest it act later.
     pub fn disarm(mut self) {
         self.say(OVER);
+        let end = Instant::now() + ENDING;
+        while matches!(self.child.try_wait(), Ok(None)) && Instant::now() < end {
+            std::thread::sleep(PAUSE);
+        }
+        if matches!(self.child.try_wait(), Ok(None)) {
+            tracing::warn!("the dead man does not end by itself");
+            let _ = self.child.kill();
+        }
         if let Err(error) = self.child.wait() {
             tracing::warn!("the dead man cannot be waited for: {error}");
         }
@@ -86,5 +98,55 @@ impl DeadMan {
         if let Err(error) = self.words.write_all(format!("{word}\n").as_bytes()) {
             tracing::warn!("the dead man does not hear: {error}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// A dead man of the test's making.
+    fn armed(script: &str) -> (tempfile::TempDir, DeadMan) {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("vdsm-deadman");
+        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).unwrap();
+        std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+        let launcher = Launcher { program, config: None };
+        loop {
+            match launcher.arm(Duration::from_millis(1500)) {
+                // Another test's fork has the script open for writing, for a moment.
+                Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {}
+                armed => return (folder, armed.unwrap()),
+            }
+        }
+    }
+
+    #[test]
+    fn it_hears_how_long_to_wait_and_that_it_is_over() {
+        let (folder, mut dead_man) = armed("cat > \"$(dirname \"$0\")/heard\"");
+        dead_man.within(Duration::from_secs(7));
+        // `cat` ends with the pipe, not with the last word.
+        dead_man.say(OVER);
+        let DeadMan { mut child, words } = dead_man;
+        drop(words);
+        child.wait().unwrap();
+        assert_eq!(std::fs::read_to_string(folder.path().join("heard")).unwrap(), "1500\n7000\nover\n");
+    }
+
+    #[test]
+    fn one_that_does_not_end_is_killed_and_nobody_waits_for_it_for_ever() {
+        let (_folder, dead_man) = armed("exec sleep 600");
+        let start = Instant::now();
+        dead_man.disarm();
+        assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn steps_and_a_slow_kernel_have_their_time() {
+        let answer = Duration::from_secs(30);
+        assert_eq!(longest(0, answer), Duration::from_secs(40));
+        assert_eq!(longest(1000, answer), Duration::from_secs(90));
     }
 }
