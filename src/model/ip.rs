@@ -81,7 +81,12 @@ impl IpConfig {
         let is_near = |gateway: IpAddr| {
             self.addresses.iter().any(|a| a.ip.network() == Prefixed { addr: gateway, prefix: a.ip.prefix }.network())
         };
-        route.onlink || route.gateway.is_none_or(is_near)
+        // A device with IPv6 has a link-local address, which is not among these.
+        let is_link_local = |gateway: IpAddr| {
+            matches!(gateway, IpAddr::V6(it) if it.is_unicast_link_local())
+                && self.addresses.iter().any(|a| a.ip.addr.is_ipv6())
+        };
+        route.onlink || route.gateway.is_none_or(|it| is_near(it) || is_link_local(it))
     }
 
     /// Whether any of it needs IPv6.

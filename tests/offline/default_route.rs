@@ -370,3 +370,57 @@ fn whatever_fails_it_is_where_it_was() {
     stage.are(["10.77.0.1 blue"]);
     stage.in_sync();
 }
+
+#[test]
+fn a_lease_that_becomes_a_static_address_is_taken_over_in_one_round() {
+    for owner in [true, false] {
+        let mut stage = Stage::new();
+        let leased = json!({ "nic": "dummy_2", "bootproto": "dhcp", "defaultRoute": owner });
+        stage.world.set(json!({ "green": leased }), json!({}));
+        stage.offer("green", Some(lease(88, 1)));
+        stage.world.set(json!({ "green": leased }), json!({}));
+        stage.moments.lock().unwrap().clear();
+        let fixed = json!({
+            "nic": "dummy_2", "ipaddr": "10.88.0.5", "prefix": 24, "gateway": "10.88.0.1", "defaultRoute": true,
+        });
+        // The client takes the address along; so only another owner can bear the route meanwhile.
+        let done = stage.world.set(json!({ "green": fixed }), json!({}));
+        assert_eq!(done.rounds, 1, "{}", done.plan);
+        let moments = std::mem::take(&mut *stage.moments.lock().unwrap());
+        assert!(owner || moments.iter().all(|moment| moment.len() == 1), "{moments:?}");
+        stage.are(["10.88.0.1 green"]);
+        stage.in_sync();
+    }
+}
+
+#[test]
+fn a_gateway_on_the_link_itself_is_reached_too() {
+    let still = |default: bool| json!({ "nic": "dummy_2", "ipv6addr": "fd04::5/64", "ipv6gateway": "fe80::1", "defaultRoute": default });
+    let mut stage = Stage::new();
+    let red = json!({ "nic": "dummy_0", "ipv6addr": "fd00::5/64", "ipv6gateway": "fd00::1", "defaultRoute": true });
+    stage.world.set(json!({ "red": red, "green": still(false) }), json!({}));
+    let (plan, _) = stage.world.explain(json!({ "green": still(true), "red": { "remove": true } }), json!({}));
+    assert!(plan.starts_with("address green: +default via fe80::1, instead of default via fd00::1 on red\n"), "{plan}");
+}
+
+#[test]
+fn a_rollback_after_a_lease_gives_the_resolver_back() {
+    let mut stage = Stage::new();
+    let before = stage.world.sim.look().resolver;
+    let servers = vec!["10.77.0.53".parse().unwrap()];
+    let offer = Lease { nameservers: servers, ..lease(77, 1) };
+    let asked = request(json!({ "blue": blue() }), json!({}));
+    let (running, policy) = (stage.world.running.clone(), stage.world.policy.clone());
+    let rejudge = |seen: &NetInfo| Desired::build(&running, &asked, seen, &policy).map_err(SetupError::Refused);
+    let error = Transaction::plan(&mut stage.world.host, &running, &asked, &policy)
+        .and_then(|planned| planned.apply())
+        .and_then(|applied| {
+            stage.world.sim.offer(dev("blue"), Family::V4, Some(offer));
+            applied.leased(&[net("blue")], Duration::ZERO, rejudge)
+        })
+        .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_| false))
+        .map(|_| ())
+        .unwrap_err();
+    assert!(matches!(error, SetupError::RolledBack { .. }), "{error:?}");
+    assert_eq!(stage.world.sim.look().resolver, before);
+}

@@ -90,6 +90,9 @@ impl Desired {
         fresh.devices().for_each(|device| self.scope.add(*device));
         let now = Graph::seen(seen, &self.scope);
         self.prior.take(&now, &fresh);
+        if self.prior.resolver().is_none() {
+            self.prior.set_resolver(wish.prior.resolver().map(|it| (**it).clone()));
+        }
         self.graph = wish.graph;
         self.graph.take(&now, &left);
         // What was said of the time until the leases is over.

@@ -140,6 +140,13 @@ fn going(from: &Graph, to: &Graph) -> BTreeSet<DeviceName> {
     going
 }
 
+/// A client of ours takes its address along, and with a last one all IPv4 routes go.
+fn without_leased(ip: &IpConfig) -> IpConfig {
+    let mut left = IpConfig { dynamic: Default::default(), ..ip.clone() };
+    left.addresses.retain(|a| !(a.is_dynamic() && a.ip.addr.is_ipv4()));
+    IpConfig { dynamic: ip.dynamic, ..ip.kept(&left) }
+}
+
 impl Planner<'_> {
     /// Emits a modification of a device, unless it changes nothing, and follows it.
     fn modify(&mut self, to: Device) {
@@ -177,7 +184,8 @@ impl Planner<'_> {
         let ready: Vec<DeviceName> = self.to.ips().map(|(device, _)| *device).filter(|it| self.stands(it)).collect();
         for device in ready {
             let (Some(from), Some(wish)) = (self.now.ip(&device).cloned(), self.to.ip(&device)) else { continue };
-            let kept = from.kept(wish);
+            let ends = self.now.clients(&device).v4 && !self.to.clients(&device).v4;
+            let kept = if ends { without_leased(&from).kept(wish) } else { from.kept(wish) };
             let mut replaces = self.taken_by(&device);
             let moving = |route: &&Route| {
                 !from.routes.contains(*route) && kept.reaches(route) && replaces.iter().any(|(_, it)| it.rivals(route))
@@ -220,7 +228,12 @@ impl Planner<'_> {
             let now = self.now.clients(&device).clone();
             let left =
                 if self.going.contains(&device) { Clients::default() } else { now.kept(self.to.clients(&device)) };
+            let ends = self.now.clients(&device).v4 && !left.v4;
             self.change_clients(device, left);
+            if ends && let Some(ip) = self.now.ip(&device) {
+                let ip = without_leased(ip);
+                self.now.set_ip(device, ip);
+            }
         }
     }
 
@@ -380,7 +393,9 @@ impl Planner<'_> {
         for name in self.ground_up() {
             let Some(to) = self.to.device(&name) else { continue };
             let mut to = to.clone();
-            let Some(now) = self.now.device(&name).cloned() else {
+            // Hardware that came by the name of ours is no less in the way for being taken for ours.
+            let same_kind = |now: &&Device| now.word() == to.word();
+            let Some(now) = self.now.device(&name).filter(same_kind).cloned() else {
                 self.steps.push(Step::from(Change::Create(to.clone())));
                 self.now.insert(to.clone());
                 self.joined(&to, &BTreeSet::new());
