@@ -56,7 +56,8 @@ impl Disk for HostDisk {
     }
 
     fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
-        let mut file = OpenOptions::new().append(true).open(path)?;
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
+        let mut file = OpenOptions::new().append(true).custom_flags(flags.bits()).open(path)?;
         fault::pass(|| drop(file.try_clone().and_then(|mut file| file.write_all(&bytes[..bytes.len() / 2]))))?;
         file.write_all(bytes)?;
         if flush { file.sync_data() } else { Ok(()) }

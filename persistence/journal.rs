@@ -10,7 +10,10 @@
 
 use std::fs;
 use std::io;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
@@ -19,7 +22,8 @@ use crate::error::{StoreError, reading, writing};
 
 /// The file in each place.
 const NAME: &str = "journal";
-/// Bytes set aside behind the head, so that a verdict finds room on a disk that is full by then.
+/// Bytes set aside behind the head, and twice the head besides, so that what is added and the verdict
+/// find room on a disk that is full by then.
 const RESERVE: u64 = 16 * 1024;
 /// The key of a verdict's line.
 const VERDICT: &str = "verdict";
@@ -35,9 +39,21 @@ pub enum Verdict {
     Abandoned,
 }
 
+/// Which copy was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The run directory's, which decides.
+    Run,
+    /// The one that survives a reboot, alone. It is written last and removed first: if the machine was
+    /// not booted since, its change had ended.
+    Lasting,
+}
+
 /// What an interrupted change left.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfinished {
+    /// Where it was found.
+    pub place: Place,
     /// What was written before the change.
     pub head: Value,
     /// What was noted since, in order.
@@ -47,11 +63,13 @@ pub struct Unfinished {
 }
 
 /// Where journals are kept.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Journal<D = HostDisk> {
     run: PathBuf,
     lasting: PathBuf,
     disk: D,
+    /// Whether the lasting copy is of the change that is under way, and no leftover.
+    both: AtomicBool,
 }
 
 impl Journal {
@@ -68,7 +86,7 @@ impl<D: Disk> Journal<D> {
     }
 
     pub(crate) fn on(disk: D, run: impl Into<PathBuf>, lasting: impl Into<PathBuf>) -> Journal<D> {
-        Journal { run: run.into().join(NAME), lasting: lasting.into().join(NAME), disk }
+        Journal { run: run.into().join(NAME), lasting: lasting.into().join(NAME), disk, both: AtomicBool::new(false) }
     }
 
     /// Writes the head; it is on the disk when this returns. Where the lasting copy cannot be
@@ -80,9 +98,13 @@ impl<D: Disk> Journal<D> {
     /// it belongs to a change that was not finished.
     pub fn begin(&self, head: &Value, needs_both: bool) -> Result<Option<StoreError>, StoreError> {
         let line = line_of(head);
+        self.both.store(false, Ordering::SeqCst);
         self.put(&self.run, &line)?;
         match self.put(&self.lasting, &line) {
-            Ok(()) => Ok(None),
+            Ok(()) => {
+                self.both.store(true, Ordering::SeqCst);
+                Ok(None)
+            }
             Err(trouble) if !needs_both => Ok(Some(trouble)),
             Err(trouble) => {
                 let _ = self.remove(&self.run);
@@ -97,17 +119,46 @@ impl<D: Disk> Journal<D> {
         let _ = self.disk.append(&self.run, &added(note), false);
     }
 
+    /// Adds a line without which the head is not enough; it is on the disk when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn add(&self, line: &Value) -> Result<(), StoreError> {
+        self.disk.append(&self.run, &added(line), true).map_err(writing(&self.run))
+    }
+
     /// Decides; it is on the disk when this returns. The run directory's copy decides, so an error
-    /// of the other one is none.
+    /// of the other one is none, unless it would stand for what is taken back.
     ///
     /// # Errors
     ///
     /// [`StoreError::Write`]; what was decided before stands then, or this does.
     pub fn decide(&self, verdict: Verdict) -> Result<(), StoreError> {
         let line = added(&json!({ VERDICT: verdict.word() }));
-        self.disk.append(&self.run, &line, true).map_err(writing(&self.run))?;
-        if self.lasting.exists() {
-            let _ = self.disk.append(&self.lasting, &line, true);
+        let run = self.disk.append(&self.run, &line, true).map_err(writing(&self.run));
+        // Were it to come last, a reboot would know of it and we would not.
+        if run.is_ok() || verdict == Verdict::Abandoned {
+            let is_ours = self.both.load(Ordering::SeqCst);
+            let lasting = if is_ours { self.disk.append(&self.lasting, &line, true) } else { Ok(()) };
+            if lasting.is_err() && verdict == Verdict::Abandoned {
+                self.remove(&self.lasting)?;
+            }
+        }
+        run
+    }
+
+    /// Gets what nobody here understands out of the way, for people to look at.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`].
+    pub fn set_aside(&self) -> Result<(), StoreError> {
+        for path in [&self.lasting, &self.run] {
+            match self.disk.rename(path, &path.with_extension("unfinished")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => done.map_err(writing(path))?,
+            }
         }
         Ok(())
     }
@@ -129,9 +180,9 @@ impl<D: Disk> Journal<D> {
     ///
     /// [`StoreError::Read`].
     pub fn left(&self) -> Result<Option<Unfinished>, StoreError> {
-        match parse(&self.run)? {
+        match parse(&self.run, Place::Run)? {
             Some(unfinished) => Ok(Some(unfinished)),
-            None => parse(&self.lasting),
+            None => parse(&self.lasting, Place::Lasting),
         }
     }
 
@@ -141,7 +192,7 @@ impl<D: Disk> Journal<D> {
         let put = self
             .disk
             .write(path, line)
-            .and_then(|()| self.disk.reserve(path, line.len() as u64 + RESERVE))
+            .and_then(|()| self.disk.reserve(path, 3 * line.len() as u64 + RESERVE))
             .and_then(|()| self.disk.sync_dir(dir));
         put.map_err(|source| {
             // One that was there before is not ours to remove.
@@ -189,8 +240,8 @@ fn added(value: &Value) -> Vec<u8> {
 }
 
 /// A line that is not whole was being written when its writer died, or when the disk was full.
-fn parse(path: &Path) -> Result<Option<Unfinished>, StoreError> {
-    let bytes = match fs::read(path) {
+fn parse(path: &Path, place: Place) -> Result<Option<Unfinished>, StoreError> {
+    let bytes = match plain_file(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(reading(path)(error)),
@@ -207,5 +258,20 @@ fn parse(path: &Path) -> Result<Option<Unfinished>, StoreError> {
             None => notes.push(line),
         }
     }
-    Ok(Some(Unfinished { head, notes, verdict }))
+    Ok(Some(Unfinished { place, head, notes, verdict }))
+}
+
+/// Neither a link nor anything that would keep us waiting: the folder may be another user's.
+fn plain_file(path: &Path) -> io::Result<Vec<u8>> {
+    let mut file = fs::OpenOptions::new().read(true).custom_flags(libc_flags()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("is not a file one can read"));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn libc_flags() -> i32 {
+    (nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK).bits()
 }

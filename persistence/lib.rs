@@ -20,5 +20,5 @@ mod crash_tests;
 pub use config::{Entity, PersistentConfig, RunningConfig, Store, make_safe};
 pub use error::{BrokenFile, StoreError};
 pub use history::History;
-pub use journal::{Journal, Unfinished, Verdict};
+pub use journal::{Journal, Place, Unfinished, Verdict};
 pub use tree::Tree;

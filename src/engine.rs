@@ -3,6 +3,7 @@
 //! A change holds the host alone, and a second one is turned away at once. Those who only look use
 //! eyes of their own and never wait for a change.
 
+mod change;
 mod drift;
 mod guard;
 pub mod history;
@@ -15,21 +16,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use vdsm_configurators::Configurator;
 use vdsm_configurators::iproute2::{Iproute2, Rtnetlink};
 use vdsm_configurators::resolver::HostResolver;
-use vdsm_model::config::{BondAddresses, Changed, Combination, NetConfig, Policy};
+use vdsm_model::config::{BondAddresses, Combination, NetConfig, Policy};
 use vdsm_model::name::NetworkName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Plan;
 use vdsm_model::request::{Request, Stored, UnknownKeys};
-use vdsm_persistence::{Entity, PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
+use vdsm_persistence::{PersistentConfig, RunningConfig, StoreError, Tree, make_safe};
 
 use crate::conf::{self, Settings};
 use crate::connectivity::Connectivity;
-use crate::deadman::{self, DeadMan, Launcher};
+use crate::deadman::Launcher;
 use crate::hooks::{HookError, Hooks};
 use crate::host::{Eyes, Host, WithResolver};
 use crate::leases::Leases;
@@ -37,10 +38,10 @@ use crate::lock::Lock;
 use crate::netinfo::{Live, LookError, NicRule, Watching};
 use crate::restore::Omission;
 use crate::settings::judged;
-use crate::transaction::{Applied, Confirmed, Done, Planned, SetupError, Transaction, chain};
+use crate::transaction::{Done, SetupError, chain};
 use guard::Interrupted;
 use history::{ChangeHistory, HistoryError};
-use journal::{Asker, ChangeJournal, Stored as StoredConfig, Wish};
+use journal::{Asker, ChangeJournal, Stored as StoredConfig};
 use reaction::Reaction;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
@@ -333,7 +334,7 @@ impl Engine {
         let _counted = Counted(&self.changes);
         // A panic in the last change left it in the middle.
         if self.journal.is_open() {
-            self.recover(&mut host);
+            self.recover_or_give_up(&mut host);
         }
         act(&mut host)
     }
@@ -344,152 +345,6 @@ impl Engine {
             self.dirty.store(true, Ordering::SeqCst);
             self.change(host, request, &Asker::ourselves("setup"))
         })
-    }
-
-    fn change(&self, host: &mut Host, request: &Request, asker: &Asker) -> Result<Done, EngineError> {
-        if request.options.commit_on_success {
-            self.check_restored(&self.running())?;
-        }
-        self.transact(host, request, &self.policy, asker, |_| {})
-    }
-
-    /// The same, with a change of the configuration that is stored in the end.
-    fn transact(
-        &self,
-        host: &mut Host,
-        request: &Request,
-        policy: &Policy,
-        asker: &Asker,
-        adjust: impl FnOnce(&mut NetConfig),
-    ) -> Result<Done, EngineError> {
-        let before = self.running();
-        let options = &request.options;
-        let check = options.connectivity_check.then_some(options.connectivity_timeout);
-        let planned = Transaction::plan(host, &before, request, policy)?;
-        let interrupted =
-            guard::interrupted(planned.plan(), planned.seen(), &before, self.management.as_ref(), options);
-        // What we do by ourselves brings back what was.
-        if asker.caller.is_some() {
-            guard::judge(&interrupted, options)?;
-        }
-        // What changes nothing cuts nobody off.
-        let check = check.filter(|_| !planned.plan().is_empty());
-        let mut stored = planned.desired().config.clone();
-        adjust(&mut stored);
-        let safe = options.commit_on_success;
-        let is_nothing = planned.plan().is_empty() && stored == *before && !safe;
-        let (number, blind) = if asker.is_restore() { (None, None) } else { self.history.number_for(&before, &stored) };
-        let wish = Wish { asker, reason: options.reason.as_deref(), number, safe, before: &before, after: &stored };
-        let head = if is_nothing { None } else { Some(self.journal.begin(&wish, &planned)?) };
-        let longest = deadman::longest(planned.plan().steps().len(), self.netlink_timeout);
-        let mut dead_man = check.and_then(|_| self.arm(longest + self.dhcp_timeout));
-        let outcome = self.carry_out(planned, request, policy, &before, &stored, |applied| match check {
-            Some(within) => self.await_sign(applied, within, longest, dead_man.as_mut()),
-            None => applied.confirm(None, |_| true),
-        });
-        let trouble = head.filter(|_| outcome.is_ok()).and_then(|head| self.history.remember(&head));
-        // Done or undone; a panic on the way leaves the journal to whoever comes next.
-        if self.journal.is_open() {
-            self.journal.end();
-        }
-        if let Some(dead_man) = dead_man {
-            dead_man.disarm();
-        }
-        let mut done = outcome?;
-        done.history = number.filter(|_| trouble.is_none());
-        done.warnings.extend(interrupted.iter().map(Interrupted::warning).chain(blind).chain(trouble));
-        *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(stored);
-        Ok(done)
-    }
-
-    fn carry_out(
-        &self,
-        planned: Planned<'_>,
-        request: &Request,
-        policy: &Policy,
-        before: &NetConfig,
-        stored: &NetConfig,
-        confirm: impl for<'a> FnOnce(Applied<'a>) -> Result<Confirmed<'a>, SetupError>,
-    ) -> Result<Done, SetupError> {
-        let blocking: Vec<NetworkName> = (request.networks.iter())
-            .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && net.asks()))
-            .map(|(name, _)| name.clone())
-            .collect();
-        let rejudge = |seen: &NetInfo| {
-            vdsm_model::graph::Desired::build(before, request, seen, policy).map_err(SetupError::Refused)
-        };
-        let note = |what: &str| self.journal.note(what);
-        let applied = planned.apply_noting(&note)?.leased(&blocking, self.dhcp_timeout, rejudge)?;
-        confirm(applied)?.commit(|_| {
-            let start = Instant::now();
-            let kept =
-                self.journal.commit().and_then(|()| self.keep(before, stored, request.options.commit_on_success));
-            if kept.is_err() {
-                self.journal.abandon();
-            }
-            tracing::debug!(elapsed = ?start.elapsed(), "stored");
-            kept
-        })
-    }
-
-    /// Has somebody hold the deadline in our place. Without, we hold it alone.
-    fn arm(&self, longest: Duration) -> Option<DeadMan> {
-        match self.dead_man.as_ref()?.arm(longest) {
-            Ok(dead_man) => Some(dead_man),
-            Err(error) => {
-                tracing::error!("nobody undoes this change if this daemon hangs: no dead man: {error}");
-                None
-            }
-        }
-    }
-
-    fn await_sign<'a>(
-        &self,
-        applied: Applied<'a>,
-        within: Duration,
-        longest: Duration,
-        mut dead_man: Option<&mut DeadMan>,
-    ) -> Result<Confirmed<'a>, SetupError> {
-        applied.confirm(Some(within), |within| {
-            if let Some(dead_man) = &mut dead_man {
-                dead_man.within(within + deadman::MARGIN);
-            }
-            let is_there = self.connectivity.wait(within);
-            if let Some(dead_man) = &mut dead_man {
-                dead_man.within(longest);
-            }
-            is_there
-        })
-    }
-
-    /// Stores a configuration as the running one, and makes it safe where that is wanted.
-    fn keep(&self, before: &NetConfig, now: &NetConfig, safe: bool) -> Result<(), StoreError> {
-        self.save_running(before, now)?;
-        if safe && let Err(error) = self.make_safe(now) {
-            // The change is rolled back: so is what is stored of it.
-            if let Err(second) = self.save_running(now, before) {
-                tracing::error!("the running configuration on disk is that of a failed change: {}", chain(&second));
-            }
-            return Err(error);
-        }
-        Ok(())
-    }
-
-    /// Writes what differs. One network more among thousands costs one file.
-    fn save_running(&self, before: &NetConfig, now: &NetConfig) -> Result<(), StoreError> {
-        let changes = now.changes_from(before);
-        let done = match changes.as_slice() {
-            // A store that was never written is as good as an empty one.
-            [] => true,
-            [Changed::Network(name)] => {
-                self.store.running.save_one(Entity::Network(name.as_str()), now.stored_network(name).as_ref())?
-            }
-            [Changed::Bond(name)] => {
-                self.store.running.save_one(Entity::Bond(name.as_str()), now.stored_bond(name).as_ref())?
-            }
-            _ => false,
-        };
-        if done { Ok(()) } else { self.store.running.save(&tree(now)) }
     }
 
     /// What a request would do; never waits for a change under way, and changes nothing.
@@ -540,7 +395,12 @@ fn mark(marker: &Path) -> std::io::Result<()> {
     if let Some(dir) = marker.parent() {
         std::fs::create_dir_all(dir)?;
     }
-    std::fs::write(marker, "")
+    // Not into what a link leads to: the folder may be another user's.
+    match std::fs::remove_file(marker) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    std::fs::File::create_new(marker).map(drop)
 }
 
 fn tree(config: &NetConfig) -> Tree {

@@ -25,7 +25,13 @@ impl Lock {
         fs::create_dir_all(dir)?;
         let end = Instant::now() + patience;
         let path = dir.join("vdsm-netd.lock");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW)
+            .open(path)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(Lock(lock)),

@@ -86,6 +86,9 @@ pub enum Cause {
     /// The host could not be read any more.
     #[error("cannot read the state of the host")]
     Look(#[from] LookError),
+    /// What it concerns by now could not be written down.
+    #[error("what follows from its leases cannot be written down: {0}")]
+    Unwritable(String),
     /// Whoever made the change is no more.
     #[error("the change was interrupted")]
     Interrupted,
@@ -129,7 +132,9 @@ impl SetupError {
                 // What the original called a failing ifup.
                 Cause::Apply(_) | Cause::Verify { .. } | Cause::NoLease { .. } => Code::FailedIfup,
                 Cause::LostConnection { .. } => Code::LostConnection,
-                Cause::Look(_) | Cause::Store(_) | Cause::Rejudged(_) | Cause::Interrupted => Code::Unexpected,
+                Cause::Look(_) | Cause::Store(_) | Cause::Rejudged(_) | Cause::Unwritable(_) | Cause::Interrupted => {
+                    Code::Unexpected
+                }
             },
         }
     }
@@ -207,11 +212,11 @@ impl<'a> Planned<'a> {
 
     /// Carries out the plan, and looks whether the host became as wished.
     pub fn apply(self) -> Result<Applied<'a>, SetupError> {
-        self.apply_noting(&|_| {})
+        self.apply_noting(&Silent)
     }
 
     /// The same, with a word on how far it has come for whoever might have to go on.
-    pub fn apply_noting(self, note: &'a dyn Fn(&str)) -> Result<Applied<'a>, SetupError> {
+    pub fn apply_noting(self, diary: &'a dyn Diary) -> Result<Applied<'a>, SetupError> {
         let Planned { host, seen, desired, plan } = self;
         // VMs' taps are nobody's but follow their bridge's MTU, so they are looked at again as well.
         let taps = desired
@@ -219,7 +224,7 @@ impl<'a> Planned<'a> {
             .devices()
             .filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
         let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
-        let mut work = Work { host, seen, desired, note };
+        let mut work = Work { host, seen, desired, diary };
         match work.arrive(plan.clone(), &names) {
             Ok(rounds) => Ok(Applied { work, plan, rounds, names }),
             Err(cause) => Err(work.roll_back(cause)),
@@ -246,12 +251,35 @@ fn with_all_routes(eyes: &dyn Eyes, seen: NetInfo, scope: &Scope) -> Result<NetI
     Ok(seen.with(whole))
 }
 
+/// Who writes down how far a change has come, for whoever might have to go on.
+pub trait Diary {
+    /// A word on it.
+    fn note(&self, what: &str);
+
+    /// The wish, and where a rollback returns to, as they are by now.
+    ///
+    /// # Errors
+    /// Why it cannot be written down; the change is rolled back then.
+    fn widen(&self, desired: &Desired) -> Result<(), String>;
+}
+
+/// Nobody.
+struct Silent;
+
+impl Diary for Silent {
+    fn note(&self, _: &str) {}
+
+    fn widen(&self, _: &Desired) -> Result<(), String> {
+        Ok(())
+    }
+}
+
 /// What all stages after the plan hold.
 struct Work<'a> {
     host: &'a mut Host,
     seen: NetInfo,
     desired: Desired,
-    note: &'a dyn Fn(&str),
+    diary: &'a dyn Diary,
 }
 
 impl Work<'_> {
@@ -262,9 +290,9 @@ impl Work<'_> {
             }
             let start = Instant::now();
             let _held = self.host.eyes.hold(plan.steps().len());
-            (self.note)(&format!("round {}: {} steps were begun", round + 1, plan.steps().len()));
+            self.diary.note(&format!("round {}: {} steps were begun", round + 1, plan.steps().len()));
             let applied = self.host.hands.apply(&plan, &self.seen);
-            (self.note)(&match &applied {
+            self.diary.note(&match &applied {
                 Ok(()) => format!("round {}: all steps were done", round + 1),
                 Err(error) => format!("round {}: step {} failed", round + 1, error.index + 1),
             });
@@ -306,7 +334,7 @@ impl Work<'_> {
     /// Brings back the prior graph, through the same planner and configurator.
     fn roll_back(&mut self, cause: Cause) -> SetupError {
         tracing::warn!("rolling back: {}", chain(&cause));
-        (self.note)("rolling back");
+        self.diary.note("rolling back");
         let mut trouble = String::new();
         let mut leftover = Vec::new();
         let mut missing = Vec::new();
@@ -351,7 +379,7 @@ pub fn undo(host: &mut Host, prior: Graph, scope: Scope, tuned: Tuned) -> Result
     let seen = host.eyes.look().map_err(SetupError::Blind)?;
     let desired =
         Desired { config: NetConfig::default(), graph: prior.clone(), prior, scope, tuned, warnings: Vec::new() };
-    match (Work { host, seen, desired, note: &|_| {} }).roll_back(Cause::Interrupted) {
+    match (Work { host, seen, desired, diary: &Silent }).roll_back(Cause::Interrupted) {
         SetupError::RolledBack { missing, .. } => Ok(missing),
         stuck => Err(stuck),
     }
@@ -402,6 +430,8 @@ impl<'a> Applied<'a> {
             Ok(wish) => self.work.desired.renew(wish, &self.work.seen),
             Err(error) => return Err(Cause::Rejudged(error.to_string())),
         }
+        // It may concern devices that it did not concern before.
+        self.work.diary.widen(&self.work.desired).map_err(Cause::Unwritable)?;
         let plan = Plan::between(&Graph::seen(&self.work.seen, &self.work.desired.scope), &self.work.desired.graph);
         let names: Vec<DeviceName> = self.names.iter().chain(self.work.desired.scope.devices()).copied().collect();
         self.work.arrive(plan, &names)

@@ -5,7 +5,7 @@
 //! starts does. Where another daemon was quicker, it leaves that to it. What it is told is in
 //! `src/deadman.rs`.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,12 +16,15 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
 use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
-use vdsm_net::deadman::OVER;
-use vdsm_net::engine::Engine;
+use vdsm_net::deadman::{OVER, READY};
+use vdsm_net::engine::{Engine, OpenError};
 use vdsm_net::transaction::chain;
 
 /// A killed daemon is gone after this, or cannot be killed.
 const DYING: Duration = Duration::from_secs(30);
+/// How often the host is brought back, and the time between.
+const ATTEMPTS: usize = 10;
+const BETWEEN: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Holds the deadline of a change for vdsm-netd, which starts it.
@@ -32,20 +35,44 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// The daemon, which must be our parent
-    #[arg(long, value_name = "PID")]
-    daemon: i32,
+    #[arg(long, value_name = "PID", required_unless_present = "recover")]
+    daemon: Option<i32>,
+    /// Wait for nobody: undo or finish what is left of a change, as after the end of a daemon
+    #[arg(long, conflicts_with = "daemon")]
+    recover: bool,
+    /// Where the daemon's running configuration is, whatever the configuration says by now
+    #[arg(long, value_name = "FOLDER")]
+    run_dir: Option<PathBuf>,
+    /// And what survives a reboot
+    #[arg(long, value_name = "FOLDER")]
+    lib_dir: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let why = wait();
-    if why == Why::Over {
+    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
+    // Read now: somebody may spoil the file while we wait.
+    let settings = match settings(&arguments) {
+        Ok(settings) => settings,
+        Err(error) => {
+            tracing::error!("{}", chain(&*error));
+            return ExitCode::FAILURE;
+        }
+    };
+    if let Some(daemon) = arguments.daemon {
+        if let Err(error) = std::io::stdout().write_all(READY) {
+            tracing::error!("the daemon does not hear that we are here: {error}");
+        }
+        let why = wait();
+        if why == Why::Over {
+            return ExitCode::SUCCESS;
+        }
+        tracing::warn!("vdsm-netd {}: its change is undone", if why == Why::Gone { "died" } else { "hangs" });
+        end(Pid::from_raw(daemon));
+    } else if !settings.run_dir.join("journal").exists() {
         return ExitCode::SUCCESS;
     }
-    tracing_subscriber::fmt().with_ansi(false).with_writer(std::io::stderr).init();
-    tracing::warn!("vdsm-netd {}: its change is undone", if why == Why::Gone { "died" } else { "hangs" });
-    end(Pid::from_raw(arguments.daemon));
-    match bring_back(arguments.config.as_deref()) {
+    match bring_back(&settings) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{}", chain(&*error));
@@ -66,13 +93,13 @@ fn wait() -> Why {
     let (mut deadline, mut heard, stdin) = (Instant::now() + DYING, String::new(), std::io::stdin());
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Why::Late;
-        }
-        // Rounded up, so that it does not spin through the last millisecond.
-        let timeout = PollTimeout::try_from(left.as_millis() + 1).unwrap_or(PollTimeout::MAX);
+        // Rounded up, so that it does not spin through the last millisecond. What was said in time and
+        // heard late counts, too.
+        let rounded = if left.is_zero() { 0 } else { left.as_millis() + 1 };
+        let timeout = PollTimeout::try_from(rounded).unwrap_or(PollTimeout::MAX);
         let mut fds = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
         match poll(&mut fds, timeout) {
+            Ok(0) if left.is_zero() => return Why::Late,
             Ok(0) | Err(nix::Error::EINTR) => continue,
             Ok(_) => {}
             Err(_) => return Why::Gone,
@@ -103,11 +130,28 @@ fn end(daemon: Pid) {
     }
 }
 
-fn bring_back(config: Option<&Path>) -> Result<(), Box<dyn std::error::Error>> {
-    let settings = match config {
+fn settings(arguments: &Arguments) -> Result<Settings, Box<dyn std::error::Error>> {
+    let settings = match &arguments.config {
         Some(path) => Settings::load(path, Absent::IsAnError)?,
         None => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
     };
-    Engine::open(&settings)?;
+    let run_dir = arguments.run_dir.clone().unwrap_or(settings.run_dir);
+    let lib_dir = arguments.lib_dir.clone().unwrap_or(settings.lib_dir);
+    Ok(Settings { run_dir, lib_dir, ..settings })
+}
+
+/// As a daemon does that starts; again and again where it does not succeed, for nobody else may.
+fn bring_back(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
+    for _ in 1..ATTEMPTS {
+        match Engine::open(settings) {
+            Ok((engine, _watch)) if !engine.is_unfinished() => return Ok(()),
+            Ok(_) => {}
+            // Another daemon was quicker.
+            Err(error @ OpenError::Lock { .. }) => return Err(error.into()),
+            Err(error) => tracing::error!("{}", chain(&error)),
+        }
+        std::thread::sleep(BETWEEN);
+    }
+    Engine::open(settings)?;
     Ok(())
 }

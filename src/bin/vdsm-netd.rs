@@ -80,7 +80,7 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         server::make_way(&settings.socket).map_err(cannot)?;
     }
     let (engine, watch) = Engine::open(&settings)?;
-    let engine = engine.with_dead_man(Launcher::new(arguments.config.clone()));
+    let engine = engine.with_dead_man(Launcher::new(arguments.config.as_deref(), &settings));
     let (engine, hub) = (Arc::new(engine), Arc::new(Hub::default()));
     let visibility =
         Visibility { hidden_bonds: settings.hidden_bonds.clone(), hidden_vlans: settings.hidden_vlans.clone() };

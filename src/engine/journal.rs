@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,9 +17,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use vdsm_model::config::NetConfig;
 use vdsm_model::ethtool_options::Tuned;
-use vdsm_model::graph::{Graph, Scope};
+use vdsm_model::graph::{Desired, Graph, Scope};
 use vdsm_model::plan::Plan;
-use vdsm_persistence::{Journal, StoreError, Tree, Unfinished, Verdict};
+use vdsm_persistence::{Journal, Place, StoreError, Tree, Unfinished, Verdict};
 
 use super::{Engine, RESTORE};
 use crate::conf::Settings;
@@ -55,7 +56,7 @@ impl Asker {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     format: u32,
-    /// The kernel's identity of this boot.
+    /// The kernel's identity of this boot, and of the network namespace: elsewhere there is nothing of it.
     boot: String,
     /// Seconds since 1970.
     pub(super) began: u64,
@@ -113,7 +114,7 @@ impl ChangeJournal {
         ChangeJournal {
             file: Journal::new(settings.run_dir.clone(), settings.lib_dir.clone()),
             open: AtomicBool::new(false),
-            boot: boot.trim().to_owned(),
+            boot: format!("{} {}", boot.trim(), namespace()),
         }
     }
 
@@ -165,6 +166,21 @@ impl ChangeJournal {
         }
     }
 
+    /// Writes down what the change concerns by now; it is on the disk when this returns.
+    pub(super) fn widen(&self, desired: &Desired) -> Result<(), String> {
+        if !self.is_open() {
+            return Ok(());
+        }
+        let widened = Widened {
+            prior: desired.prior.clone(),
+            target: desired.graph.clone(),
+            scope: desired.scope.clone(),
+            tuned: desired.tuned.clone(),
+        };
+        let line = serde_json::to_value(&widened).map_err(|error| error.to_string())?;
+        self.file.add(&json!({ WIDENED: line })).map_err(|error| chain(&error))
+    }
+
     /// The host is as wished: from here on the change is finished, not undone.
     pub(super) fn commit(&self) -> Result<(), StoreError> {
         if self.is_open() { self.file.decide(Verdict::Committed) } else { Ok(()) }
@@ -179,6 +195,12 @@ impl ChangeJournal {
         }
     }
 
+    fn set_aside(&self) {
+        if let Err(error) = self.file.set_aside() {
+            tracing::error!("{}", chain(&error));
+        }
+    }
+
     /// The change is over, done or undone.
     pub(super) fn end(&self) {
         if let Err(error) = self.file.end() {
@@ -186,6 +208,22 @@ impl ChangeJournal {
         }
         self.open.store(false, Ordering::SeqCst);
     }
+}
+
+/// What a change concerns by now, where that is more than its head knew.
+#[derive(Serialize, Deserialize)]
+struct Widened {
+    prior: Graph,
+    target: Graph,
+    scope: Scope,
+    tuned: Tuned,
+}
+
+/// The key of its line.
+const WIDENED: &str = "widened";
+
+fn namespace() -> u64 {
+    fs::metadata("/proc/thread-self/ns/net").map_or(0, |it| it.ino())
 }
 
 /// What is about to be done, beside the plan.
@@ -214,61 +252,117 @@ pub(super) fn now() -> u64 {
 }
 
 impl Engine {
-    /// Undoes or finishes what an earlier process, or a panic, has left in the middle. To be called
-    /// with the host in hand and before anything else is done to it.
-    pub(super) fn recover(&self, host: &mut Host) {
-        let left = match self.journal.file.left() {
-            Ok(left) => left,
+    /// Undoes or finishes what an earlier process, or a panic, has left in the middle; whether nothing
+    /// is left of it. To be called with the host in hand and before anything else is done to it.
+    pub(super) fn recover(&self, host: &mut Host) -> bool {
+        let done = match self.journal.file.left() {
+            Ok(None) => true,
+            Ok(Some(left)) => self.take_up(host, &left),
             // It may say anything; the host is as it is, and drift tells.
-            Err(error) => return tracing::error!("whether a change was interrupted is not known: {}", chain(&error)),
-        };
-        if let Some(unfinished) = left {
-            match serde_json::from_value::<Head>(unfinished.head.clone()) {
-                Ok(head) if head.format == FORMAT => self.resume(host, &head, &unfinished),
-                Ok(head) => tracing::error!("an interrupted change was written in another format ({})", head.format),
-                Err(error) => tracing::error!("an interrupted change cannot be understood: {error}"),
+            Err(error) => {
+                tracing::error!("whether a change was interrupted is not known: {}", chain(&error));
+                self.journal.set_aside();
+                true
             }
+        };
+        if done {
+            self.journal.end();
+        } else {
+            self.journal.open.store(true, Ordering::SeqCst);
         }
-        self.journal.end();
+        done
     }
 
-    fn resume(&self, host: &mut Host, head: &Head, unfinished: &Unfinished) {
+    /// The same before another change: what cannot be brought back at the second attempt either must
+    /// not keep people from changing anything ever again.
+    pub(super) fn recover_or_give_up(&self, host: &mut Host) {
+        if !self.recover(host) {
+            tracing::error!("what was interrupted cannot be brought to an end; its journal is set aside");
+            self.journal.set_aside();
+            self.journal.end();
+        }
+    }
+
+    /// Whether something that was interrupted is still to be brought to an end.
+    pub fn is_unfinished(&self) -> bool {
+        self.journal.is_open()
+    }
+
+    fn take_up(&self, host: &mut Host, left: &Unfinished) -> bool {
+        let head = match serde_json::from_value::<Head>(left.head.clone()) {
+            Ok(head) if head.format == FORMAT => head,
+            strange => {
+                let why = strange.map_or_else(|error| error.to_string(), |head| format!("format {}", head.format));
+                tracing::error!("an interrupted change cannot be understood: {why}");
+                self.journal.set_aside();
+                return true;
+            }
+        };
+        // Written last and removed first: its change had ended.
+        if left.place == Place::Lasting && head.boot == self.journal.boot {
+            return true;
+        }
+        self.resume(host, &head, left)
+    }
+
+    fn resume(&self, host: &mut Host, head: &Head, unfinished: &Unfinished) -> bool {
         let (verb, steps) = (&head.asker.verb, head.plan.len());
         let is_this_boot = head.boot == self.journal.boot;
         if unfinished.verdict == Verdict::Committed {
             tracing::warn!("{verb} ({steps} steps) was interrupted after its end; it is stored now");
             return self.finish(head, is_this_boot);
         }
-        let reached = unfinished.notes.last().and_then(|note| note["did"].as_str()).unwrap_or("nothing was done");
+        let reached = unfinished.notes.iter().rev().find_map(|note| note["did"].as_str()).unwrap_or("nothing was done");
         tracing::warn!("{verb} ({steps} steps) was interrupted ({reached}); it is undone now");
         if !is_this_boot {
-            return;
+            return true;
         }
-        match undo(host, head.prior.clone(), head.scope.clone(), head.tuned.clone()) {
-            Ok(missing) if missing.is_empty() => tracing::info!("the host is as it was before"),
-            Ok(missing) => tracing::warn!("the host is as it was before, without {missing:?}, which vanished"),
-            Err(error) => tracing::error!("{}", chain(&error)),
-        }
-        self.put_running(head.before.config(), &head.before.tree());
-    }
-
-    fn finish(&self, head: &Head, is_this_boot: bool) {
-        if is_this_boot {
-            self.put_running(head.after.config(), &head.after.tree());
-        }
-        if head.safe {
-            match self.store.persistent.save(&head.after.tree()) {
-                Ok(()) => self.history.mark_safe(&head.after),
-                Err(error) => tracing::error!("what was to be safe is not: {}", chain(&error)),
+        let widened = unfinished.notes.iter().rev().find_map(|note| note.get(WIDENED));
+        let widened = widened.and_then(|it| serde_json::from_value::<Widened>(it.clone()).ok());
+        let (prior, scope, tuned) = match widened {
+            Some(Widened { prior, scope, tuned, .. }) => (prior, scope, tuned),
+            None => (head.prior.clone(), head.scope.clone(), head.tuned.clone()),
+        };
+        let undone = match undo(host, prior, scope, tuned) {
+            Ok(missing) if missing.is_empty() => {
+                tracing::info!("the host is as it was before");
+                true
             }
-        }
-        self.history.remember(head);
+            Ok(missing) => {
+                tracing::warn!("the host is as it was before, without {missing:?}, which vanished");
+                true
+            }
+            Err(error) => {
+                tracing::error!("{}", chain(&error));
+                false
+            }
+        };
+        self.put_running(head.before.config(), &head.before.tree()) && undone
     }
 
-    fn put_running(&self, config: NetConfig, tree: &Tree) {
-        if let Err(error) = self.store.running.save(tree) {
-            tracing::error!("the running configuration on disk is not that of the host: {}", chain(&error));
-        }
+    fn finish(&self, head: &Head, is_this_boot: bool) -> bool {
+        let is_stored = !is_this_boot || self.put_running(head.after.config(), &head.after.tree());
+        let is_safe = !head.safe
+            || match self.store.persistent.save(&head.after.tree()) {
+                Ok(()) => {
+                    self.history.mark_safe(&head.after);
+                    true
+                }
+                Err(error) => {
+                    tracing::error!("what was to be safe is not: {}", chain(&error));
+                    false
+                }
+            };
+        self.history.remember(head);
+        is_stored && is_safe
+    }
+
+    fn put_running(&self, config: NetConfig, tree: &Tree) -> bool {
+        let stored = self.store.running.save(tree);
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        if let Err(error) = &stored {
+            tracing::error!("the running configuration on disk is not that of the host: {}", chain(error));
+        }
+        stored.is_ok()
     }
 }

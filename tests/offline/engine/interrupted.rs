@@ -235,3 +235,111 @@ fn a_graph_is_read_as_it_was_written() {
         }
     }
 }
+
+#[test]
+fn what_a_lease_makes_of_strangers_is_undone_as_well() {
+    use vdsm_dhcp_client::Family;
+    use vdsm_model::dhcp::Lease;
+    use vdsm_model::ip::{Address, Route};
+    use vdsm_model::units::Prefixed;
+
+    quietly(|| {
+        let wish = || {
+            let dynamic = json!({ "nic": "dummy_0", "bootproto": "dhcp", "blockingdhcp": true, "defaultRoute": true });
+            unchecked(json!({ "dyn": dynamic }), json!({}))
+        };
+        let (mut undone, mut finished) = (0, 0);
+        for at in 0.. {
+            let node = Node::new(&NetConfig::default());
+            // Somebody else's default route gives way when the lease comes, and not before.
+            let address = Address::new([10, 1, 0, 5].into(), 24);
+            let route = Route::default_via(std::net::IpAddr::from([10, 1, 0, 1]));
+            for action in [
+                Action::AddAddress { device: dev("dummy_3"), address },
+                Action::AddRoute { device: dev("dummy_3"), route, replace: false },
+            ] {
+                node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+            }
+            let gateway = Some([10, 77, 0, 1].into());
+            let address = Prefixed { addr: [10, 77, 0, 5].into(), prefix: 24 };
+            let lease = Lease { address, gateway, routes: Vec::new(), nameservers: Vec::new() };
+            node.sim.offer(dev("dyn"), Family::V4, Some(lease));
+            let (daemon, before) = (node.daemon(), node.state());
+            let done = cut(at, false, || daemon.setup(&wish()).map(|_| ()).unwrap_or_else(|e| panic!("{}", chain(&e))));
+            drop(daemon);
+            let daemon = node.daemon();
+            let has_route = node.sim.look().link(&dev("dummy_3")).unwrap().routes.contains(&route);
+            if daemon.running().networks.is_empty() {
+                assert!(done.is_none());
+                assert_eq!(node.state(), before, "cut at {at}");
+                undone += 1;
+            } else {
+                assert!(!has_route, "cut at {at}");
+                finished += 1;
+            }
+            assert_eq!(node.journals(), [""; 0]);
+            if done.is_some() {
+                break;
+            }
+        }
+        assert!(undone > 15 && finished > 3, "{undone} undone, {finished} finished");
+    });
+}
+
+/// A host with `n`, and the daemon that was to replace it by `m` dead in the middle.
+fn cut_in_the_middle() -> Node {
+    let node = Node::new(&NetConfig::default());
+    node.daemon().setup(&unchecked(json!({ "n": { "nic": "dummy_0" } }), json!({}))).unwrap();
+    let daemon = node.daemon();
+    let wish = unchecked(json!({ "n": { "remove": true }, "m": { "nic": "dummy_1" } }), json!({}));
+    assert!(cut(12, false, || daemon.setup(&wish).map(|_| ()).unwrap()).is_none());
+    node
+}
+
+#[test]
+fn a_lasting_copy_alone_says_nothing_until_the_next_boot() {
+    quietly(|| {
+        let node = cut_in_the_middle();
+        let lasting = node.disk.path().join("lib/journal");
+        let stale = fs::read(&lasting).unwrap();
+        node.daemon().setup(&unchecked(json!({ "o": { "nic": "dummy_2" } }), json!({}))).unwrap();
+        let after = node.state();
+        // As if it could not be removed, on a disk that was read-only for a while.
+        fs::write(&lasting, stale).unwrap();
+        drop(node.daemon());
+        assert_eq!((node.state(), node.journals()), (after, vec![]));
+    });
+}
+
+#[test]
+fn what_cannot_be_undone_now_is_undone_later_and_keeps_nobody_from_changing_anything() {
+    quietly(|| {
+        let act = |node: &Node, action| node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+        let stage = || {
+            let node = cut_in_the_middle();
+            if node.sim.look().link(&dev("n")).is_some() {
+                act(&node, Action::DelLink { name: dev("n") });
+            }
+            // Hardware that is called so comes meanwhile.
+            node.sim.plug("n");
+            node
+        };
+        let node = stage();
+        let daemon = node.daemon();
+        assert!(daemon.is_unfinished());
+        assert_eq!(node.journals(), ["run/journal", "lib/journal"]);
+        drop(daemon);
+        node.sim.unplug("n");
+        let daemon = node.daemon();
+        assert!(!daemon.is_unfinished() && node.sim.look().link(&dev("n")).is_some());
+        assert_eq!(names(&node.disk.path().join("run/netconf")), ["nets/n"]);
+        drop(daemon);
+        // Where it never can be, the next change is made all the same, and the journal kept for people.
+        let node = stage();
+        let daemon = node.daemon();
+        daemon.setup(&unchecked(json!({ "o": { "nic": "dummy_2" } }), json!({}))).unwrap();
+        assert!(!daemon.is_unfinished());
+        assert_eq!(node.journals(), [""; 0]);
+        assert!(node.disk.path().join("run/journal.unfinished").exists());
+    });
+}
