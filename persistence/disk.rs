@@ -8,7 +8,12 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
+use nix::fcntl::OFlag;
+
 use crate::fault;
+
+/// To open a file that may be another's by now: no link is followed, and no pipe waited for.
+pub(crate) const PLAIN: i32 = OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).bits();
 
 /// What may be done to the file system. Each operation is whole or fails.
 pub trait Disk {
@@ -56,8 +61,7 @@ impl Disk for HostDisk {
     }
 
     fn append(&self, path: &Path, bytes: &[u8], flush: bool) -> io::Result<()> {
-        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK;
-        let mut file = OpenOptions::new().append(true).custom_flags(flags.bits()).open(path)?;
+        let mut file = OpenOptions::new().append(true).custom_flags(PLAIN).open(path)?;
         fault::pass(|| drop(file.try_clone().and_then(|mut file| file.write_all(&bytes[..bytes.len() / 2]))))?;
         file.write_all(bytes)?;
         if flush { file.sync_data() } else { Ok(()) }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
-use crate::disk::{Disk, HostDisk};
+use crate::disk::{Disk, HostDisk, PLAIN};
 use crate::error::{StoreError, reading, writing};
 
 /// The file in each place.
@@ -263,15 +263,11 @@ fn parse(path: &Path, place: Place) -> Result<Option<Unfinished>, StoreError> {
 
 /// Neither a link nor anything that would keep us waiting: the folder may be another user's.
 fn plain_file(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = fs::OpenOptions::new().read(true).custom_flags(libc_flags()).open(path)?;
+    let mut file = fs::OpenOptions::new().read(true).custom_flags(PLAIN).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("is not a file one can read"));
     }
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-fn libc_flags() -> i32 {
-    (nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_NONBLOCK).bits()
 }

@@ -188,6 +188,18 @@ impl Settings {
         said.judge()
     }
 
+    /// Reads the file that was named, or else the usual one, which may be missing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Settings::load`].
+    pub fn named(path: Option<&Path>) -> Result<Settings, ConfError> {
+        match path {
+            Some(path) => Settings::load(path, Absent::IsAnError),
+            None => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults),
+        }
+    }
+
     /// Sets one key, or tells the rule the value breaks. None if there is no such key.
     fn set(&mut self, key: &str, value: &str) -> Option<Result<(), String>> {
         Some(match key {

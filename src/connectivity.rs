@@ -30,11 +30,15 @@ impl Connectivity {
         self.called.notify_all();
     }
 
-    /// Waits for a call from now on; whether one came in time.
-    pub fn wait(&self, within: Duration) -> bool {
+    /// How many calls there were; those that come later are what [`Connectivity::wait`] waits for.
+    pub fn calls(&self) -> u64 {
+        *self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a call beyond the first `before`, which may have come already; whether one came in time.
+    pub fn wait(&self, before: u64, within: Duration) -> bool {
         let end = Instant::now() + within;
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = *calls;
         while *calls == before {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || self.given_up.load(Ordering::SeqCst) {
@@ -55,7 +59,7 @@ mod tests {
     fn who_waits_has_lost_when_nobody_can_call_any_more() {
         let connectivity = Arc::new(Connectivity::default());
         let other = Arc::clone(&connectivity);
-        let thread = std::thread::spawn(move || other.wait(Duration::from_secs(3600)));
+        let thread = std::thread::spawn(move || other.wait(0, Duration::from_secs(3600)));
         connectivity.give_up();
         assert!(!thread.join().unwrap());
     }
@@ -64,7 +68,8 @@ mod tests {
     fn only_a_call_after_the_change_counts() {
         let connectivity = Arc::new(Connectivity::default());
         connectivity.confirm();
-        assert!(!connectivity.wait(Duration::from_millis(10)));
+        let changed = connectivity.calls();
+        assert!(!connectivity.wait(changed, Duration::from_millis(10)));
         let caller = Arc::clone(&connectivity);
         let thread = std::thread::spawn(move || {
             // As the engine does: again and again.
@@ -73,7 +78,9 @@ mod tests {
                 std::thread::sleep(Duration::from_millis(1));
             }
         });
-        assert!(connectivity.wait(Duration::from_secs(30)));
+        assert!(connectivity.wait(changed, Duration::from_secs(30)));
         thread.join().unwrap();
+        // One that came before anybody waited counts, too.
+        assert!(connectivity.wait(changed, Duration::ZERO));
     }
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use crate::conf::Settings;
+use crate::leases::program;
 
 /// The last word: the change has ended well or was undone.
 pub const OVER: &str = "over";
@@ -49,12 +50,11 @@ pub struct Launcher {
 impl Launcher {
     /// The program beside ours, with this configuration file and the folders that we use.
     pub fn new(config: Option<&Path>, settings: &Settings) -> Launcher {
-        let ours = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/vdsm-netd".into());
         let config = config.map(|path| ["--config".into(), path.into()]);
         let folders = [("--run-dir", &settings.run_dir), ("--lib-dir", &settings.lib_dir)];
         let folders = folders.into_iter().flat_map(|(key, path)| [key.into(), path.into()]);
         let arguments = config.into_iter().flatten().chain(folders).collect();
-        Launcher { program: ours.with_file_name("vdsm-deadman"), arguments }
+        Launcher { program: program("vdsm-deadman"), arguments }
     }
 
     /// Starts one; from now on it acts when we die, or are silent for `within`.

@@ -41,7 +41,7 @@ use crate::settings::judged;
 use crate::transaction::{Done, SetupError, chain};
 use guard::Interrupted;
 use history::{ChangeHistory, HistoryError};
-use journal::{Asker, ChangeJournal, Stored as StoredConfig};
+use journal::{Asker, ChangeJournal};
 use reaction::Reaction;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
@@ -371,7 +371,7 @@ impl Engine {
     fn make_safe(&self, running: &NetConfig) -> Result<(), StoreError> {
         make_safe(&self.store.running, &self.store.persistent)?;
         self.dirty.store(false, Ordering::SeqCst);
-        self.history.mark_safe(&StoredConfig::of(running));
+        self.history.mark_safe(&tree(running));
         if let Err(error) = mark(&self.store.safe) {
             tracing::warn!("cannot write {}: {error}", self.store.safe.display());
         }

@@ -51,11 +51,10 @@ struct Process {
 impl Leases {
     /// Nobody is asked yet.
     pub fn new(settings: &Settings, live: Arc<Live>) -> Arc<Leases> {
-        let ours = std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/vdsm-netd".into());
         let place = Place {
             socket: settings.run_dir.join("vdsm-dhcp.sock"),
             state: settings.lib_dir.join("dhcp"),
-            program: ours.with_file_name("vdsm-dhcp"),
+            program: program("vdsm-dhcp"),
         };
         Arc::new_cyclic(|me| Leases {
             place,
@@ -183,6 +182,11 @@ impl DhcpClients for Leases {
     fn stop(&self, device: DeviceName, family: Family, lease: Afterwards) -> Result<(), ClientsError> {
         self.refresh(|clients| clients.stop(device, family, lease)).map(drop)
     }
+}
+
+/// A program of ours: they stand beside one another.
+pub(crate) fn program(name: &str) -> PathBuf {
+    std::env::current_exe().unwrap_or_else(|_| "/usr/sbin/vdsm-netd".into()).with_file_name(name)
 }
 
 fn seen_client(status: &Status) -> SeenClient {

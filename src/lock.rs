@@ -25,13 +25,7 @@ impl Lock {
         fs::create_dir_all(dir)?;
         let end = Instant::now() + patience;
         let path = dir.join("vdsm-netd.lock");
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(libc::O_NOFOLLOW)
-            .open(path)?;
+        let mut file = file(&path)?;
         loop {
             match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
                 Ok(lock) => return Ok(Lock(lock)),
@@ -43,6 +37,12 @@ impl Lock {
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// A file to be locked. Nobody else can open it, so nobody else can lock us out.
+pub(crate) fn file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
 #[cfg(test)]

@@ -256,6 +256,10 @@ pub trait Diary {
     /// A word on it.
     fn note(&self, what: &str);
 
+    /// The host is as it is to be, but for a look at it: whoever calls from now on calls through the
+    /// changed network.
+    fn changed(&self);
+
     /// The wish, and where a rollback returns to, as they are by now.
     ///
     /// # Errors
@@ -268,6 +272,8 @@ struct Silent;
 
 impl Diary for Silent {
     fn note(&self, _: &str) {}
+
+    fn changed(&self) {}
 
     fn widen(&self, _: &Desired) -> Result<(), String> {
         Ok(())
@@ -292,6 +298,9 @@ impl Work<'_> {
             let _held = self.host.eyes.hold(plan.steps().len());
             self.diary.note(&format!("round {}: {} steps were begun", round + 1, plan.steps().len()));
             let applied = self.host.hands.apply(&plan, &self.seen);
+            if applied.is_ok() {
+                self.diary.changed();
+            }
             self.diary.note(&match &applied {
                 Ok(()) => format!("round {}: all steps were done", round + 1),
                 Err(error) => format!("round {}: step {} failed", round + 1, error.index + 1),

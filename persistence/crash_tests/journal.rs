@@ -114,6 +114,42 @@ fn an_abandoned_commit_is_none_whatever_was_half_written() {
     assert_eq!(found(dir).expect("left").verdict, Verdict::Abandoned);
 }
 
+#[test]
+fn a_lasting_copy_that_would_stand_for_a_commit_that_is_taken_back_goes() {
+    // Two copies are made, with room and flushed (6); both say committed (2); the next says no longer,
+    // and the one after that fails.
+    let scratch = scratch();
+    let dir = scratch.path();
+    let disk = Flaky::new(Fault::Once(io::ErrorKind::Other), 9, true);
+    let journal = Journal::on(disk, dir.join("run"), dir.join("lib"));
+    journal.begin(&head(), true).expect("begun");
+    journal.decide(Verdict::Committed).expect("decided");
+    journal.decide(Verdict::Abandoned).expect("decided");
+    assert!(journal.disk().reached());
+    assert_eq!(found(dir).expect("left").verdict, Verdict::Abandoned);
+    fs::remove_dir_all(dir.join("run")).expect("removed");
+    assert_eq!(found(dir), None);
+}
+
+#[test]
+fn only_a_plain_file_is_a_journal_and_what_is_strange_is_set_aside() {
+    let scratch = scratch();
+    let dir = scratch.path();
+    let journal = Journal::new(dir.join("run"), dir.join("lib"));
+    journal.begin(&head(), true).expect("begun");
+    journal.set_aside().expect("renamed");
+    assert_eq!(found(dir), None);
+    for place in ["run", "lib"] {
+        assert!(dir.join(place).join("journal.unfinished").exists());
+    }
+    // Whoever would read a pipe would wait for ever, and whoever follows a link reads another's file.
+    nix::unistd::mkfifo(&dir.join("run/journal"), nix::sys::stat::Mode::S_IRWXU).expect("a pipe");
+    journal.left().expect_err("a pipe");
+    fs::remove_file(dir.join("run/journal")).expect("removed");
+    symlink(dir.join("run/journal.unfinished"), dir.join("run/journal")).expect("a link");
+    journal.left().expect_err("a link");
+}
+
 /// Remembers what was done, in order.
 #[derive(Debug, Default)]
 struct Recorder(RefCell<Vec<Op>>);

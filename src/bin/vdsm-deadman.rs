@@ -7,7 +7,7 @@
 
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use clap::Parser;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, getppid};
-use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
+use vdsm_net::conf::{ConfError, Settings};
 use vdsm_net::deadman::{OVER, READY};
 use vdsm_net::engine::{Engine, OpenError};
 use vdsm_net::transaction::chain;
@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     let settings = match settings(&arguments) {
         Ok(settings) => settings,
         Err(error) => {
-            tracing::error!("{}", chain(&*error));
+            tracing::error!("{}", chain(&error));
             return ExitCode::FAILURE;
         }
     };
@@ -72,13 +72,7 @@ fn main() -> ExitCode {
     } else if !settings.run_dir.join("journal").exists() {
         return ExitCode::SUCCESS;
     }
-    match bring_back(&settings) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            tracing::error!("{}", chain(&*error));
-            ExitCode::FAILURE
-        }
-    }
+    if bring_back(&settings) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,28 +124,26 @@ fn end(daemon: Pid) {
     }
 }
 
-fn settings(arguments: &Arguments) -> Result<Settings, Box<dyn std::error::Error>> {
-    let settings = match &arguments.config {
-        Some(path) => Settings::load(path, Absent::IsAnError)?,
-        None => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
-    };
+fn settings(arguments: &Arguments) -> Result<Settings, ConfError> {
+    let settings = Settings::named(arguments.config.as_deref())?;
     let run_dir = arguments.run_dir.clone().unwrap_or(settings.run_dir);
     let lib_dir = arguments.lib_dir.clone().unwrap_or(settings.lib_dir);
     Ok(Settings { run_dir, lib_dir, ..settings })
 }
 
 /// As a daemon does that starts; again and again where it does not succeed, for nobody else may.
-fn bring_back(settings: &Settings) -> Result<(), Box<dyn std::error::Error>> {
-    for _ in 1..ATTEMPTS {
-        match Engine::open(settings) {
-            Ok((engine, _watch)) if !engine.is_unfinished() => return Ok(()),
-            Ok(_) => {}
-            // Another daemon was quicker.
-            Err(error @ OpenError::Lock { .. }) => return Err(error.into()),
-            Err(error) => tracing::error!("{}", chain(&error)),
+/// Whether it did, or another daemon was quicker.
+fn bring_back(settings: &Settings) -> bool {
+    (0..ATTEMPTS).any(|attempt| {
+        if attempt > 0 {
+            std::thread::sleep(BETWEEN);
         }
-        std::thread::sleep(BETWEEN);
-    }
-    Engine::open(settings)?;
-    Ok(())
+        match Engine::open(settings) {
+            Ok((engine, _watch)) => !engine.is_unfinished(),
+            Err(error) => {
+                tracing::error!("{}", chain(&error));
+                matches!(error, OpenError::Lock { .. })
+            }
+        }
+    })
 }

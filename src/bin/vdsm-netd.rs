@@ -1,7 +1,7 @@
 //! The daemon: wiring only. vdsm.conf, the engine, the socket, and systemd's word that we run.
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use tokio::net::UnixListener;
 use tokio::signal::unix::{SignalKind, signal};
 use vdsm_net::api::Api;
 use vdsm_net::caps::Visibility;
-use vdsm_net::conf::{Absent, DEFAULT_PATH, Settings};
+use vdsm_net::conf::Settings;
 use vdsm_net::deadman::Launcher;
 use vdsm_net::engine::Engine;
 use vdsm_net::hub::Hub;
@@ -68,10 +68,7 @@ fn one_arena() {
 }
 
 fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let settings = match &arguments.config {
-        Some(path) => Settings::load(path, Absent::IsAnError)?,
-        None => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
-    };
+    let settings = Settings::named(arguments.config.as_deref())?;
     settings.unknown.iter().for_each(|sentence| tracing::warn!("{sentence}"));
     let group = group(&settings)?;
     let inherited = server::inherited();

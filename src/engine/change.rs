@@ -3,7 +3,7 @@
 //!
 //! The stages themselves are `transaction.rs`'s, the journal's lines `journal.rs`'s.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ use super::journal::{Asker, Wish};
 use super::{Engine, EngineError, tree};
 use crate::deadman::{self, DeadMan};
 use crate::host::Host;
-use crate::transaction::{Applied, Confirmed, Diary, Done, Planned, SetupError, Transaction, chain};
+use crate::transaction::{Diary, Done, Planned, SetupError, Transaction, chain};
 
 impl Engine {
     pub(super) fn change(&self, host: &mut Host, request: &Request, asker: &Asker) -> Result<Done, EngineError> {
@@ -64,19 +64,9 @@ impl Engine {
         let head = if is_nothing { None } else { Some(self.journal.begin(&wish, &planned)?) };
         let longest = deadman::longest(planned.plan().steps().len(), self.netlink_timeout) + self.dhcp_timeout;
         let (dead_man, unarmed) = check.map_or((None, None), |_| self.arm(longest));
-        let watch = Watched { engine: self, longest, dead_man: RefCell::new(dead_man) };
-        let outcome = self.carry_out(
-            planned,
-            request,
-            policy,
-            &blocking,
-            &stored,
-            |applied| match check {
-                Some(within) => applied.confirm(Some(within), |within| watch.await_sign(within)),
-                None => applied.confirm(None, |_| true),
-            },
-            &watch,
-        );
+        let dead_man = RefCell::new(dead_man);
+        let watch = Watched { engine: self, check, longest, dead_man, called: Cell::new(self.connectivity.calls()) };
+        let outcome = self.carry_out(planned, request, policy, &blocking, &stored, &watch);
         let trouble = head.filter(|_| outcome.is_ok()).and_then(|head| self.history.remember(&head));
         // Done or undone; a panic on the way, or a way back that is blocked, leaves the journal to
         // whoever comes next.
@@ -93,7 +83,6 @@ impl Engine {
         Ok(done)
     }
 
-    #[allow(clippy::too_many_arguments)] // the parts of one change
     fn carry_out(
         &self,
         planned: Planned<'_>,
@@ -101,8 +90,7 @@ impl Engine {
         policy: &Policy,
         blocking: &[NetworkName],
         stored: &NetConfig,
-        confirm: impl for<'a> FnOnce(Applied<'a>) -> Result<Confirmed<'a>, SetupError>,
-        diary: &Watched<'_>,
+        watch: &Watched<'_>,
     ) -> Result<Done, SetupError> {
         let before = self.running();
         let rejudge = |seen: &NetInfo| {
@@ -112,8 +100,8 @@ impl Engine {
             left.bonds.retain(|name, bond| bond.is_some() || is_left(name));
             Desired::build(&before, &left, seen, policy).map_err(SetupError::Refused)
         };
-        let applied = planned.apply_noting(diary)?.leased(blocking, self.dhcp_timeout, rejudge)?;
-        confirm(applied)?.commit(|_| {
+        let applied = planned.apply_noting(watch)?.leased(blocking, self.dhcp_timeout, rejudge)?;
+        applied.confirm(watch.check, |within| watch.await_sign(within))?.commit(|_| {
             let start = Instant::now();
             let safe = request.options.commit_on_success;
             let kept = self.journal.commit().and_then(|()| self.keep(&before, stored, safe));
@@ -172,6 +160,10 @@ impl Engine {
 /// A change on its way: what it does is written down, and whoever holds its deadline hears that we live.
 struct Watched<'e> {
     engine: &'e Engine,
+    /// How long it waits for a sign of life, where it does.
+    check: Option<Duration>,
+    /// How many signs there were when the host had been changed.
+    called: Cell<u64>,
     /// Who is silent for longer hangs.
     longest: Duration,
     dead_man: RefCell<Option<DeadMan>>,
@@ -186,7 +178,7 @@ impl Watched<'_> {
 
     fn await_sign(&self, within: Duration) -> bool {
         self.within(within + deadman::MARGIN);
-        let is_there = self.engine.connectivity.wait(within);
+        let is_there = self.engine.connectivity.wait(self.called.get(), within);
         self.within(self.longest);
         is_there
     }
@@ -196,6 +188,10 @@ impl Diary for Watched<'_> {
     fn note(&self, what: &str) {
         self.engine.journal.note(what);
         self.within(self.longest);
+    }
+
+    fn changed(&self) {
+        self.called.set(self.engine.connectivity.calls());
     }
 
     fn widen(&self, desired: &Desired) -> Result<(), String> {

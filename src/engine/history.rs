@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use vdsm_model::config::{Changed, NetConfig};
 use vdsm_model::plan::Plan;
 use vdsm_model::request::{BondRequest, Request, UnknownKeys};
-use vdsm_persistence::{History, StoreError};
+use vdsm_persistence::{History, StoreError, Tree};
 
-use super::journal::{Asker, Head, Stored, hash_of, now};
-use super::{Engine, EngineError, Explained};
+use super::journal::{Asker, Head, hash_of, now};
+use super::{Engine, EngineError, Explained, tree};
 use crate::asked::Asked;
 use crate::conf::Settings;
 use crate::transaction::{Done, chain};
@@ -115,7 +115,7 @@ fn kept_text(kept: Option<(u64, u64)>) -> String {
 }
 
 impl Config {
-    fn of(stored: &Stored) -> Config {
+    fn of(stored: &Tree) -> Config {
         Config { networks: stored.nets.clone(), bondings: stored.bonds.clone() }
     }
 
@@ -232,9 +232,9 @@ impl ChangeHistory {
         plans: &[Plan],
     ) -> Option<String> {
         self.most?;
-        let config = Config::of(&Stored::of(now_runs));
+        let config = Config::of(&tree(now_runs));
         let last = self.last();
-        let known = last.as_ref().map_or_else(|| Config::of(&Stored::of(before)), |entry| entry.config.clone());
+        let known = last.as_ref().map_or_else(|| Config::of(&tree(before)), |entry| entry.config.clone());
         if known == config {
             return None;
         }
@@ -260,7 +260,7 @@ impl ChangeHistory {
     }
 
     /// Says of the last entry that its configuration was made safe, if it is this one.
-    pub(super) fn mark_safe(&self, config: &Stored) {
+    pub(super) fn mark_safe(&self, config: &Tree) {
         let Some(last) = self.last().filter(|last| !last.safe && last.config == Config::of(config)) else { return };
         let number = last.number;
         let done = serde_json::to_value(Entry { safe: true, ..last })
@@ -336,7 +336,7 @@ impl Engine {
 
     /// The running configuration in the form of an entry's.
     pub fn running_as_stored(&self) -> Config {
-        Config::of(&Stored::of(&self.running()))
+        Config::of(&tree(&self.running()))
     }
 
     /// Makes the configuration of an entry the running one again: an ordinary change, with the

@@ -6,7 +6,6 @@
 //! rollback; after it the configuration is stored. After a reboot the kernel has nothing of either,
 //! so only what was to be safe is finished.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,7 +20,7 @@ use vdsm_model::graph::{Desired, Graph, Scope};
 use vdsm_model::plan::Plan;
 use vdsm_persistence::{Journal, Place, StoreError, Tree, Unfinished, Verdict};
 
-use super::{Engine, RESTORE};
+use super::{Engine, RESTORE, tree};
 use crate::conf::Settings;
 use crate::host::Host;
 use crate::transaction::{Planned, SetupError, chain, undo};
@@ -67,37 +66,12 @@ pub(super) struct Head {
     pub(super) number: Option<u64>,
     /// Whether the configuration is to be made safe with it.
     pub(super) safe: bool,
-    pub(super) before: Stored,
-    pub(super) after: Stored,
-    prior: Graph,
-    target: Graph,
-    scope: Scope,
-    tuned: Tuned,
+    pub(super) before: Tree,
+    pub(super) after: Tree,
+    reach: Reach,
     pub(super) plan: Vec<String>,
     /// See [`plan_hash`].
     pub(super) plan_hash: String,
-}
-
-/// A configuration as it is stored.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Stored {
-    pub(super) nets: BTreeMap<String, Value>,
-    pub(super) bonds: BTreeMap<String, Value>,
-}
-
-impl Stored {
-    pub(super) fn of(config: &NetConfig) -> Stored {
-        let (nets, bonds) = config.to_stored();
-        Stored { nets, bonds }
-    }
-
-    fn tree(&self) -> Tree {
-        Tree { nets: self.nets.clone(), bonds: self.bonds.clone() }
-    }
-
-    fn config(&self) -> NetConfig {
-        NetConfig::from_stored(&self.nets, &self.bonds).0
-    }
 }
 
 /// The journal of one host.
@@ -129,12 +103,9 @@ impl ChangeJournal {
             reason: wish.reason.map(str::to_owned),
             number: wish.number,
             safe: wish.safe,
-            before: Stored::of(wish.before),
-            after: Stored::of(wish.after),
-            prior: desired.prior.clone(),
-            target: desired.graph.clone(),
-            scope: desired.scope.clone(),
-            tuned: desired.tuned.clone(),
+            before: tree(wish.before),
+            after: tree(wish.after),
+            reach: Reach::of(desired),
             plan: plan.steps().iter().map(ToString::to_string).collect(),
             plan_hash: plan_hash(plan),
         };
@@ -171,13 +142,7 @@ impl ChangeJournal {
         if !self.is_open() {
             return Ok(());
         }
-        let widened = Widened {
-            prior: desired.prior.clone(),
-            target: desired.graph.clone(),
-            scope: desired.scope.clone(),
-            tuned: desired.tuned.clone(),
-        };
-        let line = serde_json::to_value(&widened).map_err(|error| error.to_string())?;
+        let line = serde_json::to_value(Reach::of(desired)).map_err(|error| error.to_string())?;
         self.file.add(&json!({ WIDENED: line })).map_err(|error| chain(&error))
     }
 
@@ -210,16 +175,27 @@ impl ChangeJournal {
     }
 }
 
-/// What a change concerns by now, where that is more than its head knew.
-#[derive(Serialize, Deserialize)]
-struct Widened {
+/// What a change concerns: where it comes from, and where it goes.
+#[derive(Clone, Serialize, Deserialize)]
+struct Reach {
     prior: Graph,
     target: Graph,
     scope: Scope,
     tuned: Tuned,
 }
 
-/// The key of its line.
+impl Reach {
+    fn of(desired: &Desired) -> Reach {
+        Reach {
+            prior: desired.prior.clone(),
+            target: desired.graph.clone(),
+            scope: desired.scope.clone(),
+            tuned: desired.tuned.clone(),
+        }
+    }
+}
+
+/// The key of a line with what the change concerns by now, where that is more than its head knew.
 const WIDENED: &str = "widened";
 
 fn namespace() -> u64 {
@@ -318,11 +294,8 @@ impl Engine {
             return true;
         }
         let widened = unfinished.notes.iter().rev().find_map(|note| note.get(WIDENED));
-        let widened = widened.and_then(|it| serde_json::from_value::<Widened>(it.clone()).ok());
-        let (prior, scope, tuned) = match widened {
-            Some(Widened { prior, scope, tuned, .. }) => (prior, scope, tuned),
-            None => (head.prior.clone(), head.scope.clone(), head.tuned.clone()),
-        };
+        let widened = widened.and_then(|it| Reach::deserialize(it).ok());
+        let Reach { prior, scope, tuned, .. } = widened.unwrap_or_else(|| head.reach.clone());
         let undone = match undo(host, prior, scope, tuned) {
             Ok(missing) if missing.is_empty() => {
                 tracing::info!("the host is as it was before");
@@ -337,13 +310,13 @@ impl Engine {
                 false
             }
         };
-        self.put_running(head.before.config(), &head.before.tree()) && undone
+        self.put_running(&head.before) && undone
     }
 
     fn finish(&self, head: &Head, is_this_boot: bool) -> bool {
-        let is_stored = !is_this_boot || self.put_running(head.after.config(), &head.after.tree());
+        let is_stored = !is_this_boot || self.put_running(&head.after);
         let is_safe = !head.safe
-            || match self.store.persistent.save(&head.after.tree()) {
+            || match self.store.persistent.save(&head.after) {
                 Ok(()) => {
                     self.history.mark_safe(&head.after);
                     true
@@ -357,8 +330,9 @@ impl Engine {
         is_stored && is_safe
     }
 
-    fn put_running(&self, config: NetConfig, tree: &Tree) -> bool {
+    fn put_running(&self, tree: &Tree) -> bool {
         let stored = self.store.running.save(tree);
+        let config = NetConfig::from_stored(&tree.nets, &tree.bonds).0;
         *self.running.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
         if let Err(error) = &stored {
             tracing::error!("the running configuration on disk is not that of the host: {}", chain(error));

@@ -96,18 +96,25 @@ impl fmt::Debug for DeviceName {
     }
 }
 
-impl serde::Serialize for DeviceName {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.as_str())
-    }
+/// Names are texts in JSON, and as strict there.
+macro_rules! as_text {
+    ($($name:ident),*) => {$(
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.serialize_str(self.as_str())
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<$name, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+                $name::try_from(&*text).map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
 }
 
-impl<'de> serde::Deserialize<'de> for DeviceName {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<DeviceName, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        DeviceName::try_from(&*text).map_err(serde::de::Error::custom)
-    }
-}
+as_text!(DeviceName, NetworkName);
 
 /// A logical network's name: a file name on disk, and a bridge's name when the network is bridged.
 /// Copies share their text.
@@ -139,19 +146,6 @@ impl NetworkName {
             return Err(NameError::Character { bad: '.' });
         }
         DeviceName::try_from(self.as_str())
-    }
-}
-
-impl serde::Serialize for NetworkName {
-    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
-        s.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> serde::Deserialize<'de> for NetworkName {
-    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<NetworkName, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        NetworkName::try_from(&*text).map_err(serde::de::Error::custom)
     }
 }
 

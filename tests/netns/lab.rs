@@ -161,7 +161,11 @@ impl Lab {
 
     /// The daemon's command line, for those who start it in their own way.
     pub fn daemon(&self) -> Command {
-        let mut command = Command::new(program("vdsm-netd"));
+        self.prepared(Command::new(program("vdsm-netd")))
+    }
+
+    /// The same for a daemon that stands elsewhere.
+    pub fn prepared(&self, mut command: Command) -> Command {
         command.arg("--config").arg(self.path("conf"));
         self.prepare(&mut command);
         command

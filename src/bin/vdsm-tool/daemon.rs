@@ -4,12 +4,12 @@
 
 use std::fs::File;
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::Value;
 use vdsm_net::client::{Client, ClientError};
-use vdsm_net::conf::{Absent, ConfError, DEFAULT_PATH, Settings};
+use vdsm_net::conf::{ConfError, Settings};
 
 use crate::arguments::Arguments;
 use crate::outcome::Failure;
@@ -74,12 +74,11 @@ impl Daemon {
 const QUESTION: &str = "if you can read this, press Enter; else the change is undone";
 
 fn socket(arguments: &Arguments) -> Result<PathBuf, ConfError> {
-    let settings = match (&arguments.config, &arguments.socket) {
-        // Who names both wants both to be right.
-        (Some(path), _) => Settings::load(path, Absent::IsAnError)?,
-        // A broken vdsm.conf does not stand in the way of who knows the socket.
-        (None, Some(socket)) => return Ok(socket.clone()),
-        (None, None) => Settings::load(Path::new(DEFAULT_PATH), Absent::MeansDefaults)?,
-    };
+    // A broken vdsm.conf does not stand in the way of who knows the socket; who names both wants both
+    // to be right.
+    if let (None, Some(socket)) = (&arguments.config, &arguments.socket) {
+        return Ok(socket.clone());
+    }
+    let settings = Settings::named(arguments.config.as_deref())?;
     Ok(arguments.socket.clone().unwrap_or(settings.socket))
 }

@@ -178,18 +178,18 @@ fn value(it: &Value) -> String {
 
 /// UTC, to the second.
 fn date(seconds: u64) -> String {
-    let (days, of_day) = (seconds / 86_400, seconds % 86_400);
-    // Years that begin in March have their odd day at the end; 719468 days lie before 1970 then.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let of_era_years = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * of_era_years + of_era_years / 4 - of_era_years / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + of_era_years + u64::from(month <= 2);
-    let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{:02}Z", of_day % 60)
+    let Ok(time) = libc::time_t::try_from(seconds) else { return format!("{seconds} s") };
+    // SAFETY: a `tm` of zeros is one, and both live through the call, which keeps nothing.
+    let (tm, known) = unsafe {
+        let mut tm: libc::tm = std::mem::zeroed();
+        let known = !libc::gmtime_r(&raw const time, &raw mut tm).is_null();
+        (tm, known)
+    };
+    if !known {
+        return format!("{seconds} s");
+    }
+    let (year, month) = (tm.tm_year + 1900, tm.tm_mon + 1);
+    format!("{year:04}-{month:02}-{:02} {:02}:{:02}:{:02}Z", tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec)
 }
 
 #[cfg(test)]
@@ -206,6 +206,7 @@ mod tests {
             (1_709_251_200, "2024-03-01 00:00:00Z"),
             (1_798_761_599, "2026-12-31 23:59:59Z"),
             (4_107_542_400, "2100-03-01 00:00:00Z"),
+            (u64::MAX, "18446744073709551615 s"),
         ] {
             assert_eq!(date(seconds), wanted);
         }

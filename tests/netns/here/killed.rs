@@ -1,6 +1,7 @@
 //! A daemon that is killed at some moment of a change, for real, or hangs: and who brings the host back
 //! then, the next daemon or the dead man.
 
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 
 use crate::common::random::Random;
-use crate::lab::{Lab, Nics::Veth, story};
+use crate::lab::{Lab, Nics::Veth, program, story};
 use crate::look::{Look, without_indexes};
 
 /// Two configurations between which everything changes.
@@ -116,27 +117,31 @@ fn comes_back(lab: &Lab, before: &(String, Value), within: Duration) {
     }
 }
 
-fn dead_men(lab: &Lab) -> usize {
+fn dead_men(lab: &Lab) -> Vec<i32> {
     let config = lab.path("conf");
     let pids =
-        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse::<u32>().ok());
+        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
     let command = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
     let is_one = |text: &str| text.contains("vdsm-deadman") && text.contains(config.to_str().unwrap());
-    pids.filter(|pid| is_one(&String::from_utf8_lossy(&command(*pid)))).count()
+    pids.filter(|pid| is_one(&String::from_utf8_lossy(&command(*pid)))).collect()
+}
+
+fn kill_dead_men(lab: &Lab) {
+    dead_men(lab).into_iter().for_each(|pid| kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap());
 }
 
 #[test]
 fn who_is_killed_while_waiting_for_a_sign_of_life_is_undone_though_no_other_daemon_comes() {
     story(Veth, 3, |lab| {
         let (asked, before) = waiting(lab, 60);
-        assert_eq!(dead_men(lab), 1);
+        assert_eq!(dead_men(lab).len(), 1);
         lab.kill();
         assert!(!asked.join().unwrap());
         comes_back(lab, &before, Duration::from_secs(30));
         // And one that comes nevertheless finds nothing to do.
         lab.start();
         assert_eq!(state(lab), before);
-        assert_eq!(dead_men(lab), 0);
+        assert_eq!(dead_men(lab), [0; 0]);
     });
 }
 
@@ -151,7 +156,7 @@ fn who_hangs_while_waiting_for_a_sign_of_life_is_killed_at_the_deadline_and_undo
         assert!(!asked.join().unwrap());
         assert_eq!(lab.ended(), None, "it was killed");
         lab.start();
-        assert_eq!((state(lab), dead_men(lab)), (before, 0));
+        assert_eq!((state(lab), dead_men(lab)), (before, vec![]));
     });
 }
 
@@ -159,17 +164,15 @@ fn who_hangs_while_waiting_for_a_sign_of_life_is_killed_at_the_deadline_and_undo
 fn a_dead_man_goes_with_the_change_however_it_ends() {
     story(Veth, 3, |lab| {
         let (asked, before) = waiting(lab, 60);
-        // As an engine does: only a call counts that comes when the change has been verified.
-        while !asked.is_finished() {
-            lab.call("Host.confirmConnectivity", json!({})).unwrap();
-        }
+        // Once is enough: the change has been made, whether it is verified yet or not.
+        lab.call("Host.confirmConnectivity", json!({})).unwrap();
         assert!(asked.join().unwrap());
-        assert_eq!(dead_men(lab), 0);
+        assert_eq!(dead_men(lab), [0; 0]);
         let after = state(lab);
         assert_ne!(after, before);
         let params = json!({ "networks": sides()[0], "options": { "connectivityTimeout": 0.2 } });
         assert_eq!(lab.call("Host.setupNetworks", params).unwrap_err().code, 10);
-        assert_eq!((state(lab), dead_men(lab)), (after, 0));
+        assert_eq!((state(lab), dead_men(lab)), (after, vec![]));
         // The daemon that is told to end undoes it itself.
         let mut client = lab.client();
         let params = json!({ "networks": sides()[0], "options": { "connectivityTimeout": 60 } });
@@ -178,6 +181,57 @@ fn a_dead_man_goes_with_the_change_however_it_ends() {
         kill(Pid::from_raw(lab.pid()), Signal::SIGTERM).unwrap();
         assert_eq!(lab.ended(), Some(0));
         assert!(!asked.join().unwrap());
-        assert_eq!(dead_men(lab), 0);
+        assert_eq!(dead_men(lab), [0; 0]);
+    });
+}
+
+#[test]
+fn whoever_looks_after_the_end_of_a_daemon_brings_the_host_back() {
+    story(Veth, 3, |lab| {
+        let (asked, before) = waiting(lab, 60);
+        // systemd ends all of a unit, and has somebody look then.
+        kill_dead_men(lab);
+        lab.kill();
+        assert!(!asked.join().unwrap());
+        assert_ne!(state(lab), before);
+        let recover =
+            || Command::new(program("vdsm-deadman")).arg("--recover").arg("--config").arg(lab.path("conf")).status();
+        assert!(recover().unwrap().success());
+        assert_eq!(state(lab), before);
+        assert!(!lab.path("run/journal").exists());
+        assert!(recover().unwrap().success(), "there is nothing left to do");
+        assert_eq!(state(lab), before);
+    });
+}
+
+#[test]
+fn a_configuration_that_is_spoilt_meanwhile_keeps_nobody_from_it() {
+    story(Veth, 3, |lab| {
+        let (asked, before) = waiting(lab, 60);
+        std::fs::write(lab.path("conf"), "[vars]\nrun_dir = here\n").unwrap();
+        lab.kill();
+        assert!(!asked.join().unwrap());
+        comes_back(lab, &before, Duration::from_secs(30));
+    });
+}
+
+#[test]
+fn without_a_dead_man_a_change_says_so() {
+    story(Veth, 1, |lab| {
+        // A daemon that stands alone.
+        lab.kill();
+        let alone = lab.path("vdsm-netd");
+        std::fs::copy(program("vdsm-netd"), &alone).unwrap();
+        lab.start_as(lab.prepared(Command::new(alone)));
+        let mut client = lab.client();
+        let params = json!({ "networks": { "red": { "nic": "veth_0" } }, "options": { "connectivityTimeout": 60 } });
+        let asked = thread::spawn(move || client.call("Host.setupNetworks", params));
+        while !Look::now().has("red") {}
+        while !asked.is_finished() {
+            lab.call("Host.ping", json!({})).unwrap();
+        }
+        let warnings = asked.join().unwrap().unwrap()["warnings"].clone();
+        let text = warnings[0].as_str().unwrap();
+        assert!(text.starts_with("nobody would have undone this change had the daemon died: no dead man: "), "{text}");
     });
 }

@@ -1,7 +1,10 @@
 //! A daemon that dies in the middle of a change, at anything it does to the host or to the disk, and
 //! what the next one makes of it; and one whose thread alone dies.
 
+use vdsm_dhcp_client::Family;
 use vdsm_model::config::NetConfig;
+use vdsm_model::dhcp::Lease;
+use vdsm_model::units::Prefixed;
 
 use super::*;
 use crate::common::plugged::{Plugged, cut, quietly};
@@ -25,6 +28,14 @@ impl Node {
 
     fn daemon(&self) -> Arc<Engine> {
         open(self.disk.path(), &self.sim, host(self.sim.clone(), Plugged(self.sim.clone()), &Fuse::never()))
+    }
+
+    /// A DHCP server has something for the network `dyn`.
+    fn lease(&self) {
+        let address = Prefixed { addr: [10, 77, 0, 5].into(), prefix: 24 };
+        let gateway = Some([10, 77, 0, 1].into());
+        let lease = Lease { address, gateway, routes: Vec::new(), nameservers: Vec::new() };
+        self.sim.offer(dev("dyn"), Family::V4, Some(lease));
     }
 
     /// The host and the running configuration on disk.
@@ -238,10 +249,7 @@ fn a_graph_is_read_as_it_was_written() {
 
 #[test]
 fn what_a_lease_makes_of_strangers_is_undone_as_well() {
-    use vdsm_dhcp_client::Family;
-    use vdsm_model::dhcp::Lease;
     use vdsm_model::ip::{Address, Route};
-    use vdsm_model::units::Prefixed;
 
     quietly(|| {
         let wish = || {
@@ -260,10 +268,7 @@ fn what_a_lease_makes_of_strangers_is_undone_as_well() {
             ] {
                 node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
             }
-            let gateway = Some([10, 77, 0, 1].into());
-            let address = Prefixed { addr: [10, 77, 0, 5].into(), prefix: 24 };
-            let lease = Lease { address, gateway, routes: Vec::new(), nameservers: Vec::new() };
-            node.sim.offer(dev("dyn"), Family::V4, Some(lease));
+            node.lease();
             let (daemon, before) = (node.daemon(), node.state());
             let done = cut(at, false, || daemon.setup(&wish()).map(|_| ()).unwrap_or_else(|e| panic!("{}", chain(&e))));
             drop(daemon);
@@ -284,6 +289,49 @@ fn what_a_lease_makes_of_strangers_is_undone_as_well() {
         }
         assert!(undone > 15 && finished > 3, "{undone} undone, {finished} finished");
     });
+}
+
+/// A kernel that does something besides before its first action.
+#[derive(Debug)]
+struct Meanwhile(Sim, Option<PathBuf>);
+
+impl Kernel for Meanwhile {
+    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+        if let Some(journal) = self.1.take() {
+            fs::remove_file(&journal).unwrap();
+            fs::create_dir(journal).unwrap();
+        }
+        self.0.run(actions, seen)
+    }
+}
+
+#[test]
+fn what_follows_from_a_lease_and_cannot_be_written_down_is_not_done() {
+    let node = Node::new(&NetConfig::default());
+    node.lease();
+    let before = node.state();
+    let hands = Meanwhile(node.sim.clone(), Some(node.disk.path().join("run/journal")));
+    let daemon = open(node.disk.path(), &node.sim, host(node.sim.clone(), hands, &Fuse::never()));
+    let dynamic = json!({ "nic": "dummy_0", "bootproto": "dhcp", "blockingdhcp": true, "defaultRoute": true });
+    let error = daemon.setup(&unchecked(json!({ "dyn": dynamic }), json!({}))).map(|_| ()).unwrap_err();
+    let EngineError::Setup(SetupError::RolledBack { cause: Cause::Unwritable(_), .. }) = &error else {
+        panic!("{}", chain(&error))
+    };
+    assert!(chain(&error).contains("what follows from its leases cannot be written down: cannot write"), "{error}");
+    assert_eq!(node.state(), before);
+}
+
+#[test]
+fn a_bond_of_nobodys_may_go_with_a_network_that_waits_for_its_lease() {
+    let node = Node::new(&NetConfig::default());
+    let bond = vdsm_configurators::iproute2::NewLink::Bond(Default::default());
+    let action = Action::AddLink { name: dev("bond9"), kind: bond, mtu: None, mac: None };
+    node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+    node.lease();
+    let dynamic = json!({ "nic": "dummy_0", "bootproto": "dhcp", "blockingdhcp": true });
+    let wish = unchecked(json!({ "dyn": dynamic }), json!({ "bond9": { "remove": true } }));
+    node.daemon().setup(&wish).unwrap_or_else(|error| panic!("{}", chain(&error)));
+    assert!(node.sim.look().link(&dev("bond9")).is_none());
 }
 
 /// A host with `n`, and the daemon that was to replace it by `m` dead in the middle.
