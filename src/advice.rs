@@ -8,7 +8,7 @@ use std::error::Error;
 use serde_json::{Value, json};
 use vdsm_configurators::{ApplyError, RunError};
 use vdsm_model::problem::Code;
-use vdsm_netlink::{KernelError, errno_name};
+use vdsm_netlink::{ENOTSUPP, KernelError, errno_name};
 
 use crate::api::NOT_ALLOWED;
 use crate::engine::EngineError;
@@ -300,9 +300,6 @@ fn for_errno(words: &Words, place: Place) -> Option<&'static str> {
     };
     table.iter().find(|(errnos, _)| errnos.contains(&words.errno)).map(|(_, advice)| *advice)
 }
-
-/// `ENOTSUPP`, which ought to stay inside the kernel.
-const ENOTSUPP: i32 = 524;
 
 const NETWORK: &[(&[i32], &str)] = &[
     (

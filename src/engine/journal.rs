@@ -259,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Whether something that was interrupted is still to be brought to an end.
+    /// Whether a change is not at its end: one that was interrupted, or one under way.
     pub fn is_unfinished(&self) -> bool {
         self.journal.is_open()
     }

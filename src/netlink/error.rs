@@ -21,8 +21,9 @@ pub struct KernelError {
     pub missing: Option<u16>,
 }
 
-/// Ought to stay inside the kernel; drivers let it out, and libc has no name for it.
-const ENOTSUPP: i32 = 524;
+/// Ought to stay inside the kernel (`include/linux/errno.h`); drivers let it out,
+/// and libc has no name for it.
+pub const ENOTSUPP: i32 = 524;
 
 /// The name of an error number, such as `EEXIST`.
 pub fn errno_name(errno: i32) -> String {

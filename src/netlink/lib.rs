@@ -19,7 +19,7 @@ mod socket;
 mod wire;
 
 pub use dump::Dumped;
-pub use error::{BatchError, KernelError, WireError, errno_name};
+pub use error::{BatchError, ENOTSUPP, KernelError, WireError, errno_name};
 pub use listener::{Drained, Event, Listener, Topic};
 pub use request::Request;
 pub use wire::{Got, Wire};
