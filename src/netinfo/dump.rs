@@ -17,6 +17,9 @@ use super::link::Head;
 use super::shaping::{self, Piece};
 use super::{details, rule};
 
+/// To find one link's routes, the kernel goes through those of all: of 100,000 in 10 ms, for each link.
+const CROWD: usize = 10_000;
+
 /// What has come from the kernel so far.
 pub(super) struct Dump<'r> {
     nics: &'r dyn NicRule,
@@ -30,6 +33,8 @@ pub(super) struct Dump<'r> {
     /// How many routes of one link there are, so that a full table takes no memory.
     counts: HashMap<u32, usize>,
     most: usize,
+    /// How many routes are none of ours to keep.
+    passed_over: usize,
     ipv6: bool,
 }
 
@@ -57,6 +62,7 @@ impl<'r> Dump<'r> {
             pieces: Vec::new(),
             counts: HashMap::new(),
             most: MANY_ROUTES,
+            passed_over: 0,
             ipv6: false,
         }
     }
@@ -77,7 +83,10 @@ impl<'r> Dump<'r> {
             }
             libc::RTM_NEWADDR => self.addresses.extend(layer3::address(payload).filter(|told| told.address.is_some())),
             libc::RTM_NEWROUTE => {
-                let Some((index, route)) = layer3::route(payload) else { return };
+                let Some((index, route)) = layer3::route(payload) else {
+                    self.passed_over += 1;
+                    return;
+                };
                 let count = self.counts.entry(index).or_default();
                 *count += 1;
                 // One more than are kept says that there are many.
@@ -91,6 +100,11 @@ impl<'r> Dump<'r> {
             libc::RTM_NEWTFILTER => self.pieces.extend(shaping::filter(payload)),
             _ => {}
         }
+    }
+
+    /// Whether the kernel has so many routes that to go through them all costs more than it tells.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.passed_over > CROWD
     }
 
     /// The links so far whose root discipline is ours.

@@ -13,7 +13,7 @@ mod questions;
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, TryLockError, TryLockResult};
 use std::time::{Duration, Instant};
 
 use nix::fcntl::OFlag;
@@ -33,8 +33,10 @@ use questions::Asker;
 /// The most messages taken at once, so that a storm keeps nobody for ever; more than fit into a
 /// socket's buffer.
 const AT_ONCE: usize = 50_000;
-/// To take a few events needs less, and a reader waits that long for who does.
-const A_FEW: Duration = Duration::from_millis(2);
+/// To take a few events needs less than these pauses together (3 ms), and a reader waits that long
+/// for who does. They are counted, since where clocks are coarse one of them may last as long as all.
+pub(super) const A_FEW: usize = 20;
+const SHORT: Duration = Duration::from_micros(100);
 /// Each device that is made or changed has some ten events; beyond so many devices reading anew costs less.
 const WORTH_HEARING: usize = 32;
 /// How often answers lead to new questions before the rest is left to the listening thread.
@@ -159,18 +161,9 @@ impl Live {
     /// The latest moment, with what the kernel has told until now. Waits for no answer of the kernel,
     /// and while others take more than a few events at once, not for these either.
     pub fn latest(&self) -> Arc<NetInfo> {
-        let start = Instant::now();
-        loop {
-            match self.side.try_lock() {
-                Ok(mut side) => {
-                    // What was lost, and what is wanted, is the listening thread's.
-                    self.take(&mut side);
-                    break;
-                }
-                Err(TryLockError::WouldBlock) if start.elapsed() < A_FEW => std::thread::sleep(A_FEW / 20),
-                // Whoever asks the kernel repairs what a panic has left.
-                Err(_) => break,
-            }
+        if let Some(mut side) = patiently(|| self.side.try_lock(), || std::thread::sleep(SHORT)) {
+            // What was lost, and what is wanted, is the listening thread's.
+            self.take(&mut side);
         }
         self.published()
     }
@@ -402,6 +395,19 @@ impl Live {
         // Nobody writes into that pipe: its end says that it was dropped.
         !all[0].any().unwrap_or(true)
     }
+}
+
+/// What a lock keeps, unless it is kept for more than [`A_FEW`] pauses, or was poisoned: whoever
+/// asks the kernel repairs what a panic has left.
+pub(super) fn patiently<T>(mut attempt: impl FnMut() -> TryLockResult<T>, pause: impl Fn()) -> Option<T> {
+    for _ in 0..A_FEW {
+        match attempt() {
+            Ok(kept) => return Some(kept),
+            Err(TryLockError::WouldBlock) => pause(),
+            Err(TryLockError::Poisoned(_)) => return None,
+        }
+    }
+    None
 }
 
 impl Drop for Watching {

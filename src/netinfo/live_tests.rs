@@ -23,9 +23,19 @@ use super::{Live, NicRule, Reader};
 /// Longer than anything takes; used up only when a promise is broken.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Many lines for `ip`, whatever it says to some of them.
+/// Many lines for `ip`, whatever it says to some of them. In a batch there is no `-6` for one line,
+/// and rules need it.
 fn batch(lines: &[String]) {
+    for part in lines.chunk_by(|one, other| one.starts_with("-6 ") == other.starts_with("-6 ")) {
+        let family = part[0].starts_with("-6 ").then_some("-6");
+        let lines: Vec<&str> = part.iter().map(|line| line.trim_start_matches("-6 ")).collect();
+        batch_of(family, &lines);
+    }
+}
+
+fn batch_of(family: Option<&str>, lines: &[&str]) {
     let mut ip = Command::new("ip")
+        .args(family)
         .args(["-force", "-batch", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -47,7 +57,7 @@ fn change() -> impl Strategy<Value = String> {
     let table = || prop::sample::select(vec!["", " table 77"]);
     let protocol = || prop::sample::select(vec!["", " proto static", " proto dhcp", " proto bird"]);
     let to = prop::sample::select(vec!["default", "10.9.0.0/16", "10.8.1.0/24"]);
-    let to6 = prop::sample::select(vec!["default", "2001:db8:9::/48"]);
+    let to6 = prop::sample::select(vec!["::/0", "2001:db8:9::/48"]);
     prop_oneof![
         4 => (dev(), kind, dev()).prop_map(|(it, kind, other)| format!("link add {it} {}", kind.replace("BASE", &other))),
         2 => dev().prop_map(|it| format!("link del {it}")),
@@ -75,9 +85,9 @@ fn change() -> impl Strategy<Value = String> {
             format!("route {verb} 10.7.0.0/16 dev {it} src {src}{table}")
         }),
         3 => (verb(), to6, six(), metric(), table()).prop_map(|(verb, to, via, metric, table)| {
-            format!("-6 route {verb} {to} via {via}{metric}{table}")
+            format!("route {verb} {to} via {via}{metric}{table}")
         }),
-        1 => (verb(), dev(), six()).prop_map(|(verb, it, src)| format!("-6 route {verb} 2001:db8:7::/48 dev {it} src {src}")),
+        1 => (verb(), dev(), six()).prop_map(|(verb, it, src)| format!("route {verb} 2001:db8:7::/48 dev {it} src {src}")),
         2 => (any::<bool>(), 100..103_u16, 0..3_u8).prop_map(|(add, priority, net)| {
             format!("rule {} from 10.0.{net}.0/24 lookup 77 priority {priority}", if add { "add" } else { "del" })
         }),
@@ -98,13 +108,18 @@ fn random_changes_by_others_are_followed() {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let changes = prop::collection::vec(change(), 1..25);
         let mut done: Vec<String> = Vec::new();
+        let (mut routed, mut ruled) = (0, 0);
         for _ in 0..60 {
             let lines = changes.new_tree(&mut runner).unwrap().current();
             batch(&lines);
             done.extend(lines);
             let from = done.len().saturating_sub(60);
             same(&live, &mut reader, &done[from..].join("\n"));
+            let now = live.latest();
+            routed += now.links().flat_map(|link| &link.routes).filter(|it| it.to.addr.is_ipv6()).count();
+            ruled += now.rules().filter(|rule| rule.v6 && rule.table == 78).count();
         }
+        assert!(routed > 0 && ruled > 0, "IPv6, too");
         // Of what is up, everything is told.
         batch(&(0..8).map(|n| format!("link set d{n} up")).collect::<Vec<_>>());
         same(&live, &mut reader, "all up");
@@ -116,6 +131,32 @@ fn random_changes_by_others_are_followed() {
             std::thread::sleep(Duration::from_millis(100));
         }
         assert_eq!(live.readings(), 1, "nothing was lost, and nothing read anew");
+    });
+}
+
+#[test]
+fn among_a_full_table_events_tell_of_routes_and_nobody_looks_for_them() {
+    in_namespace(|| {
+        ip("link set lo up");
+        batch(&["link add d0 type ifb", "link set d0 up", "addr add 10.0.0.1/24 dev d0"].map(str::to_owned));
+        let mut asked = Vec::new();
+        for crowd in [100, 10_100_u32] {
+            let bird = |n: u32| format!("route add 11.0.{}.{}/32 via 10.0.0.2 proto bird", n >> 8, n & 255);
+            batch(&(0..crowd).map(bird).collect::<Vec<_>>());
+            let (live, _watching) = Live::open(Rule, PATIENCE, None).unwrap();
+            batch(&["route add 10.9.0.0/16 via 10.0.0.3", "route add 2001:db8::/32 dev d0"].map(str::to_owned));
+            let before = live.questions();
+            let seen = live.refreshed(&[name("d0")].into()).unwrap();
+            asked.push(live.questions() - before);
+            let truth = Reader::open(PATIENCE).unwrap().look(&Rule).unwrap();
+            assert_eq!(differences(&seen, &truth), "");
+            assert_eq!(seen.link(&name("d0")).unwrap().routes.len(), 2, "those of a daemon are not kept");
+            batch(&["route del 10.9.0.0/16", "route del 2001:db8::/32", "link set d0 down"].map(str::to_owned));
+            let seen = live.refreshed(&[name("d0")].into()).unwrap();
+            assert!(seen.link(&name("d0")).unwrap().routes.is_empty(), "there are none through a link that is down");
+            ip("link set d0 up");
+        }
+        assert_eq!(asked[1] + 1, asked[0], "one question less");
     });
 }
 
@@ -280,6 +321,30 @@ impl NicRule for Gate {
     fn is_hidden(&self, _: &str) -> bool {
         false
     }
+}
+
+#[test]
+fn a_reader_waits_a_few_pauses_however_long_one_lasts() {
+    use std::sync::TryLockError;
+    let long = || std::thread::sleep(Duration::from_millis(10));
+    let mut left = 3;
+    let kept = super::live::patiently(
+        || {
+            left -= 1;
+            if left == 0 { Ok(7) } else { Err(TryLockError::WouldBlock) }
+        },
+        long,
+    );
+    assert_eq!(kept, Some(7));
+    let mut attempts = 0;
+    let kept: Option<()> = super::live::patiently(
+        || {
+            attempts += 1;
+            Err(TryLockError::WouldBlock)
+        },
+        || {},
+    );
+    assert_eq!((kept, attempts), (None, super::live::A_FEW));
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use vdsm_model::bond_options::BondMode;
 use vdsm_model::dhcp::SeenClients;
+use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_netlink::attrs::{self, Attrs};
@@ -470,6 +471,12 @@ impl Mirror {
         for (index, route) in dump.routes.iter().filter(|(index, _)| links.contains(index)) {
             self.estate.add_route(*index, *route);
         }
+    }
+
+    /// The routes that events have told of these links.
+    pub(super) fn routes_of(&self, links: &[u32]) -> Vec<(u32, Route)> {
+        let own = links.iter().filter_map(|index| Some((*index, self.estate.of(*index)?)));
+        own.flat_map(|(index, own)| own.all_routes().map(move |route| (index, *route))).collect()
     }
 
     /// Answers to questions: these links as they are told now. Of `deep` ones their addresses and

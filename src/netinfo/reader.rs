@@ -34,6 +34,8 @@ const WORTH_ALL_ROUTES: usize = 4;
 /// The socket belongs to the network namespace of the thread that opened it.
 pub struct Reader {
     wire: Wire,
+    /// See [`Dump::is_crowded`], as of the last whole look.
+    crowded: bool,
 }
 
 /// Why the host could not be looked at.
@@ -83,7 +85,7 @@ impl Reader {
     /// # Errors
     /// [`LookError::Open`] when the kernel gives no such socket.
     pub fn open(deadline: Duration) -> Result<Reader, LookError> {
-        Ok(Reader { wire: Wire::open(deadline).map_err(LookError::Open)? })
+        Ok(Reader { wire: Wire::open(deadline).map_err(LookError::Open)?, crowded: false })
     }
 
     /// How often the kernel was asked.
@@ -110,6 +112,7 @@ impl Reader {
         read(wire, &every_link(), dump).map_err(LookError::Links)?;
         read(wire, &addresses_on(0), dump).map_err(LookError::Addresses)?;
         read(wire, &routes_through(None), dump).map_err(LookError::Routes)?;
+        self.crowded = dump.is_crowded();
         read(wire, &(libc::RTM_GETRULE, vec![0; RULE_HEADER]), dump).map_err(LookError::Rules)?;
         // A kernel without traffic control has no such table.
         match read(wire, &(libc::RTM_GETQDISC, vec![0; TCMSG]), dump) {
@@ -133,9 +136,14 @@ impl Reader {
         refused.map_or(Ok(()), |error| Err(LookError::Links(WireError::Refused(error))))
     }
 
-    /// These links with their addresses and routes; false when only a whole look will do: one of
-    /// them went meanwhile, or the kernel cannot filter. `known` is how many links there are: beyond
-    /// one in [`WORTH_A_LOOK`] a whole look is cheaper.
+    /// Whether the kernel has so many routes that events are to tell of ours, not answers.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// These links with their addresses and, unless there are too many, their routes; false when only a whole
+    /// look will do: one of them went meanwhile, or the kernel cannot filter. `known` is how many links there
+    /// are: beyond one in [`WORTH_A_LOOK`] a whole look is cheaper.
     pub(super) fn deep(
         &mut self,
         names: &BTreeSet<DeviceName>,
@@ -153,6 +161,9 @@ impl Reader {
                 Err(error) if is_gone(&error) => return Ok(false),
                 read => read.map_err(LookError::Addresses)?,
             }
+        }
+        if self.crowded {
+            return Ok(true);
         }
         // The kernel keeps no route through a link that is down.
         let up = heads.iter().filter(|(.., up)| *up).map(|(index, ..)| *index).collect();

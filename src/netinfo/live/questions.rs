@@ -66,6 +66,10 @@ impl Live {
                 continue;
             }
             side.mirror.learn_shapers(&shapers, &dump.pieces);
+            if asker.reader.is_crowded() {
+                let up: Vec<u32> = dump.heads().filter(|(.., up)| *up).map(|(index, ..)| index).collect();
+                dump.routes.extend(side.mirror.routes_of(&up));
+            }
             side.mirror.refresh(dump, names);
             self.publish(&mut side);
             return Ok(self.published());

@@ -37,7 +37,14 @@ pub fn make(changes: &[Change], switch: Option<&Switch>) -> usize {
             lines.iter().filter(done).count()
         };
         match group[0].0 {
-            By::Ip => drop(run("ip", "-force -batch -", &batch())),
+            // In a batch there is no `-6` for one line, and rules need it.
+            By::Ip => {
+                for part in lines.chunk_by(|one, other| one.starts_with("-6 ") == other.starts_with("-6 ")) {
+                    let six = if part[0].starts_with("-6 ") { "-6 " } else { "" };
+                    let lines: Vec<&str> = part.iter().map(|line| line.trim_start_matches("-6 ")).collect();
+                    drop(run("ip", &format!("{six}-force -batch -"), &(lines.join("\n") + "\n")));
+                }
+            }
             By::Bridge => drop(run("bridge", "-force -batch -", &batch())),
             By::Tc => drop(run("tc", "-force -batch -", &batch())),
             By::Teamnl => teamed += each("teamnl"),
@@ -161,10 +168,10 @@ fn layer3() -> impl Strategy<Value = String> {
         }),
         1 => (verb(), dev(), dev()).prop_map(|(verb, it, other)| format!("route {verb} 10.6.0.0/16 nexthop dev {it} nexthop dev {other}")),
         1 => (verb(), dev()).prop_map(|(verb, it)| format!("route {verb} 10.5.0.0/16 via 192.0.2.7 dev {it} onlink")),
-        3 => (verb(), any_of("default|2001:db8:9::/48"), six(), metric(), table()).prop_map(|(verb, to, via, metric, table)| {
-            format!("-6 route {verb} {to} via {via}{metric}{table}")
+        3 => (verb(), any_of("::/0|2001:db8:9::/48"), six(), metric(), table()).prop_map(|(verb, to, via, metric, table)| {
+            format!("route {verb} {to} via {via}{metric}{table}")
         }),
-        1 => (verb(), dev(), six()).prop_map(|(verb, it, src)| format!("-6 route {verb} 2001:db8:7::/48 dev {it} src {src}")),
+        1 => (verb(), dev(), six()).prop_map(|(verb, it, src)| format!("route {verb} 2001:db8:7::/48 dev {it} src {src}")),
         2 => (any_of("add|del"), 100..103_u16, 0..3_u8, any_of("lookup 77|blackhole|goto 32766|fwmark 1/3 lookup 78")).prop_map(|(verb, priority, net, what)| {
             format!("rule {verb} from 10.0.{net}.0/24 {what} priority {priority}")
         }),
