@@ -111,7 +111,7 @@ impl Service for Api {
             "Host.getCapabilities" => return self.reports.capabilities(&self.engine, params.get("lastClient")),
             "Host.getNetworkCapabilities" => return self.reports.network_capabilities(&self.engine),
             "Host.getStats" => return self.reports.stats(&self.engine),
-            "Host.getTopology" => self.reports.topology(&self.engine),
+            "Host.getTopology" => return self.reports.topology(&self.engine),
             "Host.subscribe" => self.subscribe(params.get("events"), caller),
             "Host.ping2" => Ok(done()),
             _ => {

@@ -64,9 +64,10 @@ impl Reports {
     }
 
     /// Host.getTopology.
-    pub(crate) fn topology(&self, engine: &Engine) -> Result<Value, RpcError> {
+    pub(crate) fn topology(&self, engine: &Engine) -> Result<Reply, RpcError> {
         let (seen, checked) = engine.survey().map_err(refused)?;
-        Ok(topology(&seen, &engine.running(), &checked, &seen.resolver.servers(), engine.is_dirty()))
+        let text = topology(&seen, &engine.running(), &checked, &seen.resolver.servers(), engine.is_dirty());
+        Ok(RawJson::from(text).into())
     }
 }
 

@@ -6,30 +6,42 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use serde_json::{Value, json};
 use vdsm_model::config::{Base, NetConfig, NetworkConfig};
 use vdsm_model::graph::Stack;
-use vdsm_model::ip::{MAIN_TABLE, Route};
+use vdsm_model::ip::MAIN_TABLE;
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{Driver, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_model::units::Mac;
 
+use crate::caps::json::Object;
 use crate::check::{Checked, Verdict};
 
-/// The document.
-pub fn topology(seen: &NetInfo, running: &NetConfig, checked: &Checked, nameservers: &[String], dirty: bool) -> Value {
+/// About what a link, and the network it may stand for, take.
+const LINK_BYTES: usize = 700;
+
+/// The document: one JSON object on one line.
+pub fn topology(
+    seen: &NetInfo,
+    running: &NetConfig,
+    checked: &Checked,
+    nameservers: &[String],
+    dirty: bool,
+) -> Vec<u8> {
     let ours = ours(seen, running);
-    let links: Vec<Value> = seen.links().map(|it| link(it, seen, ours.contains(&it.name))).collect();
-    let networks: Vec<Value> =
-        running.networks.iter().map(|(name, config)| network(name, config, seen, checked)).collect();
-    let bonds: Vec<Value> = (running.bonds.iter())
-        .map(|(name, config)| {
-            let mut bond = json!({ "name": name, "slaves": config.nics, "mode": config.options.mode().name() });
-            verdict(checked.bonds.get(name), &mut bond);
-            bond
-        })
-        .collect();
-    json!({ "links": links, "networks": networks, "bonds": bonds, "nameservers": nameservers, "dirty": dirty })
+    Object::document(seen.count() * LINK_BYTES, |all| {
+        all.objects("links", seen.links(), |it, out| link(it, seen, ours.contains(&it.name), out));
+        all.objects("networks", running.networks.iter(), |(name, config), out| {
+            network(name, config, seen, checked, out);
+        });
+        all.objects("bonds", running.bonds.iter(), |(name, config), out| {
+            out.text("name", *name);
+            out.texts("slaves", config.nics.iter().copied());
+            out.text("mode", config.options.mode().name());
+            verdict(checked.bonds.get(name), out);
+        });
+        all.texts("nameservers", nameservers.iter().map(String::as_str));
+        all.truth("dirty", dirty);
+    })
 }
 
 /// The devices of the running configuration.
@@ -42,35 +54,41 @@ fn ours(seen: &NetInfo, running: &NetConfig) -> BTreeSet<DeviceName> {
     ours
 }
 
-fn link(link: &SeenLink, seen: &NetInfo, ours: bool) -> Value {
+fn link(link: &SeenLink, seen: &NetInfo, ours: bool, out: &mut Object<'_>) {
     let details = &link.details;
-    let is_hidden = !link.nic && matches!(link.kind, SeenKind::Nic);
-    let mut out = json!({
-        "name": link.name, "index": link.index, "kind": kind(link), "ours": ours, "nic": link.nic,
-        "hidden": is_hidden, "up": link.up, "running": link.running, "state": details.state.word(),
-        "mtu": link.mtu.get(), "mac": link.mac.map(|mac| mac.to_string()), "speed": details.speed,
-        "duplex": details.duplex.map(|duplex| duplex.to_string()), "master": link.master, "base": link.base,
-        "port_state": details.port.as_ref().map(Port::word).filter(|word| !word.is_empty()),
-        "addresses": link.addresses.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    });
+    out.text("name", link.name);
+    out.number("index", link.index.into());
+    out.text("kind", kind(link));
+    out.truth("ours", ours);
+    out.truth("nic", link.nic);
+    out.truth("hidden", !link.nic && matches!(link.kind, SeenKind::Nic));
+    out.truth("up", link.up);
+    out.truth("running", link.running);
+    out.text("state", details.state.word());
+    out.number("mtu", link.mtu.get().into());
+    out.text_or_null("mac", link.mac);
+    out.number_or_null("speed", details.speed.map(u64::from));
+    out.text_or_null("duplex", details.duplex.map(|duplex| duplex.to_string()).as_deref());
+    out.text_or_null("master", link.master);
+    out.text_or_null("base", link.base);
+    out.text_or_null("port_state", details.port.as_ref().map(Port::word).filter(|word| !word.is_empty()));
+    out.texts("addresses", &link.addresses);
     match &link.kind {
-        SeenKind::Vlan { tag, .. } => out["tag"] = json!(tag.get()),
+        SeenKind::Vlan { tag, .. } => out.number("tag", tag.get().into()),
         SeenKind::Bond { options, active, lacp } => {
-            out["mode"] = json!(options.mode().name());
-            out["active"] = json!(active);
+            out.text("mode", options.mode().name());
+            out.text_or_null("active", *active);
             // All zeros: nobody answers.
-            let partner = lacp.map(|(_, partner)| partner).filter(|partner| *partner != Mac([0; 6]));
-            out["partner"] = json!(partner.map(|partner| partner.to_string()));
+            out.text_or_null("partner", lacp.map(|(_, partner)| partner).filter(|partner| *partner != Mac([0; 6])));
         }
         _ => {}
     }
     match &details.driver {
-        Driver::Veth { peer } => out["peer"] = json!(peer.filter(|peer| seen.link(peer).is_some())),
-        Driver::Macvlan { mode } => out["macvlan_mode"] = json!(Driver::macvlan_mode(*mode)),
+        Driver::Veth { peer } => out.text_or_null("peer", peer.filter(|peer| seen.link(peer).is_some())),
+        Driver::Macvlan { mode } => out.text("macvlan_mode", Driver::macvlan_mode(*mode)),
         _ => {}
     }
-    gateways(link, &mut out);
-    out
+    gateways(link, out);
 }
 
 /// A word for what it is; a nic without hardware keeps the kernel's word for it.
@@ -82,46 +100,46 @@ fn kind(link: &SeenLink) -> &str {
     }
 }
 
-fn gateways(link: &SeenLink, out: &mut Value) {
+fn gateways(link: &SeenLink, out: &mut Object<'_>) {
     let all = || link.routes.iter().chain(&link.made_routes).filter(|route| route.to.prefix == 0);
     let best = |v6: bool| {
         let of_family = all().filter(|route| route.to.addr.is_ipv6() == v6);
         of_family.min_by_key(|route| (route.table != MAIN_TABLE, route.metric, route.table))
     };
-    let via = |route: Option<&Route>| route.and_then(|route| route.gateway).as_ref().map(IpAddr::to_string);
-    out["gateway"] = json!(via(best(false)));
-    out["gateway6"] = json!(via(best(true)));
-    out["default_route"] = json!(all().any(|route| route.table == MAIN_TABLE && route.to.addr.is_ipv4()));
+    out.text_or_null("gateway", best(false).and_then(|route| route.gateway));
+    out.text_or_null("gateway6", best(true).and_then(|route| route.gateway));
+    out.truth("default_route", all().any(|route| route.table == MAIN_TABLE && route.to.addr.is_ipv4()));
 }
 
-fn network(name: &NetworkName, config: &NetworkConfig, seen: &NetInfo, checked: &Checked) -> Value {
+fn network(name: &NetworkName, config: &NetworkConfig, seen: &NetInfo, checked: &Checked, out: &mut Object<'_>) {
     let stack = Stack::of(name, config, seen);
-    let mut wants = Vec::new();
     let base = config.base.map(Base::device);
-    if let (Some(vlan), Some(base)) = (stack.vlan, base) {
-        wants.push(json!({ "device": vlan, "kind": "vlan", "on": [base] }));
-    }
-    if let Some(bridge) = stack.bridge {
-        let port = stack.vlan.or(base);
-        wants.push(json!({ "device": bridge, "kind": "bridge", "ports": port.into_iter().collect::<Vec<_>>() }));
-    }
-    let addresses = [config.ipv4.map(|it| it.to_string()), config.ipv6.map(|it| it.to_string())];
-    let mut out = json!({
-        "name": name.as_str(), "bridged": config.bridged, "top": stack.top, "base": base,
-        "vlan": config.vlan.map(|tag| tag.get()), "mtu": config.mtu.get(), "wants": wants,
-        "addresses": addresses.into_iter().flatten().collect::<Vec<_>>(),
-        "gateway": config.gateway.map(|it| it.to_string()), "gateway6": config.ipv6_gateway.map(|it| it.to_string()),
-        "default_route": config.default_route,
+    out.text("name", name.as_str());
+    out.truth("bridged", config.bridged);
+    out.text_or_null("top", stack.top);
+    out.text_or_null("base", base);
+    out.number_or_null("vlan", config.vlan.map(|tag| tag.get().into()));
+    out.number("mtu", config.mtu.get().into());
+    let vlan = stack.vlan.zip(base).map(|(vlan, base)| (vlan, "vlan", "on", Some(base)));
+    let bridge = stack.bridge.map(|bridge| (bridge, "bridge", "ports", stack.vlan.or(base)));
+    out.objects("wants", vlan.into_iter().chain(bridge), |(device, kind, below, what), out| {
+        out.text("device", device);
+        out.text("kind", kind);
+        out.texts(below, what);
     });
-    verdict(checked.networks.get(name), &mut out);
-    out
+    let addresses = [config.ipv4.map(|it| it.to_string()), config.ipv6.map(|it| it.to_string())];
+    out.texts("addresses", addresses.iter().flatten().map(String::as_str));
+    out.text_or_null("gateway", config.gateway);
+    out.text_or_null("gateway6", config.ipv6_gateway.map(IpAddr::from));
+    out.truth("default_route", config.default_route);
+    verdict(checked.networks.get(name), out);
 }
 
 /// In sync, or not and how.
-fn verdict(verdict: Option<&Verdict>, out: &mut Value) {
-    let differences = verdict.map(|it| it.differences.iter().map(|it| it.text.as_str()).collect::<Vec<_>>());
-    out["state"] = json!(verdict.map(|it| it.state.word()));
-    out["differences"] = json!(differences.unwrap_or_default());
+fn verdict(verdict: Option<&Verdict>, out: &mut Object<'_>) {
+    out.text_or_null("state", verdict.map(|it| it.state.word()));
+    let differences = verdict.into_iter().flat_map(|it| &it.differences);
+    out.texts("differences", differences.map(|it| it.text.as_str()));
 }
 
 #[cfg(test)]

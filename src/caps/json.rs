@@ -42,6 +42,14 @@ impl Object<'_> {
         decimal(self.bytes, value);
     }
 
+    /// A number, or `null`.
+    pub(crate) fn number_or_null(&mut self, key: &str, value: Option<u64>) {
+        match value {
+            Some(value) => self.number(key, value),
+            None => self.null(key),
+        }
+    }
+
     /// A number that shows that it may have a fraction. It must be finite.
     pub(crate) fn fraction(&mut self, key: &str, value: f64) {
         self.key(key);
@@ -57,11 +65,13 @@ impl Object<'_> {
     pub(crate) fn text_or_null(&mut self, key: &str, value: Option<impl Text>) {
         match value {
             Some(value) => self.text(key, value),
-            None => {
-                self.key(key);
-                self.bytes.extend_from_slice(b"null");
-            }
+            None => self.null(key),
         }
+    }
+
+    fn null(&mut self, key: &str) {
+        self.key(key);
+        self.bytes.extend_from_slice(b"null");
     }
 
     pub(crate) fn texts(&mut self, key: &str, values: impl IntoIterator<Item = impl Text>) {
@@ -268,6 +278,8 @@ mod tests {
             });
             all.text_or_null("null", None::<&str>);
             all.text_or_null("text", Some("x"));
+            all.number_or_null("nothing", None);
+            all.number_or_null("something", Some(7));
             all.texts("nobody", [""; 0]);
             all.texts("three", ["a", "b", "{"]);
             all.truth("end", false);
@@ -275,7 +287,7 @@ mod tests {
         });
         let expected = json!({
             "none": "", "mac": "00:1f:f1:09:ab:ff", "ip": "192.0.2.1", "empty": {}, "two": { "a": 0, "b": true },
-            "null": null, "text": "x", "nobody": [], "three": ["a", "b", "{"], "end": false, "time": 1_795_168_758.0,
+            "null": null, "text": "x", "nothing": null, "something": 7, "nobody": [], "three": ["a", "b", "{"], "end": false, "time": 1_795_168_758.0,
         });
         assert_eq!(read(&bytes), expected);
         assert!(!bytes.contains(&b'\n') && !bytes.contains(&b' '), "it is compact");

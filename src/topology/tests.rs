@@ -3,11 +3,12 @@
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
+use serde_json::{Value, json};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::config::{BondAddresses, BondConfig, Combination, Feature, Policy, Switch};
 use vdsm_model::device::Adverts;
-use vdsm_model::ip::{Address, IpConfig};
+use vdsm_model::ip::{Address, IpConfig, Route};
 use vdsm_model::netinfo::{BondPort, BridgePort, Details, Duplex, OperState};
 use vdsm_model::source_routing;
 use vdsm_model::units::{Mtu, Prefixed, VlanTag};
@@ -140,7 +141,8 @@ fn told() -> Value {
     };
     let (seen, running) = (host(), running());
     let checked = check(&running, &seen, &policy, None);
-    topology(&seen, &running, &checked, &["192.0.2.53".to_owned()], true)
+    let text = topology(&seen, &running, &checked, &["192.0.2.53".to_owned()], true);
+    serde_json::from_slice(&text).unwrap()
 }
 
 /// The entry of that name, with these keys of it.
