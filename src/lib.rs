@@ -37,5 +37,10 @@ pub mod topology; // the host and its networks, for pictures
 pub mod transaction; // from plan to commit or rollback
 
 #[cfg(test)]
+#[path = "../tests/fuzz/mod.rs"]
+mod fuzz;
+#[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 #[path = "../tests/common/skip.rs"]
 mod skip;

@@ -106,7 +106,7 @@ fn whole_links() -> (u16, Vec<u8>) {
 }
 
 /// The counters of one message; none for one that has none.
-fn counters(kind: u16, payload: &[u8]) -> Option<(u32, Counters)> {
+pub(super) fn counters(kind: u16, payload: &[u8]) -> Option<(u32, Counters)> {
     let (header, table) = match kind {
         RTM_NEWSTATS => (STATS_HEADER, IFLA_STATS_LINK_64),
         libc::RTM_NEWLINK => (IFINFOMSG, IFLA_STATS64),

@@ -25,6 +25,8 @@ mod shaping;
 #[cfg(test)]
 mod beside_ip;
 #[cfg(test)]
+mod fuzzed;
+#[cfg(test)]
 mod kernel_tests;
 #[cfg(test)]
 mod live_tests;

@@ -20,6 +20,6 @@ mod wire;
 
 pub use dump::Dumped;
 pub use error::{BatchError, ENOTSUPP, KernelError, WireError, errno_name};
-pub use listener::{Drained, Event, Listener, Topic};
+pub use listener::{Drained, Event, Listener, Topic, events};
 pub use request::Request;
 pub use wire::{Got, Wire};

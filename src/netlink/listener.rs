@@ -20,7 +20,11 @@ use nix::{
     sys::socket::{MsgFlags, NetlinkAddr, recvmsg},
 };
 
-use crate::{error::WireError, frame::Frames, socket};
+use crate::{
+    error::WireError,
+    frame::{Frame, Frames},
+    socket,
+};
 
 /// Room for a storm: about 4,000 messages about links or 20,000 about routes, as measured. The
 /// kernel doubles what it is asked for, and counts 3.3 to 4.3 KB for a link and 0.8 KB for a route.
@@ -75,6 +79,14 @@ pub struct Event<'a> {
     pub flags: u16,
     /// The fixed header of the family and the attributes.
     pub payload: &'a [u8],
+}
+
+/// The messages of one datagram, in their order.
+///
+/// # Errors
+/// [`WireError::Malformed`] for one that does not fit, which is then the last.
+pub fn events(datagram: &[u8]) -> impl Iterator<Item = Result<Event<'_>, WireError>> {
+    Frames::new(datagram).map(|frame| frame.map(|Frame { kind, flags, payload, .. }| Event { kind, flags, payload }))
 }
 
 /// Why [`Listener::drain`] came back.
@@ -246,16 +258,14 @@ impl Listener {
     fn hand_out(&self, length: usize, each: &mut dyn FnMut(Event<'_>)) -> Result<Option<usize>, WireError> {
         let mut count = 0;
         let mut lost = false;
-        for frame in Frames::new(&self.inbox[..length]) {
-            let frame = frame?;
+        for event in events(&self.inbox[..length]) {
+            let event = event?;
             count += 1;
-            match frame.kind {
+            match event.kind {
                 NLMSG_OVERRUN => lost = true,
                 // We ask nothing, so these answer nothing.
                 NLMSG_NOOP | NLMSG_ERROR | NLMSG_DONE => {}
-                kind if self.topic.wants(kind, frame.payload) => {
-                    each(Event { kind, flags: frame.flags, payload: frame.payload });
-                }
+                kind if self.topic.wants(kind, event.payload) => each(event),
                 _ => {}
             }
         }

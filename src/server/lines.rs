@@ -98,6 +98,20 @@ impl Held {
     }
 }
 
+/// The whole lines of a source that never fails.
+#[cfg(test)]
+pub(crate) async fn all_lines<R: AsyncRead + Unpin>(from: R, limit: usize, patience: Duration) -> Vec<Vec<u8>> {
+    let mut lines = Lines::new(from, limit, patience);
+    let mut all = Vec::new();
+    loop {
+        match lines.next().await {
+            Ok(Line::Whole(line)) => all.push(line),
+            Ok(Line::TooLong) => {}
+            Ok(Line::Unfinished | Line::End) | Err(_) => return all,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -31,6 +31,8 @@ use tokio::task::{JoinError, JoinSet};
 use crate::rpc::{RpcError, TOO_MANY_CLIENTS};
 
 pub use feed::{Caller, Feed};
+#[cfg(test)]
+pub(crate) use lines::all_lines;
 pub use listen::{inherited, listen, make_way, remove};
 pub use peer::{Access, Peer};
 pub use reply::{RawJson, Reply};

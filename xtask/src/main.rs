@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask try | test | bench | uml`.
+//! The project's own commands: `cargo xtask try | test | bench | fuzz | uml`.
 //!
 //! Only the way from the command line to the module that does the work is here.
 //! There are no dependencies on purpose: on a fresh machine this compiles in seconds,
@@ -8,6 +8,7 @@ mod bench;
 mod cargo;
 mod copier;
 mod error;
+mod fuzz;
 mod ground;
 mod json;
 mod libtest;
@@ -32,6 +33,8 @@ cargo xtask test [--filter STR] [--no-tidy] [--forbid-skips] [--limit SECONDS]
     tidy, offline tests, tests on this kernel, tests on a kernel with every link kind
 cargo xtask bench [ARG...]
     the release build's vdsm-bench in the sandbox
+cargo xtask fuzz [requests|calls|configurations|messages|...] [-n EXECUTIONS]
+    random bytes for what reads those of others, led by coverage; 10,000,000 for each target
 cargo xtask uml [-m MEM] [-t SECONDS] [-w DIR]... [-c CPU] [-k WORD]... [-i] -- COMMAND ARG...
     COMMAND as root in user-mode-linux; what it writes is gone, but under DIR
     -k WORD is for the kernel's command line
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Some("try") => trial::run(rest),
         Some("test") => test::run(rest),
         Some("bench") => bench::run(rest),
+        Some("fuzz") => fuzz::run(rest),
         Some("uml") => uml_command::run(rest),
         Some("help" | "-h" | "--help") => {
             println!("{USAGE}");
