@@ -14,9 +14,10 @@ use vdsm_net::client::ClientError;
 use vdsm_net::rpc::RpcError;
 use vdsm_netlink::neighbour::{Neighbour, Neighbours};
 
+use crate::beyond::server::{Announce, Offers, Server};
 use crate::beyond::upstream::{Upstream, gateway, gateway6};
 use crate::ears::until;
-use crate::lab::{Lab, Nics::Veth, story, story_with};
+use crate::lab::{Lab, Nics::Veth, story, story_needing_with, story_with};
 use crate::look::{Look, assert_same, batch, without_indexes};
 
 /// A network on nic 0 with an address of each family, and this IPv4 gateway.
@@ -147,6 +148,27 @@ fn a_gateway_that_has_another_hardware_address_now_is_found() {
         kept(lab, json!({ "blue": { "nic": "veth_1" } }));
         assert_state("red", "10.0.0.254", "REACHABLE");
         assert_eq!(neighbour("red", "10.0.0.254")["lladdr"], "02:00:00:00:99:98");
+    });
+}
+
+#[test]
+fn a_gateway_that_comes_with_a_lease_or_an_announcement_is_asked_once_it_is_known() {
+    story_needing_with(&["dnsmasq"], "connectivity_probes = gateway", Veth, 1, |lab| {
+        let dhcp = json!({ "red": { "nic": "veth_0", "bootproto": "dhcp", "defaultRoute": true } });
+        let mut server = Server::behind(0);
+        let error = taken_back(lab, dhcp.clone(), 0.3);
+        assert!(error.message.ends_with("red has no lease yet, and so no gateway is known"), "{}", error.message);
+        server.start(&Offers { v4: Some(50..=99), announce: Announce::Prefix, lease: 600, ..Offers::default() });
+        kept(lab, dhcp);
+        assert_state("red", "10.77.0.1", "REACHABLE");
+        lab.nets(json!({ "red": { "remove": true } }));
+        // Until the router has spoken there is no gateway, and nobody calls.
+        kept(lab, json!({ "red": { "nic": "veth_0", "ipv6autoconf": true, "defaultRoute": true } }));
+        let routes = Look::now().default_routes();
+        let [router] = &routes[..] else { panic!("{routes:?}") };
+        let router = router.strip_suffix(" red").unwrap();
+        assert!(router.starts_with("fe80:"), "{router}");
+        assert_state("red", router, "REACHABLE");
     });
 }
 
