@@ -44,9 +44,9 @@ pub const fn explanation(code: Code) -> Explanation {
     let (name, meaning, when, advice) = match code {
         Code::LostConnection => (
             "LOST_CONNECTION",
-            "nobody called after the change, so it was undone",
-            "A request with `connectivityCheck` (the default of setupNetworks) waits `connectivityTimeout` seconds for Host.confirmConnectivity or Host.ping from a member of the group.",
-            "Check that the caller still reaches this host over the network it changes, and the switch behind it (VLAN, MTU, LACP); see the way with --plan. Where nobody calls, switch `connectivityCheck` off, or raise `connectivityTimeout`.",
+            "the host gave no sign of life after the change, so it was undone",
+            "A request with `connectivityCheck` (the default of setupNetworks) waits `connectivityTimeout` seconds for Host.confirmConnectivity or Host.ping from a member of the group, or for what `connectivity_probes` in vdsm.conf names: gateways, carriers, TCP connections. `connectivity_quorum` says how many are needed; the error names each with its outcome.",
+            "Check that the caller still reaches this host over the network it changes, and the switch behind it (VLAN, MTU, LACP); see the way with --plan. Where nobody calls, switch `connectivityCheck` off, or raise `connectivityTimeout`; `ip neigh` and `ip -d link` show what probes saw.",
         ),
         Code::Unexpected => (
             "UNEXPECTED",
@@ -265,6 +265,7 @@ pub fn told(error: &EngineError, code: Code) -> Value {
             })
         }
         Cause::NoLease { .. } => json!({ "advice": LEASELESS }),
+        Cause::LostConnection { lost, .. } => json!({ "connectivity": lost.to_json(), "advice": general }),
         Cause::Store(error) => json!({ "advice": of_disk(error) }),
         _ => json!({ "advice": general }),
     }

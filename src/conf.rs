@@ -5,6 +5,7 @@
 //! whether a directory or group exists is not asked here but by who uses it.
 
 mod patterns;
+mod probes;
 #[cfg(test)]
 mod tests;
 
@@ -22,6 +23,7 @@ use vdsm_model::name::NetworkName;
 use vdsm_model::nearest;
 
 pub use patterns::Patterns;
+pub use probes::{Probe, Quorum};
 
 /// Where the settings are looked for when nobody says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/vdsm/vdsm.conf";
@@ -51,6 +53,10 @@ pub struct Settings {
     pub drift: Drift,
     /// The network through which the host is managed; none: no network is special.
     pub management_network: Option<NetworkName>,
+    /// What proves after a change that the host is still reachable; never empty.
+    pub connectivity_probes: Vec<Probe>,
+    /// How many of them must come true.
+    pub connectivity_quorum: Quorum,
     /// Devices reported as nics although no hardware is behind them.
     pub fake_nics: Patterns,
     /// Nics that are not reported.
@@ -154,6 +160,8 @@ impl Default for Settings {
             bond_foreign_addresses: BondForeignAddresses::Preserve,
             drift: Drift::Report,
             management_network: None,
+            connectivity_probes: vec![Probe::Call],
+            connectivity_quorum: Quorum::All,
             fake_nics: Patterns::from("dummy_*,veth_*"),
             hidden_nics: Patterns::from("w*,usb*"),
             hidden_bonds: Patterns::default(),
@@ -215,6 +223,8 @@ impl Settings {
             "bond_foreign_addresses" => choice(value, FOREIGN).map(|v| self.bond_foreign_addresses = v),
             "drift" => choice(value, DRIFT).map(|v| self.drift = v),
             "management_network" => network_or_none(value).map(|v| self.management_network = v),
+            "connectivity_probes" => probes::probes(value).map(|v| self.connectivity_probes = v),
+            "connectivity_quorum" => probes::quorum(value).map(|v| self.connectivity_quorum = v),
             "fake_nics" => patterns(value).map(|v| self.fake_nics = v),
             "hidden_nics" => patterns(value).map(|v| self.hidden_nics = v),
             "hidden_bonds" => patterns(value).map(|v| self.hidden_bonds = v),
@@ -232,7 +242,7 @@ impl Settings {
 }
 
 /// Every key that does something here; a test holds it against `Settings::set` and the example.
-const KEYS: [&str; 23] = [
+const KEYS: [&str; 25] = [
     "net_configurator",
     "net_persistence",
     "run_dir",
@@ -244,6 +254,8 @@ const KEYS: [&str; 23] = [
     "bond_foreign_addresses",
     "drift",
     "management_network",
+    "connectivity_probes",
+    "connectivity_quorum",
     "fake_nics",
     "hidden_nics",
     "hidden_bonds",
@@ -398,6 +410,7 @@ impl Said {
     fn judge(mut self) -> Result<Settings, ConfError> {
         let mut settings = Settings::default();
         let mut unknown = Vec::new();
+        let quorum = self.values.get("connectivity_quorum").cloned();
         for (key, (file, value)) in std::mem::take(&mut self.values) {
             let set = match &value {
                 Some(value) => settings.set(&key, value),
@@ -413,6 +426,12 @@ impl Said {
                 None if VDSM_KEYS.contains(&key.split('.').next().unwrap_or(&key)) => {}
                 None => unknown.push(ConfProblem::Unknown { nearest: nearest(&key, &KEYS), file, key }),
             }
+        }
+        // Two keys that are sound alone. Whichever has the fault, it is the number that is out of range.
+        if let Some((file, Some(value))) = quorum.filter(|_| self.problems.is_empty())
+            && let Err(rule) = probes::together(&settings.connectivity_probes, settings.connectivity_quorum)
+        {
+            self.problems.push(ConfProblem::Value { file, key: "connectivity_quorum".to_owned(), value, rule });
         }
         // `unknown_keys` is about requests: a stranger's key in this file never keeps a host's
         // network daemon from starting.

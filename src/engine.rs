@@ -73,6 +73,9 @@ pub struct Engine {
     netlink_timeout: Duration,
     /// The network through which the host is managed.
     management: Option<NetworkName>,
+    /// What shows that the host is reachable after a change, and how many of it.
+    probes: Vec<conf::Probe>,
+    quorum: conf::Quorum,
     dirty: AtomicBool,
     /// Odd while a change is under way.
     changes: AtomicU64,
@@ -265,6 +268,8 @@ impl Engine {
             dhcp_timeout: settings.dhcp_timeout,
             netlink_timeout: settings.netlink_timeout,
             management: settings.management_network.clone(),
+            probes: settings.connectivity_probes.clone(),
+            quorum: settings.connectivity_quorum,
             dirty: AtomicBool::new(false),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),

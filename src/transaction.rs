@@ -20,6 +20,7 @@ use vdsm_model::request::Request;
 use vdsm_persistence::StoreError;
 
 use crate::asking::{Leaseless, without_lease};
+use crate::connectivity::Lost;
 use crate::host::{Eyes, Host};
 use crate::netinfo::LookError;
 use crate::settings::{judged, with_foreign_clients, with_settings};
@@ -92,11 +93,13 @@ pub enum Cause {
     /// Whoever made the change is no more.
     #[error("the change was interrupted")]
     Interrupted,
-    /// The engine gave no sign of life.
-    #[error("connectivity check failed: nobody called within {} s of the change", .after.as_secs_f64())]
+    /// There was no sign of life, or not enough of them.
+    #[error("connectivity check failed: {}", .lost.told(*.after))]
     LostConnection {
         /// How long we waited.
         after: Duration,
+        /// For what.
+        lost: Lost,
     },
     /// With its leases the host does not bear the wish any more.
     #[error("with its leases the host does not bear it: {0}")]
@@ -446,16 +449,18 @@ impl<'a> Applied<'a> {
         self.work.arrive(plan, &names)
     }
 
-    /// Waits for a sign of life, where one is asked for. `wait` says whether one came in time.
+    /// Waits for a sign of life, where one is asked for. `wait` does so; it has eyes for what it looks at.
     pub fn confirm(
         mut self,
         within: Option<Duration>,
-        wait: impl FnOnce(Duration) -> bool,
+        wait: impl FnOnce(Duration, &dyn Eyes) -> Result<(), Lost>,
     ) -> Result<Confirmed<'a>, SetupError> {
-        match within {
-            Some(after) if !wait(after) => Err(self.work.roll_back(Cause::LostConnection { after })),
-            _ => Ok(Confirmed { work: self.work, plan: self.plan, rounds: self.rounds }),
+        if let Some(after) = within
+            && let Err(lost) = wait(after, &*self.work.host.eyes)
+        {
+            return Err(self.work.roll_back(Cause::LostConnection { after, lost }));
         }
+        Ok(Confirmed { work: self.work, plan: self.plan, rounds: self.rounds })
     }
 }
 

@@ -9,6 +9,7 @@ use vdsm_persistence::StoreError;
 
 use super::*;
 use crate::api::refused;
+use crate::connectivity::Lost;
 
 #[test]
 fn every_code_has_an_entry() {
@@ -120,7 +121,7 @@ fn what_is_no_step_has_its_advice_alone() {
     assert!(told["advice"].as_str().is_some_and(|it| it.starts_with("Make room")), "{told}");
     assert_eq!(told.get("step"), None);
     let after = std::time::Duration::from_secs(4);
-    let lost = data(rolled_back(Cause::LostConnection { after }));
+    let lost = data(rolled_back(Cause::LostConnection { after, lost: Lost::default() }));
     assert_eq!(lost["advice"], explanation(Code::LostConnection).advice);
     assert_eq!(data(rolled_back(Cause::NoLease { after, networks: Vec::new() }))["advice"], LEASELESS);
     for (error, code) in [

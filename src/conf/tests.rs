@@ -54,7 +54,7 @@ fn every_key_is_known_to_both() {
 fn each_key_sets_its_own_field() {
     let settings = vars(
         "run_dir = /r\nlib_dir=/l\nsocket = /s\ngroup = wheel\nunknown_keys = warn\nnetwork_combination = relaxed\n\
-         bond_foreign_addresses = replace\ndrift = heal\nmanagement_network = mgmt\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
+         bond_foreign_addresses = replace\ndrift = heal\nmanagement_network = mgmt\nconnectivity_probes = gateway,tcp:192.0.2.5:22\nconnectivity_quorum = 1\nfake_nics = a\nhidden_nics = b\nhidden_bonds = c\nhidden_vlans = d, e\n\
          hooks_dir = /h\nhook_timeout = 3600\ndhcp_timeout = 3\nresolv_conf = /e\nnetlink_timeout = 1\nhistory_entries = 0\nmax_request_bytes = 4096\nmax_clients = 65536\nnet_configurator = iproute2\nnet_persistence = unified",
     );
     let wanted = Settings {
@@ -66,6 +66,8 @@ fn each_key_sets_its_own_field() {
         bond_foreign_addresses: BondForeignAddresses::Replace,
         drift: Drift::Heal,
         management_network: Some(NetworkName::try_from("mgmt").unwrap()),
+        connectivity_probes: vec![Probe::Gateway, Probe::Tcp(([192, 0, 2, 5], 22).into())],
+        connectivity_quorum: Quorum::AtLeast(1),
         fake_nics: Patterns::from("a"),
         hidden_nics: Patterns::from("b"),
         hidden_bonds: Patterns::from("c"),
@@ -211,4 +213,77 @@ fn patterns_match_as_fnmatch_does() {
 fn no_pattern_takes_forever() {
     let pattern = Patterns::from(format!("{}b", "a*".repeat(2000)).as_str());
     assert!(!pattern.matches(&"a".repeat(4000)));
+}
+
+#[test]
+fn probes_are_named_once_each_with_numeric_addresses() {
+    let probes = |value: &str| vars(&format!("connectivity_probes = {value}")).connectivity_probes;
+    let all = [
+        Probe::Call,
+        Probe::Gateway,
+        Probe::Carrier,
+        Probe::Tcp("192.0.2.5:22".parse().unwrap()),
+        Probe::Tcp("[2001:db8::1]:443".parse().unwrap()),
+    ];
+    assert_eq!(probes("call,gateway , carrier, tcp:192.0.2.5:22, tcp:[2001:db8::1]:443"), all);
+    let spelled: Vec<String> = all.iter().map(Probe::to_string).collect();
+    assert_eq!(probes(&spelled.join(", ")), all);
+    // The same host by another spelling.
+    assert_eq!(probes("tcp:[::ffff:192.0.2.5]:22"), all[3..4]);
+    let rule = "must be a list of call, gateway, carrier and tcp:ADDRESS:PORT";
+    for (value, why) in [
+        ("", format!("{rule}; `` is none of them")),
+        ("call,", format!("{rule}; `` is none of them")),
+        ("call gateway", format!("{rule}; `call gateway` is none of them")),
+        ("ping", format!("{rule}; `ping` is none of them")),
+        ("gateway, call, gateway", "names `gateway` twice".to_owned()),
+        ("tcp:192.0.2.5:22, tcp:[::ffff:192.0.2.5]:22", "names `tcp:192.0.2.5:22` twice".to_owned()),
+        ("tcp:127.0.0.1:22", format!("{rule}; `tcp:127.0.0.1:22` is no address of another host")),
+        ("tcp:[::]:22", format!("{rule}; `tcp:[::]:22` is no address of another host")),
+        ("tcp:255.255.255.255:22", format!("{rule}; `tcp:255.255.255.255:22` is no address of another host")),
+        ("tcp:192.0.2.5:0", format!("{rule}; `tcp:192.0.2.5:0` has no port from 1 to 65535")),
+        (
+            "tcp:[fe80::1]:22",
+            format!("{rule}; `tcp:[fe80::1]:22` is a link-local address, which says nothing without its link"),
+        ),
+    ] {
+        assert_eq!(
+            refusal(&format!("connectivity_probes = {value}")),
+            [format!("`connectivity_probes = {value}`: {why}")]
+        );
+    }
+    for value in ["tcp:example.org:22", "tcp:192.0.2.5", "tcp:2001:db8::1:22", "tcp:192.0.2.5:65536", "tcp:"] {
+        let told = refusal(&format!("connectivity_probes = {value}"));
+        assert!(told[0].ends_with("has no numeric address and port, as tcp:192.0.2.5:22 or tcp:[2001:db8::1]:22"));
+    }
+}
+
+#[test]
+fn no_more_probes_can_be_wanted_than_there_are() {
+    let both = |probes: &str, quorum: &str| format!("connectivity_probes = {probes}\nconnectivity_quorum = {quorum}");
+    for (quorum, wanted) in [("all", Quorum::All), ("majority", Quorum::Majority), ("2", Quorum::AtLeast(2))] {
+        assert_eq!(vars(&both("call, carrier", quorum)).connectivity_quorum, wanted);
+    }
+    for quorum in ["0", "some", "", "-1"] {
+        assert_eq!(
+            refusal(&both("call, carrier", quorum)),
+            [format!(
+                "`connectivity_quorum = {quorum}`: must be all, majority, or a whole number from 1 to the number of connectivity_probes"
+            )]
+        );
+    }
+    let rule = |number: usize| format!("must not be more than the number of connectivity_probes, which is {number}");
+    assert_eq!(refusal(&both("call, carrier", "3")), [format!("`connectivity_quorum = 3`: {}", rule(2))]);
+    assert_eq!(refusal("connectivity_quorum = 2"), [format!("`connectivity_quorum = 2`: {}", rule(1))]);
+    // What is wrong with one of them alone is said alone.
+    assert_eq!(refusal(&both("ping", "3")).len(), 1);
+}
+
+#[test]
+fn the_quorum_counts_those_that_apply() {
+    let law = |quorum: Quorum| [0, 1, 2, 3, 4].map(|applying| quorum.of(applying));
+    assert_eq!(law(Quorum::All), [0, 1, 2, 3, 4]);
+    assert_eq!(law(Quorum::Majority), [0, 1, 2, 2, 3]);
+    assert_eq!(law(Quorum::AtLeast(1)), [0, 1, 1, 1, 1]);
+    assert_eq!(law(Quorum::AtLeast(3)), [0, 1, 2, 3, 3]);
 }

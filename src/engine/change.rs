@@ -17,8 +17,9 @@ use vdsm_persistence::{Entity, StoreError};
 use super::guard::{self, Interrupted};
 use super::journal::{Asker, Wish};
 use super::{Engine, EngineError, tree};
+use crate::connectivity::{Check, Lost, Subjects};
 use crate::deadman::{self, DeadMan};
-use crate::host::Host;
+use crate::host::{Eyes, Host};
 use crate::transaction::{Diary, Done, Planned, SetupError, Transaction, chain};
 
 impl Engine {
@@ -101,7 +102,12 @@ impl Engine {
             Desired::build(&before, &left, seen, policy).map_err(SetupError::Refused)
         };
         let applied = planned.apply_noting(watch)?.leased(blocking, self.dhcp_timeout, rejudge)?;
-        applied.confirm(watch.check, |within| watch.await_sign(within))?.commit(|_| {
+        let check = |within: Duration, eyes: &dyn Eyes| {
+            let subjects = Subjects::of(request, stored);
+            let needs_call = request.options.connectivity_call;
+            watch.await_signs(Check::new(&self.probes, self.quorum, needs_call, subjects), within, eyes)
+        };
+        applied.confirm(watch.check, check)?.commit(|_| {
             let start = Instant::now();
             let safe = request.options.commit_on_success;
             let kept = self.journal.commit().and_then(|()| self.keep(&before, stored, safe));
@@ -176,11 +182,11 @@ impl Watched<'_> {
         }
     }
 
-    fn await_sign(&self, within: Duration) -> bool {
+    fn await_signs(&self, check: Check, within: Duration, eyes: &dyn Eyes) -> Result<(), Lost> {
         self.within(within + deadman::MARGIN);
-        let is_there = self.engine.connectivity.wait(self.called.get(), within);
+        let passed = check.pass(&self.engine.connectivity, self.called.get(), within, eyes);
         self.within(self.longest);
-        is_there
+        passed
     }
 }
 

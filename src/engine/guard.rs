@@ -4,12 +4,10 @@
 //! Which way that is stands in vdsm.conf (`management_network`), or in the request (`peer`). What a
 //! step interrupts is the plan's to say.
 
-use std::collections::BTreeSet;
-
 use vdsm_model::config::NetConfig;
 use vdsm_model::graph::Stack;
-use vdsm_model::name::{DeviceName, NetworkName};
-use vdsm_model::netinfo::{NetInfo, SeenKind};
+use vdsm_model::name::NetworkName;
+use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Plan;
 use vdsm_model::problem::{Problem, Problems};
 use vdsm_model::request::Options;
@@ -46,7 +44,7 @@ pub(super) fn interrupted(
     let of_peer = options.peer.and_then(|peer| Some((peer.to_string(), towards(seen, peer)?)));
     let ways = of_network.into_iter().chain(of_peer);
     let stopped = ways.map(|(whom, top)| {
-        let way = below(top, seen);
+        let way = seen.below(top);
         let stops = plan.steps().iter().filter(|step| step.device().is_some_and(|device| way.contains(&device)));
         let told = stops.filter_map(|step| Some(format!("{}: {}", step.device()?, step.interruption()?)));
         Interrupted { whom, steps: told.collect() }
@@ -61,20 +59,4 @@ pub(super) fn judge(interrupted: &[Interrupted], options: &Options) -> Result<()
     }
     let problem = |it: &Interrupted| Problem::CutsOff { whom: it.whom.clone(), steps: it.steps.clone() };
     Problems::check(interrupted.iter().map(problem).collect()).map_err(SetupError::Refused)
-}
-
-/// A device and all that it stands on. Of a bond's slaves one is enough, so they are the bond's affair.
-fn below(top: DeviceName, seen: &NetInfo) -> BTreeSet<DeviceName> {
-    let (mut way, mut open) = (BTreeSet::new(), vec![top]);
-    while let Some(link) = open.pop().and_then(|name| seen.link(&name)) {
-        if !way.insert(link.name) {
-            continue;
-        }
-        open.extend(link.base);
-        if matches!(link.kind, SeenKind::Bridge { .. }) {
-            let ports = seen.ports_of(link.name).filter(|port| !matches!(port.kind, SeenKind::Tap));
-            open.extend(ports.map(|port| port.name));
-        }
-    }
-    way
 }

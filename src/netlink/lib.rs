@@ -8,6 +8,7 @@
 
 pub mod attrs;
 pub mod ethtool;
+pub mod neighbour;
 
 mod ack;
 mod dump;

@@ -147,12 +147,13 @@ impl Walk {
     fn setup(&mut self, wanted: &NetConfig) -> Result<Done, SetupError> {
         let request = Request::between(&self.running, wanted);
         let store = &self.store;
-        Transaction::plan(&mut self.host, &self.running, &request, &policy())?.apply()?.confirm(None, |_| true)?.commit(
-            |config| {
+        Transaction::plan(&mut self.host, &self.running, &request, &policy())?
+            .apply()?
+            .confirm(None, |_, _| Ok(()))?
+            .commit(|config| {
                 let (nets, bonds) = config.to_stored();
                 store.save(&Tree { nets, bonds })
-            },
-        )
+            })
     }
 
     fn state(&mut self) -> (String, Tree) {

@@ -18,6 +18,7 @@ use vdsm_model::ip::MAIN_TABLE;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::units::Prefixed;
 use vdsm_net::check::check;
+use vdsm_net::connectivity::Lost;
 use vdsm_net::transaction::{Done, SetupError, Transaction};
 
 use crate::world::{NICS, World, dev, net, request};
@@ -302,7 +303,9 @@ fn a_request_that_waits_ends_with_it_moved() {
                 stage.world.sim.offer(dev("blue"), Family::V4, Some(lease(77, 1)));
                 applied.leased(&[net("blue")], Duration::from_secs(within), rejudge)
             })
-            .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_| kept))
+            .and_then(|applied| {
+                applied.confirm(Some(Duration::ZERO), |_, _| kept.then_some(()).ok_or_else(Lost::default))
+            })
             .and_then(|confirmed| confirmed.commit(|_| Ok(())))
     };
     let mut stage = Stage::new();
@@ -418,7 +421,7 @@ fn a_rollback_after_a_lease_gives_the_resolver_back() {
             stage.world.sim.offer(dev("blue"), Family::V4, Some(offer));
             applied.leased(&[net("blue")], Duration::ZERO, rejudge)
         })
-        .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_| false))
+        .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_, _| Err(Lost::default())))
         .map(|_| ())
         .unwrap_err();
     assert!(matches!(error, SetupError::RolledBack { .. }), "{error:?}");

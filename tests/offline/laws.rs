@@ -13,7 +13,7 @@ use crate::common::{host, policy, state};
 const NICS: [&str; 6] = ["dummy_0", "dummy_1", "dummy_2", "dummy_3", "dummy_4", "dummy_10"];
 
 fn setup(host: &mut Host, running: &NetConfig, request: &Request) -> Result<Done, SetupError> {
-    Transaction::plan(host, running, request, &policy())?.apply()?.confirm(None, |_| true)?.commit(|_| Ok(()))
+    Transaction::plan(host, running, request, &policy())?.apply()?.confirm(None, |_, _| Ok(()))?.commit(|_| Ok(()))
 }
 
 fn nics() -> Vec<String> {

@@ -85,7 +85,7 @@ impl World {
     fn try_request(&mut self, request: &Request) -> Result<Done, SetupError> {
         let done = Transaction::plan(&mut self.host, &self.running, request, &self.policy)?
             .apply()?
-            .confirm(None, |_| true)?
+            .confirm(None, |_, _| Ok(()))?
             .commit(|_| Ok(()))?;
         self.running = done.config.clone();
         Ok(done)

@@ -46,6 +46,7 @@ pub(crate) fn rollback(way: &Way, reach: impl Fn() -> Result<Daemon, Failure>) -
     let mut options = json!({ "connectivityCheck": way.confirm.is_some() });
     if let Some(seconds) = way.confirm {
         options["connectivityTimeout"] = json!(seconds);
+        options["connectivityCall"] = json!(true);
     }
     if let Some(reason) = &way.reason {
         options["reason"] = json!(reason);

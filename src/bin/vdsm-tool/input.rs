@@ -123,6 +123,8 @@ impl Document {
                 Confirmation::AsTheFileSays => {}
                 Confirmation::Person => {
                     options.insert("connectivityCheck".to_owned(), json!(true));
+                    // No probe of vdsm.conf answers in his place.
+                    options.insert("connectivityCall".to_owned(), json!(true));
                     if !names(options, "connectivityTimeout") {
                         options.insert("connectivityTimeout".to_owned(), json!(PATIENCE));
                     }
@@ -278,6 +280,7 @@ options:
             let document = read(&format!("options: {options}"), Language::Yaml).unwrap();
             let params = document.into_params(Confirmation::Person);
             assert_eq!(params["options"]["connectivityCheck"], json!(true), "{options}");
+            assert_eq!(params["options"]["connectivityCall"], json!(true), "{options}: no probe speaks for him");
             assert_eq!(params["options"]["connectivityTimeout"], timeout, "{options}");
         }
     }

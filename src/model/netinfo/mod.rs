@@ -10,6 +10,7 @@ mod link;
 mod tests;
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
@@ -127,6 +128,22 @@ impl NetInfo {
     /// The VLAN devices that stand on this link, the largest first, then by name.
     pub fn vlans_on(&self, base: DeviceName) -> impl Iterator<Item = &SeenLink> {
         self.standing_on(base).filter(|link| matches!(link.kind, SeenKind::Vlan { .. }))
+    }
+
+    /// A link and all that it stands on. Of a bond's slaves one is enough, so they are the bond's affair.
+    pub fn below(&self, top: DeviceName) -> BTreeSet<DeviceName> {
+        let (mut way, mut open) = (BTreeSet::new(), vec![top]);
+        while let Some(link) = open.pop().and_then(|name| self.link(&name)) {
+            if !way.insert(link.name) {
+                continue;
+            }
+            open.extend(link.base);
+            if matches!(link.kind, SeenKind::Bridge { .. }) {
+                let ports = self.ports_of(link.name).filter(|port| !matches!(port.kind, SeenKind::Tap));
+                open.extend(ports.map(|port| port.name));
+            }
+        }
+        way
     }
 
     /// Everything that stands on this link, VLANs among it, the largest first, then by name.

@@ -47,6 +47,9 @@ pub struct Options {
     pub connectivity_check: bool,
     /// For how long; seconds on the wire, fractions allowed.
     pub connectivity_timeout: Duration,
+    /// The sign of life is to be a call, whatever probes vdsm.conf has besides: a person who is asked has
+    /// the last word. Not one of the original's.
+    pub connectivity_call: bool,
     /// Make the result safe in the same call.
     pub commit_on_success: bool,
     /// Who asks is reached through the host's network at this address, and wants to be reached afterwards.
@@ -62,6 +65,7 @@ impl Default for Options {
         Options {
             connectivity_check: true,
             connectivity_timeout: Duration::from_secs(4),
+            connectivity_call: false,
             commit_on_success: false,
             peer: None,
             allow_interruption: false,
@@ -199,14 +203,22 @@ impl Request {
         self.options = Options {
             connectivity_check: f.boolean("connectivityCheck").unwrap_or(defaults.connectivity_check),
             connectivity_timeout: seconds(&mut f, "connectivityTimeout").unwrap_or(defaults.connectivity_timeout),
+            connectivity_call: f.boolean("connectivityCall").unwrap_or(defaults.connectivity_call),
             commit_on_success: f.boolean("commitOnSuccess").unwrap_or(defaults.commit_on_success),
             peer: address(&mut f, "peer"),
             allow_interruption: f.boolean("allowInterruption").unwrap_or(defaults.allow_interruption),
             reason: reason(&mut f),
         };
         // `force` skipped the original's validation, the others marked its own calls: no meaning here.
-        const KNOWN: &[&str] =
-            &["connectivityCheck", "connectivityTimeout", "commitOnSuccess", "peer", "allowInterruption", "reason"];
+        const KNOWN: &[&str] = &[
+            "connectivityCheck",
+            "connectivityTimeout",
+            "connectivityCall",
+            "commitOnSuccess",
+            "peer",
+            "allowInterruption",
+            "reason",
+        ];
         self.note(f.unknown(KNOWN, &["force", "_inRollback", "inRollback", "implicitBonding"]), unknown);
         self.problems.append(&mut f.problems);
     }

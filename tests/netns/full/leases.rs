@@ -76,7 +76,7 @@ impl Fused {
         let done = Transaction::plan(&mut self.host, &running, &request, &policy)?
             .apply()?
             .leased(&asking, PATIENCE, rejudge)?
-            .confirm(None, |_| true)?
+            .confirm(None, |_, _| Ok(()))?
             .commit(|_| Ok(()))?;
         self.running = done.config.clone();
         Ok(done)

@@ -8,6 +8,7 @@ mod ethtool;
 mod leases;
 mod mtu;
 mod picture;
+mod probes;
 mod qos;
 mod reactions;
 mod restore;

@@ -168,7 +168,8 @@ fn a_disk_that_is_full_fails_no_change() {
 
 #[test]
 fn a_person_who_does_not_answer_has_not_gone_back() {
-    story(Veth, 1, |lab| {
+    // The carrier alone would do, were nobody asked.
+    story_with("connectivity_probes = call, carrier\nconnectivity_quorum = 1", Veth, 1, |lab| {
         lab.nets(json!({ "red": { "nic": "veth_0", "mtu": 1401 } }));
         lab.nets(json!({ "red": { "nic": "veth_0", "mtu": 1402 } }));
         let line = |seconds: u32| {

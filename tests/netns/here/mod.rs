@@ -14,6 +14,7 @@ mod hooks;
 mod killed;
 mod late;
 mod nameservers;
+mod probes;
 mod refusals;
 mod resolved;
 mod restore;

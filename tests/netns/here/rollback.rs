@@ -72,7 +72,10 @@ fn without_a_sign_of_life_the_change_is_taken_back_with_10() {
                 json!({ "networks": networks, "options": { "connectivityCheck": true, "connectivityTimeout": 0.1 } }),
             );
             assert!(start.elapsed() < Duration::from_secs(3), "0.1 s are a tenth of a second");
-            assert_eq!(error.data.unwrap()["rolled_back"], true);
+            let data = error.data.unwrap();
+            assert_eq!(data["rolled_back"], true);
+            let probes = json!([{ "probe": "call", "outcome": "failed", "reason": "no call came" }]);
+            assert_eq!(data["connectivity"], json!({ "probes": probes, "met": 0, "needed": 1 }));
         }
         // The check is the default, and the engine's spelling of it is understood.
         fails(

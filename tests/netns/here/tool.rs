@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::lab::{Lab, Nics::Veth, program, story};
+use crate::lab::{Lab, Nics::Veth, program, story, story_with};
 use crate::look::{Look, assert_same};
 
 /// How a call ended.
@@ -184,46 +184,53 @@ fn a_stranger_is_told_that_changes_are_not_his() {
 
 #[test]
 fn a_person_at_the_terminal_keeps_the_change_and_silence_undoes_it() {
-    story(Veth, 1, |lab| {
-        let wish = |timeout: &str| {
-            let path = lab.path("wish.yaml");
-            std::fs::write(
-                &path,
-                format!("networks: {{red: {{nic: veth_0}}}}\noptions: {{connectivityTimeout: {timeout}}}\n"),
-            )
-            .unwrap();
-            format!(
-                "{} --config {} setup-networks --confirm {}",
-                program("vdsm-tool").display(),
-                lab.path("conf").display(),
-                path.display()
-            )
-        };
-        // `script` lends a terminal.
-        let start = |line: String| {
-            Command::new("script")
-                .args(["-q", "-e", "-c", &line, "/dev/null"])
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .spawn()
-                .unwrap()
-        };
-        let mut silent = start(wish("1"));
-        let keys = silent.stdin.take();
-        assert_eq!(silent.wait().unwrap().code(), Some(4));
-        drop(keys);
-        assert!(!Look::now().has("red"));
+    story(Veth, 1, confirmed_by_hand);
+}
 
-        let mut child = start(wish("60"));
-        let mut keys = child.stdin.take().unwrap();
-        let code = loop {
-            let _ = keys.write_all(b"\n");
-            if let Some(status) = child.try_wait().unwrap() {
-                break status.code();
-            }
-            thread::sleep(Duration::from_millis(200));
-        };
-        assert_eq!(code, Some(0));
-        assert!(Look::now().has("red"));
-    });
+#[test]
+fn no_probe_answers_in_a_persons_place() {
+    story_with("connectivity_probes = call, carrier\nconnectivity_quorum = 1", Veth, 1, confirmed_by_hand);
+}
+
+fn confirmed_by_hand(lab: &mut Lab) {
+    let wish = |timeout: &str| {
+        let path = lab.path("wish.yaml");
+        std::fs::write(
+            &path,
+            format!("networks: {{red: {{nic: veth_0}}}}\noptions: {{connectivityTimeout: {timeout}}}\n"),
+        )
+        .unwrap();
+        format!(
+            "{} --config {} setup-networks --confirm {}",
+            program("vdsm-tool").display(),
+            lab.path("conf").display(),
+            path.display()
+        )
+    };
+    // `script` lends a terminal.
+    let start = |line: String| {
+        Command::new("script")
+            .args(["-q", "-e", "-c", &line, "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut silent = start(wish("1"));
+    let keys = silent.stdin.take();
+    assert_eq!(silent.wait().unwrap().code(), Some(4));
+    drop(keys);
+    assert!(!Look::now().has("red"));
+
+    let mut child = start(wish("60"));
+    let mut keys = child.stdin.take().unwrap();
+    let code = loop {
+        let _ = keys.write_all(b"\n");
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!(code, Some(0));
+    assert!(Look::now().has("red"));
 }

@@ -49,7 +49,7 @@ impl Case {
     fn accept(&mut self, request: &Request) -> Result<(), SetupError> {
         let done = Transaction::plan(&mut self.host, &self.running, request, &self.policy)?
             .apply()?
-            .confirm(None, |_| true)?
+            .confirm(None, |_, _| Ok(()))?
             .commit(|_| Ok(()))?;
         self.running = done.config;
         Ok(())

@@ -37,7 +37,7 @@ impl World {
         let request = self.check().request;
         Transaction::plan(&mut self.host, &self.running, &request, &self.policy)
             .and_then(|planned| planned.apply())
-            .and_then(|applied| applied.confirm(None, |_| true))
+            .and_then(|applied| applied.confirm(None, |_, _| Ok(())))
             .and_then(|confirmed| confirmed.commit(|_| Ok(())))
             .unwrap_or_else(|e| panic!("{}", vdsm_net::transaction::chain(&e)));
         assert_eq!(self.check().to_json()["networks"], World::clean(&self.check()));

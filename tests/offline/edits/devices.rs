@@ -327,7 +327,7 @@ fn a_change_that_cannot_be_stored_is_undone() {
         .unwrap()
         .apply()
         .unwrap()
-        .confirm(None, |_| unreachable!())
+        .confirm(None, |_, _| unreachable!())
         .unwrap();
     let error = confirmed.commit(|_| Err(full())).unwrap_err();
     assert_eq!(

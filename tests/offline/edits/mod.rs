@@ -14,6 +14,7 @@ use vdsm_configurators::sim::Sim;
 use vdsm_model::config::{BondAddresses, Combination};
 use vdsm_model::netinfo::{NetInfo, SeenKind};
 use vdsm_model::problem::{Code, Problem};
+use vdsm_net::connectivity::Lost;
 use vdsm_net::transaction::{Cause, Done, SetupError, Transaction, chain};
 
 use crate::world::{NICS, World, dev, net, request};
@@ -312,9 +313,9 @@ fn a_strangers_default_route_gives_way_and_comes_back_with_a_rollback() {
         .unwrap()
         .apply()
         .unwrap()
-        .confirm(Some(Duration::from_millis(7)), |within| {
+        .confirm(Some(Duration::from_millis(7)), |within, _| {
             assert_eq!(within, Duration::from_millis(7));
-            false
+            Err(Lost::default())
         });
     let error = lost.map(|_| ()).unwrap_err();
     assert_eq!(error.code(), Code::LostConnection);
