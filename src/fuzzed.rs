@@ -56,7 +56,7 @@ fn ground() -> Ground {
     let request = Request::read(&networks, &bonds, &options, UnknownKeys::Refuse);
     let Ground { host, running, policy } = &mut ground;
     let planned = Transaction::plan(host, running, &request, policy).unwrap();
-    let done = planned.apply().unwrap().confirm(None, |_| true).unwrap().commit(|_| Ok(())).unwrap();
+    let done = planned.apply().unwrap().confirm(None, |_, _| Ok(())).unwrap().commit(|_| Ok(())).unwrap();
     ground.running = done.config;
     ground
 }
