@@ -22,6 +22,8 @@ pub const ROUTE_METRICS: usize = 18;
 pub const STATIC: u8 = 4;
 /// Who made a route: `dhcp` (`RTPROT_DHCP`).
 pub const DHCP: u8 = 16;
+/// Who made a route: `ra`, a router that announced itself (`RTPROT_RA`).
+pub const RA: u8 = 9;
 /// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
 const LINK_SCOPE: u8 = 253;
 
@@ -35,7 +37,8 @@ pub struct IpConfig {
     /// The rules of routing that are for it (`source_routing.rs`).
     pub rules: BTreeSet<Rule>,
     /// Of a seen device: what routers announced and no lasting address accounts for. Nobody can
-    /// wish for it; it goes where nobody listens to routers any more.
+    /// wish for it; it goes where nobody listens to routers any more, and where a default route of
+    /// ours takes its place.
     pub announced: BTreeSet<Route>,
     /// In which families somebody else sees to addresses of limited life, and to what is announced.
     pub dynamic: Dynamic,
@@ -69,6 +72,16 @@ impl IpConfig {
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
         self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
+    }
+
+    /// Its routes, whether somebody made them or a router announced them.
+    pub fn all_routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().chain(&self.announced)
+    }
+
+    /// Default routes that routers announced and that a device with `now` does not have any more.
+    pub fn unheard<'a>(&'a self, now: &'a IpConfig) -> impl Iterator<Item = Route> + 'a {
+        self.announced.difference(&now.announced).filter(|route| route.to.prefix == 0).copied()
     }
 
     /// Whether a default route of the device gives way to another one here, which takes its place.

@@ -10,7 +10,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vdsm_model::ip::{Address, More, ROUTE_METRICS, Route};
+use vdsm_model::ip::{Address, DHCP, More, RA, ROUTE_METRICS, Route};
 use vdsm_model::units::Prefixed;
 use vdsm_netlink::attrs::{self, Attrs};
 
@@ -22,8 +22,6 @@ pub(super) const INET: u8 = libc::AF_INET as u8;
 pub(super) const INET6: u8 = libc::AF_INET6 as u8;
 
 // Of linux/rtnetlink.h; the libc crate has the others.
-const RTPROT_RA: u8 = 9;
-const RTPROT_DHCP: u8 = 16;
 /// `RTNH_F_ONLINK` of linux/rtnetlink.h, in the flags of a route with one next hop.
 const RTNH_F_ONLINK: u32 = 4;
 /// Of linux/if_addr.h: who made an address, and that it comes from a secret (RFC 7217).
@@ -102,7 +100,7 @@ fn lifetime(value: &[u8]) -> Option<(u32, u32)> {
 
 /// Whether the kernel made a route by itself: of an address, or of what a router announced.
 pub(super) fn is_made(route: &Route) -> bool {
-    matches!(route.protocol, libc::RTPROT_KERNEL | RTPROT_RA)
+    matches!(route.protocol, libc::RTPROT_KERNEL | RA)
 }
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
@@ -185,7 +183,7 @@ fn metrics(value: &[u8], into: &mut [u32; ROUTE_METRICS]) {
 /// Whether such a route may concern us, see the head of this file.
 fn is_kept(protocol: u8, prefix: u8) -> bool {
     match protocol {
-        libc::RTPROT_BOOT | libc::RTPROT_STATIC | RTPROT_DHCP | libc::RTPROT_KERNEL | RTPROT_RA => true,
+        libc::RTPROT_BOOT | libc::RTPROT_STATIC | DHCP | libc::RTPROT_KERNEL | RA => true,
         libc::RTPROT_REDIRECT => false,
         _ => prefix == 0,
     }

@@ -17,6 +17,7 @@ mod nameservers;
 mod refusals;
 mod resolved;
 mod restore;
+mod rivals;
 mod rollback;
 mod storms;
 mod strangers;
