@@ -136,6 +136,14 @@ impl Sim {
         self.with(|host| host.announce(device, route));
     }
 
+    /// Somebody adds a route whatever is there, as `ip route append` does; one that is shared is a
+    /// next hop of `ip route add default nexthop ...`.
+    pub fn append(&self, device: DeviceName, route: Route) {
+        self.with(|host| {
+            host.links.entry(device).and_modify(|link| link.routes.push(route));
+        });
+    }
+
     /// Somebody else starts a DHCP client on a device.
     pub fn serve(&self, device: DeviceName, client: Foreign) {
         self.with(|host| {
@@ -242,8 +250,9 @@ impl Host {
             ipv6_disabled: link.ipv6.map(|on| !on),
             adverts: link.ipv6.map(|_| link.adverts),
             addresses: link.addresses.clone(),
-            routes: link.routes.iter().filter(|it| it.protocol != RA).copied().collect(),
+            routes: link.routes.iter().filter(|it| it.protocol != RA && !it.shared).copied().collect(),
             made_routes: link.routes.iter().filter(|it| it.protocol == RA).copied().collect(),
+            shared_routes: link.routes.iter().filter(|it| it.shared).copied().collect(),
             dhcp: Arc::new(link.clients.clone()),
             shaper: link.shaper.clone().map(Arc::new),
             details: Arc::new(Details { qdiscs: link.qdisc.clone().into_iter().collect(), ..Details::default() }),

@@ -476,6 +476,9 @@ impl Host {
         if let Some(taken) = taken {
             let holder = self.links.values_mut().find(|link| link.routes.contains(taken));
             holder.into_iter().for_each(|link| link.routes.retain(|it| it != taken));
+            // One over several next hops goes as a whole.
+            let whole = |it: &Route| taken.shared && it.shared && it.rivals(taken);
+            self.links.values_mut().for_each(|link| link.routes.retain(|it| !whole(it)));
         }
         self.get_mut(&device)?.routes.push(route);
         Ok(())

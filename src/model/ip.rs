@@ -86,7 +86,7 @@ impl IpConfig {
 
     /// Whether a default route of the device gives way to another one here, which takes its place.
     pub fn replaces(&self, route: &Route) -> bool {
-        route.to.prefix == 0 && self.routes.iter().any(|ours| ours != route && ours.rivals(route))
+        route.to.prefix == 0 && self.all_routes().any(|ours| ours != route && ours.rivals(route))
     }
 
     /// Whether a route's gateway is on a subnet of the device's addresses, so that the kernel takes it.
@@ -238,6 +238,9 @@ pub struct Route {
     pub onlink: bool,
     /// `mtu`, `advmss`, `initcwnd` and so on, by their `RTAX_*` number; 0: not given.
     pub metrics: [u32; ROUTE_METRICS],
+    /// It is one of several next hops of one route, which no one device has for itself.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 impl Route {
@@ -257,6 +260,7 @@ impl Route {
             source: None,
             onlink: false,
             metrics: [0; ROUTE_METRICS],
+            shared: false,
         }
     }
 

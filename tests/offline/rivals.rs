@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use vdsm_configurators::fault::Fuse;
 use vdsm_configurators::sim::Sim;
+use vdsm_model::ip::Route;
+use vdsm_model::problem::{Code, Problem, Subject};
 use vdsm_net::check::check;
 use vdsm_net::transaction::{SetupError, Transaction};
 
@@ -35,7 +37,9 @@ impl Stage {
     }
 
     fn are(&self) -> Vec<String> {
-        default_routes_of(&self.world.sim.look(), true)
+        let mut all = default_routes_of(&self.world.sim.look(), true);
+        all.sort();
+        all
     }
 
     fn moments(&self) -> Vec<Vec<String>> {
@@ -123,4 +127,51 @@ fn one_of_ours_that_hears_routers_gives_it_to_a_static_one_without_a_gap() {
     stage.moments();
     stage.undone_everywhere(json!({ "red": static_v6("dummy_0", 0, true) }));
     assert_eq!(stage.are(), ["fd00::1 red"]);
+}
+
+fn v4(default: bool) -> Value {
+    json!({ "nic": "dummy_0", "ipaddr": "10.0.0.5", "prefix": 24, "gateway": "10.0.0.1", "defaultRoute": default })
+}
+
+fn red_has(routes: &[&str]) -> Problem {
+    let routes = routes.iter().map(|it| (*it).to_owned()).collect();
+    Problem::CrowdedDefaultRoute { of: Subject::Network("red".to_owned()), routes }
+}
+
+#[test]
+fn nothing_changes_where_there_are_several_that_nobody_could_put_back() {
+    let via = |gateway: &str, shared: bool| Route { shared, ..Route::default_via(gateway.parse().unwrap()) };
+    let two = ["default via 10.8.0.1 on dummy_2", "default via 10.9.0.1 on dummy_3"];
+    for shared in [true, false] {
+        let mut world = World::new();
+        for (nic, subnet) in [("dummy_2", 8), ("dummy_3", 9)] {
+            world.add_address(nic, &format!("10.{subnet}.0.5/24"));
+            world.sim.append(dev(nic), via(&format!("10.{subnet}.0.1"), shared));
+        }
+        let problems = world.problems(json!({ "red": v4(true) }), json!({}));
+        assert_eq!(problems, [red_has(&two)]);
+        assert_eq!(problems[0].code(), Code::BadParams);
+        // Whoever does not need the place is not kept from anything.
+        world.set(json!({ "red": v4(false) }), json!({}));
+        assert_eq!(world.problems(json!({ "red": v4(true) }), json!({})), [red_has(&two)]);
+    }
+    // IPv6, which has several next hops in its place and not in another's.
+    let world = World::new();
+    world.sim.append(dev("dummy_3"), via("fd09::1", true));
+    let shared = [red_has(&["default via fd09::1 on dummy_3"])];
+    assert_eq!(world.problems(json!({ "red": static_v6("dummy_0", 0, true) }), json!({})), shared);
+    assert_eq!(world.problems(json!({ "red": v4(true) }), json!({})), []);
+}
+
+#[test]
+fn one_beside_ours_stays_until_somebody_has_taken_it_away() {
+    let mut world = World::with(json!({ "red": v4(true) }), json!({}));
+    world.add_address("dummy_3", "10.9.0.5/24");
+    world.sim.append(dev("dummy_3"), Route::default_via([10, 9, 0, 1].into()));
+    let both = [red_has(&["default via 10.9.0.1 on dummy_3", "default via 10.0.0.1 on red"])];
+    for wish in [v4(true), v4(false), json!({ "remove": true })] {
+        assert_eq!(world.problems(json!({ "red": wish }), json!({})), both, "{wish}");
+    }
+    let checked = check(&world.running, &world.sim.look(), &world.policy, None);
+    assert!(!checked.in_sync() && checked.to_json().to_string().contains("could not be put back"));
 }

@@ -192,7 +192,9 @@ impl Planner<'_> {
                 let has = from.all_routes().any(|it| it == *route);
                 // A router that was heard is on the link.
                 let reaches = route.protocol == RA || kept.reaches(route);
-                !has && reaches && replaces.iter().any(|(_, it)| it.rivals(route))
+                // And one that comes back there comes before the device hears it again, which would make two.
+                let returns = route.protocol == RA && from.routes.iter().any(|it| it.rivals(route));
+                !has && reaches && (returns || replaces.iter().any(|(_, it)| it.rivals(route)))
             };
             let routes: Vec<Route> = wish.routes.iter().filter(moving).copied().collect();
             let announced: Vec<Route> = wish.announced.iter().filter(moving).copied().collect();
