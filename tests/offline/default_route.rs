@@ -168,6 +168,25 @@ fn the_former_owner_keeps_it_until_the_lease() {
     stage.are(["10.0.0.1 red"]);
 }
 
+/// Before the keeper has followed the lease, somebody names the one that has kept the route.
+#[test]
+fn whoever_gives_it_up_meanwhile_gives_it_to_the_one_with_the_lease() {
+    for former in [red(false), json!({ "nic": "dummy_0" }), json!({ "remove": true })] {
+        let mut stage = Stage::new();
+        stage.gapless(json!({ "blue": blue() }));
+        stage.offer("blue", Some(lease(77, 1)));
+        stage.gapless(json!({ "red": former }));
+        stage.are(["10.77.0.1 blue"]);
+        stage.follow();
+    }
+    // One that brings no router has nothing to take.
+    let mut stage = Stage::new();
+    stage.gapless(json!({ "blue": blue() }));
+    stage.offer("blue", Some(lease(77, 0)));
+    stage.world.set(json!({ "red": red(false) }), json!({}));
+    stage.are([]);
+}
+
 #[test]
 fn one_with_a_lease_of_its_own_keeps_it_as_well() {
     let mut stage = Stage::new();
