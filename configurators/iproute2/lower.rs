@@ -277,12 +277,17 @@ impl Lowered {
         for rule in from.rules.difference(&kept.rules) {
             self.push(Action::DelRule { rule: rule.clone() });
         }
-        let (taken, gone): (Vec<_>, Vec<_>) =
-            from.routes.difference(&kept.routes).copied().partition(|route| to.replaces(route));
-        for route in gone {
-            self.push(Action::DelRoute { device, route });
-        }
-        for route in from.announced.difference(&kept.announced) {
+        let lost = from.routes.difference(&kept.routes).chain(from.announced.difference(&kept.announced)).copied();
+        let former: Vec<_> = lost.map(|route| (device, route)).chain(replaces.iter().copied()).collect();
+        // Those of the link itself first: a gateway may be reached through them.
+        let (direct, via): (Vec<_>, Vec<_>) =
+            to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
+        // What a router announced it announces again when it is asked. Until then one like it keeps the
+        // host from being without.
+        let heard = to.unheard(&kept).find(|route| former.iter().any(|(_, it)| it.rivals(route)));
+        let fresh: Vec<Route> = direct.into_iter().chain(via).chain(heard).collect();
+        let is_taken = |route: &Route| route.to.prefix == 0 && fresh.iter().any(|it| it != route && it.rivals(route));
+        for (_, route) in former.iter().filter(|(holder, route)| *holder == device && !is_taken(route)) {
             self.push(Action::DelRoute { device, route: *route });
         }
         for address in from.addresses.iter().rev().filter(|a| !kept.addresses.contains(a)) {
@@ -294,17 +299,26 @@ impl Lowered {
         for address in v4.into_iter().chain(v6.into_iter().rev()) {
             self.push(Action::AddAddress { device, address });
         }
-        // Those of the link itself first: a gateway may be reached through them.
-        let (direct, via): (Vec<_>, Vec<_>) =
-            to.routes.difference(&kept.routes).copied().partition(|r| r.gateway.is_none());
-        for route in direct.into_iter().chain(via) {
-            let theirs = replaces.iter().map(|(_, theirs)| theirs);
-            let replace = theirs.chain(&taken).any(|former| former.rivals(&route));
-            self.push(Action::AddRoute { device, route, replace });
+        for route in fresh {
+            self.add_route(device, route, &former);
+        }
+        if to.unheard(&kept).next().is_some() {
+            self.push(Action::Solicit { device });
         }
         // Nothing is led into a table before it is complete.
         for rule in to.rules.difference(&kept.rules) {
             self.push(Action::AddRule { rule: rule.clone() });
+        }
+    }
+
+    /// A replacement takes the place of one route. IPv6 may have several there, beside one of ours
+    /// those that routers announced: the others go after it.
+    fn add_route(&mut self, device: DeviceName, route: Route, former: &[(DeviceName, Route)]) {
+        let given: Vec<_> =
+            former.iter().filter(|it| it.1.rivals(&route) && **it != (device, route)).copied().collect();
+        self.push(Action::AddRoute { device, route, replace: !given.is_empty() });
+        if given.len() > 1 {
+            given.into_iter().for_each(|(device, route)| self.push(Action::DelRoute { device, route }));
         }
     }
 }

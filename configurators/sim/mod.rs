@@ -11,6 +11,7 @@ mod resolver;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use vdsm_dhcp_client::Family;
@@ -19,7 +20,7 @@ use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::device::Adverts;
 use vdsm_model::dhcp::{Foreign, Lease, SeenClients};
 use vdsm_model::ethtool_options::{SeenSettings, Tuned};
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, RA, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Details, NetInfo, Qdisc, SeenKind, SeenLink};
 use vdsm_model::qos::Shaper;
@@ -42,6 +43,8 @@ pub(crate) struct Host {
     rules: BTreeSet<Rule>,
     /// What DHCP servers have for whom.
     offers: BTreeMap<(DeviceName, Family), Lease>,
+    /// Which routers announce themselves where: as the default routes that are made of that.
+    routers: BTreeSet<(DeviceName, Route)>,
     /// The kernel has no IPv6.
     no_ipv6: bool,
     last_index: u32,
@@ -125,6 +128,20 @@ impl Sim {
     /// address goes.
     pub fn offer(&self, device: DeviceName, family: Family, lease: Option<Lease>) {
         self.with(|host| host.offer(device, family, lease));
+    }
+
+    /// A router announces itself on a link: the device takes its default route, if it hears of such.
+    pub fn announce(&self, device: DeviceName, router: Ipv6Addr) {
+        let route = Route { protocol: RA, ..Route::default_via(router.into()) };
+        self.with(|host| host.announce(device, route));
+    }
+
+    /// Somebody adds a route whatever is there, as `ip route append` does; one that is shared is a
+    /// next hop of `ip route add default nexthop ...`.
+    pub fn append(&self, device: DeviceName, route: Route) {
+        self.with(|host| {
+            host.links.entry(device).and_modify(|link| link.routes.push(route));
+        });
     }
 
     /// Somebody else starts a DHCP client on a device.
@@ -233,7 +250,9 @@ impl Host {
             ipv6_disabled: link.ipv6.map(|on| !on),
             adverts: link.ipv6.map(|_| link.adverts),
             addresses: link.addresses.clone(),
-            routes: link.routes.clone(),
+            routes: link.routes.iter().filter(|it| it.protocol != RA && !it.shared).copied().collect(),
+            made_routes: link.routes.iter().filter(|it| it.protocol == RA).copied().collect(),
+            shared_routes: link.routes.iter().filter(|it| it.shared).copied().collect(),
             dhcp: Arc::new(link.clients.clone()),
             shaper: link.shaper.clone().map(Arc::new),
             details: Arc::new(Details { qdiscs: link.qdisc.clone().into_iter().collect(), ..Details::default() }),

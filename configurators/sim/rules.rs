@@ -5,7 +5,7 @@
 use vdsm_model::bond_options::{BondMode, MODE_ATTRIBUTE, Payload, find};
 use vdsm_model::bridge_options::{BridgeOptions, default_of};
 use vdsm_model::device::Adverts;
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, RA, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::units::Mac;
 
@@ -63,7 +63,11 @@ impl Host {
                 }
                 Ok(())
             }
-            Action::Solicit { .. } => Ok(()),
+            Action::Solicit { device } => {
+                let routers = self.routers.clone();
+                routers.into_iter().filter(|(it, _)| it == device).for_each(|(_, route)| self.announce(*device, route));
+                Ok(())
+            }
             Action::Dhcp { device, change } => self.change_clients(*device, change),
             Action::Qos { device, change } => self.get_mut(device)?.shape(change),
             Action::SetTap { name, mtu } => {
@@ -461,15 +465,36 @@ impl Host {
                 return Err("Nexthop has invalid gateway".into());
             }
         }
-        let clash = |r: &Route| r.rivals(&route) && (route.to.addr.is_ipv4() || r.gateway == route.gateway);
-        let v4 = route.to.addr.is_ipv4();
-        if replace {
-            self.links.values_mut().for_each(|l| l.routes.retain(|r| !r.rivals(&route)));
-        } else if self.links.iter().any(|(name, l)| (v4 || *name == device) && l.routes.iter().any(clash)) {
+        // fib_table_insert and fib6_add_rt2node: whatever device it leaves through.
+        let rival = |it: &&Route| it.rivals(&route);
+        let rivals: Vec<Route> = self.links.values().flat_map(|l| &l.routes).filter(rival).copied().collect();
+        if !replace && !rivals.is_empty() {
             return Err("File exists".into());
+        }
+        // One goes, and in IPv6 one of those before one that a router announced.
+        let taken = rivals.iter().find(|it| it.protocol != RA).or(rivals.first());
+        if let Some(taken) = taken {
+            let holder = self.links.values_mut().find(|link| link.routes.contains(taken));
+            holder.into_iter().for_each(|link| link.routes.retain(|it| it != taken));
+            // One over several next hops goes as a whole.
+            let whole = |it: &Route| taken.shared && it.shared && it.rivals(taken);
+            self.links.values_mut().for_each(|link| link.routes.retain(|it| !whole(it)));
         }
         self.get_mut(&device)?.routes.push(route);
         Ok(())
+    }
+
+    /// rt6_add_dflt_router: beside whatever is there, and not twice.
+    pub(super) fn announce(&mut self, device: DeviceName, route: Route) {
+        self.routers.insert((device, route));
+        let Some(link) = self.links.get_mut(&device) else { return };
+        if link.up
+            && link.ipv6 == Some(true)
+            && link.adverts.default_route == Some(true)
+            && !link.routes.contains(&route)
+        {
+            link.routes.push(route);
+        }
     }
 }
 

@@ -161,6 +161,7 @@ impl<'a> Trial<'a> {
             | Problem::Missing { of, .. }
             | Problem::Both { of, .. }
             | Problem::UnknownNic { of, .. }
+            | Problem::CrowdedDefaultRoute { of, .. }
             | Problem::NotSupported { of, .. } => self.subject(of),
             Problem::SharedInterface { networks, .. }
             | Problem::SharedAddress { networks, .. }

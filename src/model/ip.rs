@@ -22,6 +22,8 @@ pub const ROUTE_METRICS: usize = 18;
 pub const STATIC: u8 = 4;
 /// Who made a route: `dhcp` (`RTPROT_DHCP`).
 pub const DHCP: u8 = 16;
+/// Who made a route: `ra`, a router that announced itself (`RTPROT_RA`).
+pub const RA: u8 = 9;
 /// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
 const LINK_SCOPE: u8 = 253;
 
@@ -35,7 +37,8 @@ pub struct IpConfig {
     /// The rules of routing that are for it (`source_routing.rs`).
     pub rules: BTreeSet<Rule>,
     /// Of a seen device: what routers announced and no lasting address accounts for. Nobody can
-    /// wish for it; it goes where nobody listens to routers any more.
+    /// wish for it; it goes where nobody listens to routers any more, and where a default route of
+    /// ours takes its place.
     pub announced: BTreeSet<Route>,
     /// In which families somebody else sees to addresses of limited life, and to what is announced.
     pub dynamic: Dynamic,
@@ -71,9 +74,19 @@ impl IpConfig {
         self.addresses.is_empty() && self.routes.is_empty() && self.rules.is_empty()
     }
 
+    /// Its routes, whether somebody made them or a router announced them.
+    pub fn all_routes(&self) -> impl Iterator<Item = &Route> {
+        self.routes.iter().chain(&self.announced)
+    }
+
+    /// Default routes that routers announced and that a device with `now` does not have any more.
+    pub fn unheard<'a>(&'a self, now: &'a IpConfig) -> impl Iterator<Item = Route> + 'a {
+        self.announced.difference(&now.announced).filter(|route| route.to.prefix == 0).copied()
+    }
+
     /// Whether a default route of the device gives way to another one here, which takes its place.
     pub fn replaces(&self, route: &Route) -> bool {
-        route.to.prefix == 0 && self.routes.iter().any(|ours| ours != route && ours.rivals(route))
+        route.to.prefix == 0 && self.all_routes().any(|ours| ours != route && ours.rivals(route))
     }
 
     /// Whether a route's gateway is on a subnet of the device's addresses, so that the kernel takes it.
@@ -225,6 +238,9 @@ pub struct Route {
     pub onlink: bool,
     /// `mtu`, `advmss`, `initcwnd` and so on, by their `RTAX_*` number; 0: not given.
     pub metrics: [u32; ROUTE_METRICS],
+    /// It is one of several next hops of one route, which no one device has for itself.
+    #[serde(default)]
+    pub shared: bool,
 }
 
 impl Route {
@@ -244,6 +260,7 @@ impl Route {
             source: None,
             onlink: false,
             metrics: [0; ROUTE_METRICS],
+            shared: false,
         }
     }
 

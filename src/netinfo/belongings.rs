@@ -20,6 +20,7 @@ pub(super) struct Belongings {
     addresses: Vec<(Address, bool)>,
     routes: Vec<Route>,
     made: Vec<Route>,
+    shared: Vec<Route>,
     /// More routes than are kept.
     pub(super) many: bool,
     pub(super) qdiscs: Vec<Qdisc>,
@@ -45,8 +46,21 @@ impl Belongings {
         &self.made
     }
 
+    pub(super) fn shared(&self) -> &[Route] {
+        &self.shared
+    }
+
     pub(super) fn all_routes(&self) -> impl Iterator<Item = &Route> {
-        self.routes.iter().chain(&self.made)
+        self.routes.iter().chain(&self.made).chain(&self.shared)
+    }
+
+    /// The list in which such a route is.
+    fn list_of(&mut self, route: &Route) -> &mut Vec<Route> {
+        match route {
+            Route { shared: true, .. } => &mut self.shared,
+            _ if is_made(route) => &mut self.made,
+            _ => &mut self.routes,
+        }
     }
 
     /// Puts an address at its place in the kernel's list. Of a dump, that is the end.
@@ -100,11 +114,10 @@ impl Belongings {
 
     /// Adds a route, unless it is there; gives back those that became too many.
     pub(super) fn add_route(&mut self, route: Route) -> Vec<Route> {
-        let list = if is_made(&route) { &mut self.made } else { &mut self.routes };
-        if self.many && route.to.prefix != 0 || list.contains(&route) {
+        if self.many && route.to.prefix != 0 || self.list_of(&route).contains(&route) {
             return Vec::new();
         }
-        list.push(route);
+        self.list_of(&route).push(route);
         if self.routes.len() + self.made.len() <= MANY_ROUTES {
             return Vec::new();
         }
@@ -114,7 +127,7 @@ impl Belongings {
 
     /// Takes a route out.
     pub(super) fn remove_route(&mut self, route: &Route) {
-        let list = if is_made(route) { &mut self.made } else { &mut self.routes };
+        let list = self.list_of(route);
         // What an event repeats of a route may differ in its metrics.
         let like = |it: &Route| it.rivals(route) && (it.gateway, it.source) == (route.gateway, route.source);
         let place = list.iter().position(|it| it == route).or_else(|| list.iter().position(like));
@@ -125,15 +138,14 @@ impl Belongings {
     pub(super) fn drop_routes(&mut self, which: impl Fn(&Route) -> bool) -> Vec<Route> {
         let mut dropped: Vec<Route> = self.routes.extract_if(.., |route| which(route)).collect();
         dropped.extend(self.made.extract_if(.., |route| which(route)));
+        dropped.extend(self.shared.extract_if(.., |route| which(route)));
         dropped
     }
 
     /// IPv6 routes outlive their preferred source (net/ipv6/route.c, rt6_remove_prefsrc).
     pub(super) fn forget_source(&mut self, source: &IpAddr) {
-        for route in self.routes.iter_mut().chain(&mut self.made).filter(|route| route.source.as_ref() == Some(source))
-        {
-            route.source = None;
-        }
+        let all = self.routes.iter_mut().chain(&mut self.made).chain(&mut self.shared);
+        all.filter(|route| route.source.as_ref() == Some(source)).for_each(|route| route.source = None);
     }
 
     /// A discipline came, in the place of the one that hung there.

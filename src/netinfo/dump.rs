@@ -85,6 +85,7 @@ impl<'r> Dump<'r> {
             libc::RTM_NEWROUTE => {
                 let Some((index, route)) = layer3::route(payload) else {
                     self.passed_over += 1;
+                    self.routes.extend(layer3::hops(payload));
                     return;
                 };
                 let count = self.counts.entry(index).or_default();

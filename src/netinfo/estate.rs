@@ -137,6 +137,14 @@ impl Estate {
         holders
     }
 
+    /// The links with next hops of a route like this one, where it goes over several: which of them
+    /// an event adds or takes away, and what is left, is to be read.
+    pub(super) fn sharing(&self, route: &Route) -> Vec<u32> {
+        let holders = self.holders.get(&key(route)).cloned().unwrap_or_default();
+        let shares = |index: &u32| self.of(*index).is_some_and(|own| own.shared().iter().any(|it| it.rivals(route)));
+        if route.shared || holders.iter().any(shares) { holders } else { Vec::new() }
+    }
+
     /// All routes of a link go, to be read anew.
     pub(super) fn clear_routes(&mut self, index: u32) {
         self.drop_routes(index, |_| true);

@@ -4,26 +4,25 @@
 //! - addresses: IPv6's link-local ones;
 //! - routes: link-local ones the kernel made, and what redirects say; and, as the
 //!   host may carry a full routing table, those of routing daemons except for default routes.
-//!   Routes over several next hops belong to no single link and are left out too, default routes
-//!   not excepted; so are those that ask for a source or a type of service, as
+//!   Routes over several next hops belong to no single link and are left out too, but for the next
+//!   hops of default routes ([`hops`]): one of ours must not stumble over them. Left out are those that ask for a source or a type of service, as
 //!   [`Route`] cannot tell them from others to the same destination.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vdsm_model::ip::{Address, More, ROUTE_METRICS, Route};
+use vdsm_model::ip::{Address, DHCP, More, RA, ROUTE_METRICS, Route};
 use vdsm_model::units::Prefixed;
 use vdsm_netlink::attrs::{self, Attrs};
 
-/// Length of `ifaddrmsg` and of `rtmsg`.
+/// Length of `ifaddrmsg`, of `rtmsg` and of `rtnexthop`.
 const IFADDRMSG: usize = 8;
 const RTMSG: usize = 12;
+const RTNEXTHOP: usize = 8;
 
 pub(super) const INET: u8 = libc::AF_INET as u8;
 pub(super) const INET6: u8 = libc::AF_INET6 as u8;
 
 // Of linux/rtnetlink.h; the libc crate has the others.
-const RTPROT_RA: u8 = 9;
-const RTPROT_DHCP: u8 = 16;
 /// `RTNH_F_ONLINK` of linux/rtnetlink.h, in the flags of a route with one next hop.
 const RTNH_F_ONLINK: u32 = 4;
 /// Of linux/if_addr.h: who made an address, and that it comes from a secret (RFC 7217).
@@ -102,11 +101,39 @@ fn lifetime(value: &[u8]) -> Option<(u32, u32)> {
 
 /// Whether the kernel made a route by itself: of an address, or of what a router announced.
 pub(super) fn is_made(route: &Route) -> bool {
-    matches!(route.protocol, libc::RTPROT_KERNEL | RTPROT_RA)
+    matches!(route.protocol, libc::RTPROT_KERNEL | RA)
 }
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
 pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
+    let (route, index, hops) = read(payload)?;
+    Some((index.filter(|_| hops.is_none())?, route))
+}
+
+/// The next hops of a default route that goes over several, each with the index it leaves through.
+pub(super) fn hops(payload: &[u8]) -> Vec<(u32, Route)> {
+    let several = read(payload).filter(|(route, ..)| route.to.prefix == 0);
+    let Some((route, _, Some(mut rest))) = several else { return Vec::new() };
+    let mut all = Vec::new();
+    // `struct rtnexthop` of linux/rtnetlink.h: length, flags, weight, index; its attributes follow.
+    while let (Some(length), Some(index)) = (attrs::u16(rest).map(usize::from), rest.get(4..).and_then(attrs::u32)) {
+        let Some(own) = rest.get(RTNEXTHOP..length) else { break };
+        let mut hop = Route { shared: true, ..route };
+        for (kind, value) in Attrs::new(own) {
+            match kind {
+                libc::RTA_GATEWAY => hop.gateway = ip(payload[0], value),
+                libc::RTA_VIA => hop.gateway = via(value),
+                _ => {}
+            }
+        }
+        all.push((index, hop));
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+    }
+    all
+}
+
+/// The route of a message, with the index it leaves through or the bytes of its next hops.
+fn read(payload: &[u8]) -> Option<(Route, Option<u32>, Option<&[u8]>)> {
     let [family, prefix, from, tos, table, protocol, scope, kind, ..] = *payload.first_chunk::<RTMSG>()?;
     let flags = attrs::u32(&payload[8..])?;
     let cached = flags & libc::RTM_F_CLONED != 0;
@@ -128,8 +155,9 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
         source: None,
         onlink: flags & RTNH_F_ONLINK != 0,
         metrics: [0; ROUTE_METRICS],
+        shared: false,
     };
-    let mut index = None;
+    let (mut index, mut hops) = (None, None);
     for (kind, value) in Attrs::after(payload, RTMSG) {
         match kind {
             libc::RTA_OIF => index = attrs::u32(value),
@@ -140,14 +168,14 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
             libc::RTA_PRIORITY => route.metric = attrs::u32(value)?,
             libc::RTA_PREFSRC => route.source = Some(ip(family, value)?),
             libc::RTA_METRICS => metrics(value, &mut route.metrics),
-            libc::RTA_MULTIPATH => return None,
+            libc::RTA_MULTIPATH => hops = Some(value),
             _ => {}
         }
     }
     if route.table == u32::from(libc::RT_TABLE_LOCAL) || (is_made(&route) && is_link_local_subnet(&route.to)) {
         return None;
     }
-    Some((index?, route))
+    Some((route, index, hops))
 }
 
 /// Table, destination and metric of the message's route, whatever kind of route it is: with
@@ -185,7 +213,7 @@ fn metrics(value: &[u8], into: &mut [u32; ROUTE_METRICS]) {
 /// Whether such a route may concern us, see the head of this file.
 fn is_kept(protocol: u8, prefix: u8) -> bool {
     match protocol {
-        libc::RTPROT_BOOT | libc::RTPROT_STATIC | RTPROT_DHCP | libc::RTPROT_KERNEL | RTPROT_RA => true,
+        libc::RTPROT_BOOT | libc::RTPROT_STATIC | DHCP | libc::RTPROT_KERNEL | RA => true,
         libc::RTPROT_REDIRECT => false,
         _ => prefix == 0,
     }

@@ -104,3 +104,22 @@ fn link_local_routes_and_those_of_daemons_are_left_out() {
     let nowhere = route_message([2, 0, 0, 0, 254, 4, 0, 1], 0, &[]);
     assert_eq!(route(&nowhere), None);
 }
+
+#[test]
+fn next_hops_of_a_default_route_are_routes_of_their_own() {
+    let hop = |index: u8, gateway: u8| {
+        [&[16, 0, 0, 2, index, 0, 0, 0][..], &attribute(libc::RTA_GATEWAY, &[10, 0, 0, gateway])].concat()
+    };
+    let both = attribute(libc::RTA_MULTIPATH, &[hop(7, 1), hop(8, 2)].concat());
+    let metric = number(libc::RTA_PRIORITY, 5);
+    let message = |prefix: u8| route_message([2, prefix, 0, 0, 254, 4, 0, 1], 0, &[metric.clone(), both.clone()]);
+    let via = |last: u8| Route { metric: 5, shared: true, ..Route::default_via([10, 0, 0, last].into()) };
+    assert_eq!(hops(&message(0)), [(7, via(1)), (8, via(2))]);
+    assert_eq!((hops(&message(16)), route(&message(0))), (vec![], None));
+    // One that ends in the middle of a next hop, or says that it has no length.
+    let cut = attribute(libc::RTA_MULTIPATH, &hop(7, 1)[..12]);
+    let none = attribute(libc::RTA_MULTIPATH, &[0; 32]);
+    for odd in [cut, none] {
+        assert_eq!(hops(&route_message([2, 0, 0, 0, 254, 4, 0, 1], 0, &[odd])), []);
+    }
+}

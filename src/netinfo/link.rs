@@ -154,6 +154,7 @@ impl Head {
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),
+            shared_routes: Vec::new(),
             dhcp: Arc::default(),
             many_routes: false,
             aggregator: slave.and_then(|own| own.aggregator),

@@ -162,6 +162,7 @@ impl Mirror {
             link.addresses = own.addresses().copied().collect();
             link.routes = own.routes().to_vec();
             link.made_routes = own.made().to_vec();
+            link.shared_routes = own.shared().to_vec();
             link.many_routes = own.many;
             link.shaper = own.shaper().map(Arc::new);
             if !own.qdiscs.is_empty() {
@@ -275,11 +276,15 @@ impl Mirror {
             let own = route.as_ref().map(|(index, _)| *index).filter(|_| !holders.is_empty());
             self.wants.routes.extend(holders.into_iter().chain(own));
         }
-        let Some((index, route)) = route else { return };
-        self.touch(index);
-        match is_there {
-            true => self.estate.add_route(index, route),
-            false => self.estate.remove_route(index, &route),
+        let told = route.map_or_else(|| layer3::hops(payload), |it| vec![it]);
+        for (index, route) in told {
+            self.touch(index);
+            self.wants.routes.extend(self.estate.sharing(&route));
+            match is_there {
+                true => self.estate.add_route(index, route),
+                false => self.estate.remove_route(index, &route),
+            }
+            self.wants.routes.extend(self.estate.sharing(&route));
         }
     }
 

@@ -209,7 +209,12 @@ impl Reader {
             _ => {}
         }
         // A kernel without strict checking does not filter.
-        Ok(dump.routes.into_iter().filter(|(it, route)| *it == index && !is_made(route)).map(|(_, it)| it).collect())
+        Ok(dump
+            .routes
+            .into_iter()
+            .filter(|(it, route)| *it == index && !is_made(route) && !route.shared)
+            .map(|(_, it)| it)
+            .collect())
     }
 }
 

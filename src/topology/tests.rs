@@ -40,6 +40,7 @@ fn link(index: u32, name: &str, kind: SeenKind, details: Details) -> SeenLink {
         addresses: Vec::new(),
         routes: Vec::new(),
         made_routes: Vec::new(),
+        shared_routes: Vec::new(),
         dhcp: Arc::default(),
         many_routes: false,
         aggregator: None,

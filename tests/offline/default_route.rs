@@ -1,7 +1,7 @@
 //! The host's default route moves to a network that has no lease yet: never two, and never none
 //! where that can be helped, after each single action.
 //!
-//! That a lease is reacted to is `src/keeper/tests/leases.rs`'s; here re-applying stands for it.
+//! What others have in its place is `rivals.rs`'s. That a lease is reacted to is `src/keeper/tests/leases.rs`'s; here re-applying stands for it.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use vdsm_dhcp_client::Family;
 use vdsm_model::dhcp::Lease;
 use vdsm_model::graph::Desired;
 use vdsm_model::ip::MAIN_TABLE;
-use vdsm_model::netinfo::NetInfo;
+use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::units::Prefixed;
 use vdsm_net::check::check;
 use vdsm_net::connectivity::Lost;
@@ -25,23 +25,42 @@ use crate::world::{NICS, World, dev, net, request};
 
 /// The IPv4 default routes, each as `GATEWAY DEVICE`.
 fn default_routes(seen: &NetInfo) -> Vec<String> {
-    let all = seen.links().flat_map(|link| link.routes.iter().map(|route| (link.name, *route)));
-    let ours = all.filter(|(_, r)| r.to.prefix == 0 && r.to.addr.is_ipv4() && r.table == MAIN_TABLE);
+    default_routes_of(seen, false)
+}
+
+/// The default routes of IPv6 or else of IPv4, announced ones among them.
+pub(crate) fn default_routes_of(seen: &NetInfo, v6: bool) -> Vec<String> {
+    let of = |link: &SeenLink| link.routes.iter().chain(&link.made_routes).copied().collect::<Vec<_>>();
+    let all = seen.links().flat_map(|link| of(link).into_iter().map(|route| (link.name, route)));
+    let ours = all.filter(|(_, r)| r.to.prefix == 0 && r.to.addr.is_ipv6() == v6 && r.table == MAIN_TABLE);
     ours.filter_map(|(device, route)| Some(format!("{} {device}", route.gateway?))).collect()
 }
 
 /// A kernel that is looked at after every single action.
 #[derive(Debug)]
-struct Watched {
+pub(crate) struct Watched {
     sim: Sim,
-    moments: Arc<Mutex<Vec<Vec<String>>>>,
+    moments: Moments,
+    v6: bool,
+}
+
+/// The default routes after each action.
+type Moments = Arc<Mutex<Vec<Vec<String>>>>;
+
+impl Watched {
+    /// A host like that, with a fuse, and what is seen of its default routes of that family.
+    pub(crate) fn world(sim: &Sim, v6: bool) -> (World, Fuse, Moments) {
+        let (fuse, moments) = (Fuse::never(), Moments::default());
+        let watched = Watched { sim: sim.clone(), moments: Arc::clone(&moments), v6 };
+        (World::over(sim.clone(), Faulty { inner: watched, fuse: fuse.clone() }), fuse, moments)
+    }
 }
 
 impl Kernel for Watched {
     fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
         for (at, action) in actions.iter().enumerate() {
             self.sim.run(std::slice::from_ref(action), seen).map_err(|(_, error)| (at, error))?;
-            self.moments.lock().unwrap().push(default_routes(&self.sim.look()));
+            self.moments.lock().unwrap().push(default_routes_of(&self.sim.look(), self.v6));
         }
         Ok(())
     }
@@ -50,15 +69,14 @@ impl Kernel for Watched {
 struct Stage {
     world: World,
     fuse: Fuse,
-    moments: Arc<Mutex<Vec<Vec<String>>>>,
+    moments: Moments,
 }
 
 impl Stage {
     /// `red` has the default route, by a static gateway.
     fn new() -> Stage {
-        let (sim, fuse, moments) = (Sim::with_nics(&NICS), Fuse::never(), Arc::<Mutex<Vec<Vec<String>>>>::default());
-        let watched = Watched { sim: sim.clone(), moments: Arc::clone(&moments) };
-        let mut stage = Stage { world: World::over(sim, Faulty { inner: watched, fuse: fuse.clone() }), fuse, moments };
+        let (world, fuse, moments) = Watched::world(&Sim::with_nics(&NICS), false);
+        let mut stage = Stage { world, fuse, moments };
         stage.world.set(json!({ "red": red(true) }), json!({}));
         stage.are(["10.0.0.1 red"]);
         stage.moments.lock().unwrap().clear();
@@ -149,6 +167,25 @@ fn the_former_owner_keeps_it_until_the_lease() {
     // And back, as it always was.
     stage.gapless(json!({ "red": red(true) }));
     stage.are(["10.0.0.1 red"]);
+}
+
+/// Before the keeper has followed the lease, somebody names the one that has kept the route.
+#[test]
+fn whoever_gives_it_up_meanwhile_gives_it_to_the_one_with_the_lease() {
+    for former in [red(false), json!({ "nic": "dummy_0" }), json!({ "remove": true })] {
+        let mut stage = Stage::new();
+        stage.gapless(json!({ "blue": blue() }));
+        stage.offer("blue", Some(lease(77, 1)));
+        stage.gapless(json!({ "red": former }));
+        stage.are(["10.77.0.1 blue"]);
+        stage.follow();
+    }
+    // One that brings no router has nothing to take.
+    let mut stage = Stage::new();
+    stage.gapless(json!({ "blue": blue() }));
+    stage.offer("blue", Some(lease(77, 0)));
+    stage.world.set(json!({ "red": red(false) }), json!({}));
+    stage.are([]);
 }
 
 #[test]

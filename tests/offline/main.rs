@@ -17,6 +17,7 @@ mod older;
 mod qos;
 mod refusals;
 mod requests;
+mod rivals;
 mod source_routing;
 mod strangers;
 mod without_ipv6;

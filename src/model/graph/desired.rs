@@ -3,6 +3,7 @@
 //!
 //! Devices the request does not touch are wished for exactly as they are, drifted or not.
 
+mod crowd;
 mod layer3;
 mod reach;
 
@@ -63,6 +64,7 @@ impl Desired {
             (prior, wrong) = builder.draw();
         }
         problems.extend(wrong);
+        problems.extend(builder.crowded(&prior));
         let wishes = Wishes::of(&merged, &mut problems);
         let tuned = wishes.tuned(seen);
         wishes.put(seen, &mut prior, &mut builder.graph, &mut problems);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::waiting;
 use crate::config::{Base, BondConfig, NetConfig, NetworkConfig, Networks, Switch};
 use crate::device::follows_its_slave;
 use crate::name::{DeviceName, NetworkName};
@@ -31,6 +32,7 @@ pub(super) fn merge(running: &NetConfig, request: &Request, seen: &NetInfo) -> M
     merged.bonds(running, request, seen);
     merged.take_over(seen);
     merged.move_default_route(request);
+    merged.networks.extend(waiting::due(running, &merged, seen));
     merged
 }
 

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Base, NetConfig, NetworkConfig};
 use crate::ip::Route;
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::{NetInfo, SeenKind};
+use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 
 /// The names of devices in our care.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,7 +73,8 @@ impl Scope {
 
     /// The devices whose default route of the main table would stand in the way of ours.
     pub(super) fn add_rivals(&mut self, ours: &Route, seen: &NetInfo) {
-        let rivals = seen.with_default_routes().filter(|l| l.routes.iter().any(|r| r.rivals(ours)));
+        let all = |link: &SeenLink| link.routes.iter().chain(&link.made_routes).any(|it| it.rivals(ours));
+        let rivals = seen.with_default_routes().filter(|link| all(link));
         self.0.extend(rivals.map(|l| l.name));
     }
 }

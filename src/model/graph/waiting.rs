@@ -68,6 +68,19 @@ pub(super) fn waiting<'a>(config: &'a NetConfig, seen: &NetInfo) -> Option<(&'a 
     seen.link(&top).and_then(|link| link.lease(false)).is_none().then_some((owner, top))
 }
 
+/// The default route network, where its lease has come and nobody has drawn the consequences yet: one
+/// that has kept the route for it and is touched now would give it to nobody. So the request does.
+pub(super) fn due(running: &NetConfig, merged: &Merged, seen: &NetInfo) -> Option<NetworkName> {
+    let owner = merged.config.default_route().filter(|owner| !merged.networks.contains(*owner))?;
+    let net = merged.config.networks.get(owner).filter(|net| net.dhcpv4)?;
+    let link = seen.link(&top_of(owner, net, seen)?)?;
+    let gateway = link.lease(false)?.gateway?;
+    let leased = Route { protocol: DHCP, ..Route::default_via(gateway.into()) };
+    let mut touched = with_default_routes(running, seen).filter(|(name, ..)| merged.networks.contains(*name));
+    let keeps = touched.any(|(name, net, _)| had(name, net, seen).is_some());
+    (keeps && !link.routes.contains(&leased)).then(|| owner.clone())
+}
+
 /// Default routes of networks that a request does not touch, which have kept them for one that waits
 /// no more: its lease came without a router, or the default route is not to be its any more.
 pub(super) fn over(running: &NetConfig, merged: &Merged, seen: &NetInfo) -> Vec<(DeviceName, Route)> {

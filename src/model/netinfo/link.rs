@@ -54,6 +54,8 @@ pub struct SeenLink {
     /// Routes through it that came without anybody's wish: the kernel made them of an address, or
     /// a router announced them. Link-local ones are left out.
     pub made_routes: Vec<Route>,
+    /// Next hops through it of default routes that go over several (multipath).
+    pub shared_routes: Vec<Route>,
     /// The DHCP clients that serve it.
     pub dhcp: Arc<SeenClients>,
     /// There are more routes through it than [`MANY_ROUTES`]; of those in [`SeenLink::routes`]
@@ -91,6 +93,7 @@ impl SeenLink {
             addresses: Vec::new(),
             routes: Vec::new(),
             made_routes: Vec::new(),
+            shared_routes: Vec::new(),
             dhcp: Arc::default(),
             many_routes: false,
             aggregator: None,

@@ -223,7 +223,11 @@ impl NetInfo {
 }
 
 fn has_default(link: &SeenLink) -> bool {
-    link.routes.iter().chain(&link.made_routes).any(|route| route.to.prefix == 0 && route.table == MAIN_TABLE)
+    link.routes
+        .iter()
+        .chain(&link.made_routes)
+        .chain(&link.shared_routes)
+        .any(|route| route.to.prefix == 0 && route.table == MAIN_TABLE)
 }
 
 fn tag_of(link: &SeenLink) -> Option<(DeviceName, VlanTag)> {

@@ -4,6 +4,7 @@
 //! netlink, and nothing here can fail: a wrong wish was turned away in `graph/`.
 //!
 //! 0. A default route that moves to a device which stands already, before its former one may go.
+//!    Where a router had announced that, its device first stops to hear of others.
 //! 1. Addresses and routes that go, so that another device can have them.
 //! 2. Ports that leave a bond or bridge that stays: two bonds that swap a nic form a cycle that no
 //!    order of whole modifications can solve. A bond whose mode changes loses all slaves.
@@ -30,7 +31,7 @@ use crate::device::{Bond, Device, NetDevice};
 use crate::dhcp::Clients;
 use crate::ethtool_options::changes;
 use crate::graph::Graph;
-use crate::ip::{IpConfig, Route};
+use crate::ip::{IpConfig, RA, Route};
 use crate::name::DeviceName;
 use crate::units::Mtu;
 
@@ -188,26 +189,53 @@ impl Planner<'_> {
             let kept = if ends { without_leased(&from).kept(wish) } else { from.kept(wish) };
             let mut replaces = self.taken_by(&device);
             let moving = |route: &&Route| {
-                !from.routes.contains(*route) && kept.reaches(route) && replaces.iter().any(|(_, it)| it.rivals(route))
+                let has = from.all_routes().any(|it| it == *route);
+                // A router that was heard is on the link.
+                let reaches = route.protocol == RA || kept.reaches(route);
+                // And one that comes back there comes before the device hears it again, which would make two.
+                let returns = route.protocol == RA && from.routes.iter().any(|it| it.rivals(route));
+                !has && reaches && (returns || replaces.iter().any(|(_, it)| it.rivals(route)))
             };
-            let fresh: Vec<Route> = wish.routes.iter().filter(moving).copied().collect();
+            let routes: Vec<Route> = wish.routes.iter().filter(moving).copied().collect();
+            let announced: Vec<Route> = wish.announced.iter().filter(moving).copied().collect();
+            let fresh: Vec<Route> = routes.iter().chain(&announced).copied().collect();
             if fresh.is_empty() {
                 continue;
             }
             replaces.retain(|(_, theirs)| fresh.iter().any(|ours| theirs.rivals(ours)));
             let mut to = from.clone();
-            to.routes.retain(|had| !fresh.iter().any(|ours| had.rivals(ours)));
-            to.routes.extend(fresh);
+            for had in [&mut to.routes, &mut to.announced] {
+                had.retain(|had| !fresh.iter().any(|ours| had.rivals(ours)));
+            }
+            to.routes.extend(routes);
+            to.announced.extend(announced);
+            self.stop_hearing(&replaces);
             self.take(&replaces);
             self.now.set_ip(device, to.clone());
             self.steps.push(Step::Ip { device, from, to, replaces });
         }
     }
 
-    /// Whether a device, and what it stands on, is as it is to be.
+    /// What the next announcement brought would stand beside the route that took the place of this one.
+    fn stop_hearing(&mut self, replaces: &[(DeviceName, Route)]) {
+        for (other, _) in replaces.iter().filter(|(_, route)| route.protocol == RA) {
+            let wish = self.to.device(other).and_then(|to| to.link().adverts);
+            if let (Some(wish), Some(mut now)) = (wish, self.now.device(other).cloned()) {
+                now.link_mut().adverts = Some(wish);
+                self.modify(now);
+            }
+        }
+    }
+
+    /// Whether a device, and what it stands on, is as it is to be; which routers it hears can wait.
     fn stands(&self, device: &DeviceName) -> bool {
         let Some(now) = self.now.device(device) else { return self.to.device(device).is_none() };
-        let is_as_wished = self.to.device(device).is_some_and(|to| now.same(to));
+        let hears_alike = |to: &Device| {
+            let mut now = now.clone();
+            now.link_mut().adverts = to.link().adverts;
+            now.same(to)
+        };
+        let is_as_wished = self.to.device(device).is_some_and(|to| now.same(to) || hears_alike(to));
         is_as_wished && !self.going.contains(device) && now.lower().iter().all(|lower| self.stands(lower))
     }
 
@@ -216,6 +244,7 @@ impl Planner<'_> {
         for (other, route) in replaces {
             if let Some(mut ip) = self.now.ip(other).cloned() {
                 ip.routes.remove(route);
+                ip.announced.remove(route);
                 self.now.set_ip(*other, ip);
             }
         }
@@ -278,11 +307,12 @@ impl Planner<'_> {
         let moves = |route: &&Route| {
             let others = || self.to.ips().filter(|(other, _)| **other != device);
             route.to.prefix == 0
-                && (to.replaces(route) || others().any(|(_, ip)| ip.routes.iter().any(|r| r.rivals(route))))
+                && (to.replaces(route) || others().any(|(_, ip)| ip.all_routes().any(|r| r.rivals(route))))
         };
-        let mut to = to.clone();
-        to.routes.extend(from.routes.iter().filter(moves).copied());
-        to
+        let mut kept = to.clone();
+        kept.routes.extend(from.routes.iter().filter(moves).copied());
+        kept.announced.extend(from.announced.iter().filter(moves).copied());
+        kept
     }
 
     fn release(&mut self) {
@@ -488,10 +518,11 @@ impl Planner<'_> {
             let (Some(to), from) = (self.to.ip(&device), self.now.ip(&device).cloned().unwrap_or_default()) else {
                 continue;
             };
-            if from.same(to) && !self.returns_leased(device, &from, to) {
+            let replaces = self.taken_by(&device);
+            let comes = self.returns_leased(device, &from, to) || to.unheard(&from).next().is_some();
+            if replaces.is_empty() && from.same(to) && !comes {
                 continue;
             }
-            let replaces = self.taken_by(&device);
             self.take(&replaces);
             self.now.set_ip(device, to.clone());
             self.steps.push(Step::Ip { device, from, to: to.clone(), replaces });
@@ -505,17 +536,19 @@ impl Planner<'_> {
         lost.any(|a| self.started.contains(&(device, a.ip.addr.is_ipv6())))
     }
 
-    /// The default routes that others still have and a device is to have instead.
+    /// The default routes that others still have and a device is to have instead. One that a router
+    /// had announced there comes back like that as well, where one of ours took its place.
     fn taken_by(&self, device: &DeviceName) -> Vec<(DeviceName, Route)> {
-        let has = |route: &Route| self.now.ip(device).is_some_and(|ip| ip.routes.contains(route));
-        let fresh: Vec<&Route> =
-            self.to.ip(device).into_iter().flat_map(|ip| &ip.routes).filter(|r| r.to.prefix == 0 && !has(r)).collect();
+        let has = |of: Option<&IpConfig>, route: &Route| of.is_some_and(|ip| ip.all_routes().any(|it| it == route));
+        let wish = self.to.ip(device).into_iter().flat_map(IpConfig::all_routes);
+        let fresh: Vec<&Route> = wish.filter(|r| r.to.prefix == 0 && !has(self.now.ip(device), r)).collect();
         if fresh.is_empty() {
             return Vec::new();
         }
         let others = self.now.ips().filter(|(other, _)| *other != device);
-        let all = others.flat_map(|(other, ip)| ip.routes.iter().map(|route| (*other, *route)));
-        all.filter(|(_, route)| fresh.iter().any(|ours| route.rivals(ours))).collect()
+        let all = others.flat_map(|(other, ip)| ip.all_routes().map(|route| (*other, *route)));
+        let goes = |(other, route): &(DeviceName, Route)| !has(self.to.ip(other), route);
+        all.filter(|(_, route)| fresh.iter().any(|ours| route.rivals(ours))).filter(goes).collect()
     }
 
     fn resolve(&mut self) {

@@ -213,6 +213,7 @@ fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
     out.extend(from.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("-{a}")));
     out.extend(to.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("+{a}")));
     out.extend(to.routes.difference(&kept.routes).map(|r| format!("+{r}")));
+    out.extend(to.unheard(&kept).map(|r| format!("+{r} (announced)")));
     out.extend(to.rules.difference(&kept.rules).map(|r| format!("+rule {r}")));
     out
 }

@@ -18,6 +18,7 @@ mod probes;
 mod refusals;
 mod resolved;
 mod restore;
+mod rivals;
 mod rollback;
 mod storms;
 mod strangers;

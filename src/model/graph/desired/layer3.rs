@@ -103,18 +103,25 @@ impl Builder<'_> {
     pub(super) fn put_default_routes(&mut self, name: &NetworkName, net: &NetworkConfig) {
         let Some(top) = top_of(name, net, self.seen) else { return };
         for ours in self.default_routes(name, net) {
+            let has = self.seen.link(&top).is_some_and(|link| link.routes.contains(&ours));
             // One default route a family: whoever has another at the same metric gives it up.
             let rivals: Vec<(DeviceName, IpConfig)> = self
                 .graph
                 .ips()
-                .filter(|(device, ip)| **device != top && ip.routes.iter().any(|r| r.rivals(&ours)))
+                .filter(|(device, ip)| **device != top && ip.all_routes().any(|r| r.rivals(&ours)))
                 .map(|(d, ip)| (*d, ip.clone()))
                 .collect();
             for (device, mut ip) in rivals {
-                if Stack::topped_by(device, &self.running.networks, self.seen).next().is_none() {
-                    self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way"));
+                // Beside ours a router may announce itself again and again, and only a new one of ours
+                // takes the place of what it says.
+                let gives = !has || ip.routes.iter().any(|r| r.rivals(&ours));
+                if gives && Stack::topped_by(device, &self.running.networks, self.seen).next().is_none() {
+                    let announced = ip.announced.iter().any(|r| r.rivals(&ours));
+                    let until = if announced { " until a router announces it anew" } else { "" };
+                    self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way{until}"));
                 }
                 ip.routes.retain(|r| !r.rivals(&ours));
+                ip.announced.retain(|r| !r.rivals(&ours));
                 self.graph.set_ip(device, ip);
             }
         }
