@@ -22,4 +22,4 @@ pub use dump::Dumped;
 pub use error::{BatchError, ENOTSUPP, KernelError, WireError, errno_name};
 pub use listener::{Drained, Event, Listener, Topic};
 pub use request::Request;
-pub use wire::{Got, Wire};
+pub use wire::{CHUNK_MESSAGES, Got, Wire};
