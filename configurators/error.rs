@@ -4,8 +4,9 @@
 
 use vdsm_model::name::DeviceName;
 
-/// A step that could not be done. Steps before it are done, steps after it may be done in part:
-/// whoever goes on from here looks at the host first.
+/// A step that could not be done. Steps before it are done, but for links that were to go together
+/// with its own; steps after it may be done in part: whoever goes on from here looks at the host
+/// first.
 #[derive(Debug, thiserror::Error)]
 #[error("step {} ({step}), by '{command}'", .index + 1)]
 pub struct ApplyError {

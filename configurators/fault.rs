@@ -4,8 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::RunError;
 use crate::iproute2::{Action, Kernel};
+use crate::{Begin, RunError};
 use vdsm_model::netinfo::NetInfo;
 
 /// The number of actions that still succeed; shared with the test. `usize::MAX` is "all".
@@ -39,17 +39,22 @@ pub struct Faulty<K> {
 }
 
 impl<K: Kernel> Kernel for Faulty<K> {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         let left = self.fuse.0.load(Ordering::SeqCst);
         if left == usize::MAX {
-            return self.inner.run(actions, seen);
+            return self.inner.run(actions, seen, begin);
         }
         if left >= actions.len() {
-            self.inner.run(actions, seen)?;
+            self.inner.run(actions, seen, begin)?;
             self.fuse.after(left - actions.len());
             return Ok(());
         }
-        self.inner.run(&actions[..left], seen)?;
+        self.inner.run(&actions[..left], seen, begin)?;
         self.fuse.after(usize::MAX);
         Err((left, RunError::Injected))
     }

@@ -6,6 +6,7 @@
 mod error;
 pub mod fault; // failures on purpose, for tests
 pub mod iproute2; // the kernel's own devices, through rtnetlink
+mod progress; // how far they have come with a plan
 pub mod resolver; // the host's name servers, for every configurator
 pub mod sim; // a host in memory
 
@@ -13,6 +14,8 @@ use std::collections::BTreeSet;
 use std::fmt::{Debug, Display};
 
 pub use error::{ApplyError, RunError};
+use progress::Tally;
+pub use progress::{Begin, Headway};
 use vdsm_model::config::Feature;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::{Plan, Step};
@@ -28,8 +31,9 @@ pub trait Configurator: Debug + Send {
     /// For each step of a plan, the commands that would do the same by hand.
     fn explain(&self, plan: &Plan, seen: &NetInfo) -> Vec<Vec<String>>;
 
-    /// Carries out a plan that was made for the host as seen.
-    fn apply(&mut self, plan: &Plan, seen: &NetInfo) -> Result<(), ApplyError>;
+    /// Carries out a plan that was made for the host as seen. Who follows its `progress` hears which
+    /// steps are begun before they are, and which are done.
+    fn apply(&mut self, plan: &Plan, seen: &NetInfo, progress: &mut dyn FnMut(&Headway)) -> Result<(), ApplyError>;
 }
 
 /// How a configurator is usually written: translate, then do. [`Configurator`] follows for free.
@@ -47,8 +51,14 @@ pub trait Backend: Debug + Send {
     /// actions of independent steps may be interleaved.
     fn lower(&self, steps: &[Step], seen: &NetInfo) -> Vec<(usize, Self::Action)>;
 
-    /// Does them; the error comes with the number of the action that failed.
-    fn run(&mut self, actions: &[(usize, Self::Action)], seen: &NetInfo) -> Result<(), (usize, RunError)>;
+    /// Does them, and calls `begin` before each batch; the error comes with the number of the action
+    /// that failed.
+    fn run(
+        &mut self,
+        actions: &[(usize, Self::Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)>;
 }
 
 impl<B: Backend> Configurator for B {
@@ -68,14 +78,18 @@ impl<B: Backend> Configurator for B {
         commands
     }
 
-    fn apply(&mut self, plan: &Plan, seen: &NetInfo) -> Result<(), ApplyError> {
+    fn apply(&mut self, plan: &Plan, seen: &NetInfo, progress: &mut dyn FnMut(&Headway)) -> Result<(), ApplyError> {
         let actions = self.lower(plan.steps(), seen);
-        self.run(&actions, seen).map_err(|(failed, source)| {
+        let mut tally = Tally::new(plan.steps().len(), actions.iter().map(|(step, _)| *step).collect());
+        let done = self.run(&actions, seen, &mut |batch| progress(&tally.before(batch)));
+        done.map_err(|(failed, source)| {
             let (index, command) =
                 actions.get(failed).map_or((0, String::new()), |(step, action)| (*step, action.to_string()));
             let step = plan.steps().get(index);
             let (device, step) = (step.and_then(Step::device), step.map_or_else(String::new, Step::to_string));
             ApplyError { index, step, device, command, source }
-        })
+        })?;
+        progress(&tally.end());
+        Ok(())
     }
 }

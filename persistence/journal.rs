@@ -3,8 +3,9 @@
 //! A journal is a file of JSON lines in two places: the run directory, which is the authority while
 //! it has one, and a directory that survives a reboot. The first line, the head, is on the disk
 //! before anything is changed; a verdict, committed or abandoned, is on the disk before anything
-//! follows from it. What is noted in between is for who reads it after the writer's death, not
-//! after the machine's, whose network is gone with it: so it is not flushed.
+//! follows from it. What is noted in between is for who reads it after the writer's death, which it
+//! outlives once write(2) has returned; after the machine's there is nothing left that it speaks of.
+//! So it is not flushed.
 //!
 //! What a line means is not known here, and neither is how a change is undone.
 
@@ -62,6 +63,27 @@ pub struct Unfinished {
     pub verdict: Verdict,
 }
 
+impl Unfinished {
+    /// What the bytes of a journal found at `place` say. A line that is not whole was being written
+    /// when its writer died, or when the disk was full, and says nothing; without a whole head there
+    /// was no change.
+    pub fn of(bytes: &[u8], place: Place) -> Option<Unfinished> {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
+            let whole = line.strip_suffix(b"\n")?;
+            serde_json::from_slice::<Value>(whole).ok()
+        });
+        let head = lines.next().flatten().filter(Value::is_object)?;
+        let (mut notes, mut verdict) = (Vec::new(), Verdict::None);
+        for line in lines.flatten() {
+            match Verdict::of(&line) {
+                Some(decided) => verdict = decided,
+                None => notes.push(line),
+            }
+        }
+        Some(Unfinished { place, head, notes, verdict })
+    }
+}
+
 /// Where journals are kept.
 #[derive(Debug)]
 pub struct Journal<D = HostDisk> {
@@ -113,10 +135,14 @@ impl<D: Disk> Journal<D> {
         }
     }
 
-    /// Adds a line for whoever reads it after our death. Never flushed, and never an error: a change
-    /// does not fail for want of a note.
-    pub fn note(&self, note: &Value) {
-        let _ = self.disk.append(&self.run, &added(note), false);
+    /// Adds a line for whoever reads it after our death. It is not flushed: what write(2) has taken
+    /// outlives the process, and only the process.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Write`]; a change need not fail for want of a note.
+    pub fn note(&self, note: &Value) -> Result<(), StoreError> {
+        self.disk.append(&self.run, &added(note), false).map_err(writing(&self.run))
     }
 
     /// Adds a line without which the head is not enough; it is on the disk when this returns.
@@ -180,9 +206,9 @@ impl<D: Disk> Journal<D> {
     ///
     /// [`StoreError::Read`].
     pub fn left(&self) -> Result<Option<Unfinished>, StoreError> {
-        match parse(&self.run, Place::Run)? {
+        match read(&self.run, Place::Run)? {
             Some(unfinished) => Ok(Some(unfinished)),
-            None => parse(&self.lasting, Place::Lasting),
+            None => read(&self.lasting, Place::Lasting),
         }
     }
 
@@ -239,26 +265,12 @@ fn added(value: &Value) -> Vec<u8> {
     [b"\n".to_vec(), line_of(value)].concat()
 }
 
-/// A line that is not whole was being written when its writer died, or when the disk was full.
-fn parse(path: &Path, place: Place) -> Result<Option<Unfinished>, StoreError> {
-    let bytes = match plain_file(path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(reading(path)(error)),
-    };
-    let mut lines = bytes.split_inclusive(|byte| *byte == b'\n').map(|line| {
-        let whole = line.strip_suffix(b"\n")?;
-        serde_json::from_slice::<Value>(whole).ok()
-    });
-    let Some(head) = lines.next().flatten().filter(Value::is_object) else { return Ok(None) };
-    let (mut notes, mut verdict) = (Vec::new(), Verdict::None);
-    for line in lines.flatten() {
-        match Verdict::of(&line) {
-            Some(decided) => verdict = decided,
-            None => notes.push(line),
-        }
+fn read(path: &Path, place: Place) -> Result<Option<Unfinished>, StoreError> {
+    match plain_file(path) {
+        Ok(bytes) => Ok(Unfinished::of(&bytes, place)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(reading(path)(error)),
     }
-    Ok(Some(Unfinished { place, head, notes, verdict }))
 }
 
 /// Neither a link nor anything that would keep us waiting: the folder may be another user's.

@@ -3,6 +3,7 @@
 //! A change holds the host alone, and a second one is turned away at once. Those who only look use
 //! eyes of their own and never wait for a change.
 
+pub mod account;
 mod change;
 mod drift;
 mod guard;

@@ -7,7 +7,7 @@
 
 use std::time::{Duration, Instant};
 
-use vdsm_configurators::ApplyError;
+use vdsm_configurators::{ApplyError, Configurator, Headway};
 use vdsm_model::config::{NetConfig, Policy};
 use vdsm_model::device::Device;
 use vdsm_model::ethtool_options::Tuned;
@@ -228,7 +228,7 @@ impl<'a> Planned<'a> {
             .filter_map(|d| if let Device::Bridge(b) = d { Some(b.guests.keys().copied()) } else { None });
         let names: Vec<DeviceName> = desired.scope.devices().copied().chain(taps.flatten()).collect();
         let mut work = Work { host, seen, desired, diary };
-        match work.arrive(plan.clone(), &names) {
+        match work.arrive(Leg::Planned(plan.clone()), &names) {
             Ok(rounds) => Ok(Applied { work, plan, rounds, names }),
             Err(cause) => Err(work.roll_back(cause)),
         }
@@ -254,10 +254,35 @@ fn with_all_routes(eyes: &dyn Eyes, seen: NetInfo, scope: &Scope) -> Result<NetI
     Ok(seen.with(whole))
 }
 
+/// A plan on the way of a change, there or back.
+#[derive(Clone, Debug)]
+pub enum Leg {
+    /// The one the change was begun with.
+    Planned(Plan),
+    /// What was left to do, or has come to be.
+    Anew(Plan),
+    /// Back to what was before.
+    Back(Plan),
+}
+
+impl Leg {
+    /// What is to be done.
+    pub fn plan(&self) -> &Plan {
+        let (Leg::Planned(plan) | Leg::Anew(plan) | Leg::Back(plan)) = self;
+        plan
+    }
+}
+
 /// Who writes down how far a change has come, for whoever might have to go on.
 pub trait Diary {
-    /// A word on it.
-    fn note(&self, what: &str);
+    /// A plan is about to be carried out.
+    fn leg(&self, leg: &Leg);
+
+    /// So far it has come. What is begun is told before it is.
+    fn headway(&self, headway: &Headway);
+
+    /// It has ended at this step, counted from 0; those of its batch may be done or not.
+    fn failed(&self, step: usize);
 
     /// The host is as it is to be, but for a look at it: whoever calls from now on calls through the
     /// changed network.
@@ -274,7 +299,11 @@ pub trait Diary {
 struct Silent;
 
 impl Diary for Silent {
-    fn note(&self, _: &str) {}
+    fn leg(&self, _: &Leg) {}
+
+    fn headway(&self, _: &Headway) {}
+
+    fn failed(&self, _: usize) {}
 
     fn changed(&self) {}
 
@@ -292,22 +321,17 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    fn arrive(&mut self, mut plan: Plan, names: &[DeviceName]) -> Result<usize, Cause> {
+    fn arrive(&mut self, mut leg: Leg, names: &[DeviceName]) -> Result<usize, Cause> {
         for round in 0..ROUNDS {
-            if plan.is_empty() {
+            if leg.plan().is_empty() {
                 return Ok(round);
             }
             let start = Instant::now();
-            let _held = self.host.eyes.hold(plan.steps().len());
-            self.diary.note(&format!("round {}: {} steps were begun", round + 1, plan.steps().len()));
-            let applied = self.host.hands.apply(&plan, &self.seen);
+            let _held = self.host.eyes.hold(leg.plan().steps().len());
+            let applied = go(&mut *self.host.hands, &leg, &self.seen, self.diary);
             if applied.is_ok() {
                 self.diary.changed();
             }
-            self.diary.note(&match &applied {
-                Ok(()) => format!("round {}: all steps were done", round + 1),
-                Err(error) => format!("round {}: step {} failed", round + 1, error.index + 1),
-            });
             tracing::debug!(elapsed = ?start.elapsed(), "applied");
             match applied {
                 Err(error) if error.source.is_collision() && round + 1 < ROUNDS => {
@@ -323,12 +347,14 @@ impl Work<'_> {
             let seen = std::mem::take(&mut self.seen);
             self.seen = self.whole(seen)?;
             tracing::debug!(elapsed = ?start.elapsed(), "looked again");
-            plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
+            let plan = Plan::between(&Graph::seen(&self.seen, &self.desired.scope), &self.desired.graph);
             if !plan.is_empty() {
                 tracing::info!(round, "not there yet: {}", one_line(&plan));
             }
+            leg = Leg::Anew(plan);
         }
-        if plan.is_empty() { Ok(ROUNDS) } else { Err(Cause::Verify { left: plan }) }
+        let left = leg.plan().clone();
+        if left.is_empty() { Ok(ROUNDS) } else { Err(Cause::Verify { left }) }
     }
 
     /// Everything anew: what failed may have failed because what was known was wrong.
@@ -346,7 +372,6 @@ impl Work<'_> {
     /// Brings back the prior graph, through the same planner and configurator.
     fn roll_back(&mut self, cause: Cause) -> SetupError {
         tracing::warn!("rolling back: {}", chain(&cause));
-        self.diary.note("rolling back");
         let mut trouble = String::new();
         let mut leftover = Vec::new();
         let mut missing = Vec::new();
@@ -360,13 +385,13 @@ impl Work<'_> {
             };
             let (prior, gone) = self.desired.prior.clone().without_missing(&seen);
             missing = gone;
-            let plan = Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior);
-            if plan.is_empty() {
+            let leg = Leg::Back(Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior));
+            if leg.plan().is_empty() {
                 return SetupError::RolledBack { cause, missing };
             }
-            leftover = self.host.hands.explain(&plan, &seen).concat();
-            let _held = self.host.eyes.hold(plan.steps().len());
-            trouble = match self.host.hands.apply(&plan, &seen) {
+            leftover = self.host.hands.explain(leg.plan(), &seen).concat();
+            let _held = self.host.eyes.hold(leg.plan().steps().len());
+            trouble = match go(&mut *self.host.hands, &leg, &seen, self.diary) {
                 Ok(()) => "the host did not become as it was".to_owned(),
                 Err(error) => chain(&error),
             };
@@ -380,6 +405,16 @@ impl Work<'_> {
         }
         SetupError::Stuck { cause, rollback: trouble, leftover }
     }
+}
+
+/// Carries out a plan, and has every batch of it written down.
+fn go(hands: &mut dyn Configurator, leg: &Leg, seen: &NetInfo, diary: &dyn Diary) -> Result<(), ApplyError> {
+    diary.leg(leg);
+    let applied = hands.apply(leg.plan(), seen, &mut |headway| diary.headway(headway));
+    if let Err(error) = &applied {
+        diary.failed(error.index);
+    }
+    applied
 }
 
 /// Brings a host back to where an interrupted change began; the devices that were there then, are
@@ -446,7 +481,7 @@ impl<'a> Applied<'a> {
         self.work.diary.widen(&self.work.desired).map_err(Cause::Unwritable)?;
         let plan = Plan::between(&Graph::seen(&self.work.seen, &self.work.desired.scope), &self.work.desired.graph);
         let names: Vec<DeviceName> = self.names.iter().chain(self.work.desired.scope.devices()).copied().collect();
-        self.work.arrive(plan, &names)
+        self.work.arrive(Leg::Anew(plan), &names)
     }
 
     /// Waits for a sign of life, where one is asked for. `wait` does so; it has eyes for what it looks at.

@@ -22,12 +22,18 @@ use vdsm_model::config::Feature;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::Step;
 
-use crate::{Backend, RunError};
+use crate::{Backend, Begin, RunError};
 
 /// Who does the actions: the kernel, or something in its place.
 pub trait Kernel: Debug + Send {
-    /// Does them in order; the error comes with the number of the one that failed.
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)>;
+    /// Does them in order, and calls `begin` before each batch; the error comes with the number of the
+    /// one that failed. What of its batch was done then is not said.
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)>;
 }
 
 /// The configurator, over a kernel.
@@ -65,7 +71,12 @@ impl<K: Kernel> Backend for Iproute2<K> {
         lower::lower(steps, seen)
     }
 
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
-        self.kernel.run(actions, seen)
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
+        self.kernel.run(actions, seen, begin)
     }
 }

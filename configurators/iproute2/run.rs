@@ -6,6 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use vdsm_dhcp_client::DhcpClients;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::ethtool::Ethtool;
-use vdsm_netlink::{BatchError, KernelError, Request, Wire, WireError};
+use vdsm_netlink::{BatchError, CHUNK_MESSAGES, KernelError, Request, Wire, WireError};
 
 use super::Kernel;
 use super::action::{Action, NewLink, adverts_sysctls};
@@ -21,8 +22,8 @@ use super::clients;
 use super::ethtool;
 use super::message::{self, Indexes};
 use super::routers;
-use crate::RunError;
 use crate::resolver::HostResolver;
+use crate::{Begin, RunError};
 
 /// The kernel of this network namespace.
 pub struct Rtnetlink {
@@ -83,21 +84,27 @@ fn manner(action: &Action) -> Manner {
 }
 
 impl Kernel for Rtnetlink {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         let mut names = Names::of(seen);
         let mut start = 0;
         while start < actions.len() {
             let how = manner(&actions[start].1);
             let length = actions[start..].iter().take_while(|(_, a)| manner(a) == how).count();
             let part = &actions[start..start + length];
+            let mut begin = |batch: Range<usize>| begin(start + batch.start..start + batch.end);
             let done = match how {
-                Manner::Strict => self.strict(part, &mut names),
-                Manner::Gone => self.gone(part, &mut names),
-                Manner::Links => self.delete(part, &mut names),
-                Manner::Aside => {
-                    let mut each = part.iter().enumerate();
-                    each.try_for_each(|(at, (_, action))| self.aside(action, &names).map_err(|error| (at, error)))
-                }
+                Manner::Strict => self.strict(part, &mut names, &mut begin),
+                Manner::Gone => self.gone(part, &mut names, &mut begin),
+                Manner::Links => self.delete(part, &mut names, &mut begin),
+                Manner::Aside => batches(part.len(), &mut begin).try_for_each(|batch| {
+                    let mut each = batch.map(|at| (at, &part[at].1));
+                    each.try_for_each(|(at, action)| self.aside(action, &names).map_err(|error| (at, error)))
+                }),
             };
             done.map_err(|(at, source)| (start + at, source))?;
             start += length;
@@ -107,6 +114,12 @@ impl Kernel for Rtnetlink {
 }
 
 type Outcome = Result<(), (usize, RunError)>;
+
+/// Cuts so many into batches of one datagram each, and begins each when it is its turn.
+fn batches(count: usize, begin: &mut Begin<'_>) -> impl Iterator<Item = Range<usize>> {
+    let starts = (0..count).step_by(CHUNK_MESSAGES);
+    starts.map(move |start| start..count.min(start + CHUNK_MESSAGES)).inspect(|batch| begin(batch.clone()))
+}
 
 impl Rtnetlink {
     /// What rtnetlink has no message for, one by one.
@@ -135,7 +148,7 @@ impl Rtnetlink {
         }
     }
 
-    fn strict(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
+    fn strict(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>, begin: &mut Begin<'_>) -> Outcome {
         let mut requests = Vec::with_capacity(actions.len());
         let mut sent = 0;
         let mut fresh = HashSet::new();
@@ -143,7 +156,7 @@ impl Rtnetlink {
             // Nothing may use an index of our choice before the kernel has given it to our device:
             // somebody else's may have it.
             if used(action).iter().flatten().any(|name| fresh.contains(name)) {
-                self.send(&requests).map_err(|(failed, source)| (sent + failed, source))?;
+                self.send(&requests, sent, begin)?;
                 sent = at;
                 requests.clear();
                 fresh.clear();
@@ -152,44 +165,57 @@ impl Rtnetlink {
                 Ok(request) => requests.extend(request),
                 // What can be said is said, so that the error is the first in order.
                 Err(source) => {
-                    let before = self.send(&requests).map_err(|(failed, source)| (sent + failed, source));
-                    return before.and(Err((at, source)));
+                    return self.send(&requests, sent, begin).and(Err((at, source)));
                 }
             }
             if let Action::AddLink { name, .. } = action {
                 fresh.insert(*name);
             }
         }
-        self.send(&requests).map_err(|(failed, source)| (sent + failed, source))
+        self.send(&requests, sent, begin)
     }
 
-    fn send(&mut self, requests: &[Request]) -> Outcome {
-        self.wire.batch(requests).map_err(|error| match error {
-            BatchError::Refused { index, source, .. } => (index, RunError::Kernel(source)),
-            BatchError::Broken { done, source } => (done.iter().position(|d| !d).unwrap_or(0), RunError::Wire(source)),
+    /// The requests of the actions from `first` on.
+    fn send(&mut self, requests: &[Request], first: usize, begin: &mut Begin<'_>) -> Outcome {
+        let mut begin = |batch: Range<usize>| begin(first + batch.start..first + batch.end);
+        batches(requests.len(), &mut begin).try_for_each(|batch| {
+            let start = first + batch.start;
+            self.wire.batch(&requests[batch]).map_err(|error| match error {
+                BatchError::Refused { index, source, .. } => (start + index, RunError::Kernel(source)),
+                BatchError::Broken { done, source } => {
+                    (start + done.iter().position(|d| !d).unwrap_or(0), RunError::Wire(source))
+                }
+            })
         })
     }
 
-    fn gone(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
-        let mut requests = Vec::with_capacity(actions.len());
-        let mut places = Vec::with_capacity(actions.len());
-        for (at, (_, action)) in actions.iter().enumerate() {
-            match message::request(action, names) {
-                Ok(Some(request)) => {
-                    requests.push(request);
-                    places.push(at);
+    fn gone(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>, begin: &mut Begin<'_>) -> Outcome {
+        for batch in batches(actions.len(), begin) {
+            let start = batch.start;
+            let (mut requests, mut places) = (Vec::new(), Vec::new());
+            for at in batch {
+                match message::request(&actions[at].1, names) {
+                    Ok(Some(request)) => {
+                        requests.push(request);
+                        places.push(at);
+                    }
+                    Ok(None) | Err(RunError::NoDevice(_)) => {}
+                    Err(source) => return Err((at, source)),
                 }
-                Ok(None) | Err(RunError::NoDevice(_)) => {}
-                Err(source) => return Err((at, source)),
+            }
+            let answers = self.wire.try_each(&requests).map_err(|e| (start, RunError::Wire(e)))?;
+            for (answer, at) in answers.into_iter().zip(places) {
+                if let Err(error) = answer
+                    && !is_gone(&error)
+                {
+                    return Err((at, RunError::Kernel(error)));
+                }
             }
         }
-        let answers = self.wire.try_each(&requests).map_err(|e| (0, RunError::Wire(e)))?;
-        let refused =
-            answers.into_iter().zip(places).find_map(|(answer, at)| Some((at, answer.err().filter(|e| !is_gone(e))?)));
-        refused.map_or(Ok(()), |(at, error)| Err((at, RunError::Kernel(error))))
+        Ok(())
     }
 
-    fn delete(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>) -> Outcome {
+    fn delete(&mut self, actions: &[(usize, Action)], names: &mut Names<'_>, begin: &mut Begin<'_>) -> Outcome {
         let doomed: Vec<(usize, u32)> = actions
             .iter()
             .enumerate()
@@ -199,8 +225,10 @@ impl Rtnetlink {
             })
             .collect();
         if doomed.len() < 2 {
-            return self.gone(actions, names);
+            return self.gone(actions, names, begin);
         }
+        // They go together: none of them is done before all are.
+        begin(0..actions.len());
         let group = names.free_group();
         let moves: Vec<Request> = doomed.iter().map(|(_, index)| message::to_group(*index, group)).collect();
         let answers = self.wire.try_each(&moves).map_err(|e| (0, RunError::Wire(e)))?;

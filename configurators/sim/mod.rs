@@ -28,8 +28,8 @@ use vdsm_model::resolver::{Manager, Resolver};
 use vdsm_model::rule::Rule;
 use vdsm_model::units::{Mac, Mtu, VlanTag};
 
-use crate::RunError;
 use crate::iproute2::{Action, Kernel};
+use crate::{Begin, RunError};
 use ethtool::Tuning;
 
 /// A handle on a simulated host; clones see the same one.
@@ -190,6 +190,14 @@ impl Sim {
         self.with(|host| host.resolver = Arc::new(resolver));
     }
 
+    /// Does a single thing, as somebody with `ip` does.
+    ///
+    /// # Errors
+    /// What the kernel would say.
+    pub fn act(&self, action: &Action) -> Result<(), RunError> {
+        self.with(|host| host.act(action)).map_err(RunError::Simulated)
+    }
+
     /// The host as a reader of the kernel would see it.
     pub fn look(&self) -> NetInfo {
         self.with(|host| {
@@ -214,7 +222,13 @@ impl Sim {
 }
 
 impl Kernel for Sim {
-    fn run(&mut self, actions: &[(usize, Action)], _: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        _: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
+        begin(0..actions.len());
         self.with(|host| {
             for (at, (_, action)) in actions.iter().enumerate() {
                 host.act(action).map_err(|text| (at, RunError::Simulated(text)))?;

@@ -2,7 +2,7 @@
 //! may leave of data that was not flushed.
 
 use super::*;
-use crate::journal::{Journal, Unfinished, Verdict};
+use crate::journal::{Journal, Place, Unfinished, Verdict};
 
 fn head() -> Value {
     json!({ "prior": "as it was", "filler": "x".repeat(600) })
@@ -24,7 +24,7 @@ fn change(journal: &Journal<Flaky>, needs_both: bool) -> Stage {
     let run = || -> Result<(), StoreError> {
         journal.begin(&head(), needs_both)?;
         stage.set(Stage::Begun);
-        journal.note(&json!({ "step": 1 }));
+        let _ = journal.note(&json!({ "step": 1 }));
         journal.decide(Verdict::Committed)?;
         stage.set(Stage::Committed);
         stage.set(Stage::Ending);
@@ -76,6 +76,33 @@ fn a_journal_cut_short_anywhere_says_what_may_have_happened() {
             }
             assert!(at > 8, "{fault:?}: only {at} operations");
         }
+    }
+}
+
+#[test]
+fn a_journal_says_what_its_whole_lines_say_wherever_it_ends() {
+    let lines = [head(), json!({ "step": 1 }), json!({ "step": 2 }), json!({ "verdict": "committed" })];
+    let mut bytes = Vec::new();
+    let mut ends = Vec::new();
+    for line in &lines {
+        bytes.extend(format!("{line}\n").bytes());
+        ends.push(bytes.len());
+        // What a later line begins with, should this one be a half.
+        bytes.push(b'\n');
+    }
+    for end in 0..=bytes.len() {
+        let whole = ends.iter().filter(|it| **it <= end).count();
+        let said = Unfinished::of(&bytes[..end], Place::Run);
+        let Some(said) = said else {
+            assert_eq!(whole, 0, "{end}");
+            continue;
+        };
+        assert_eq!((said.place, &said.head), (Place::Run, &lines[0]), "{end}");
+        assert_eq!(said.notes, lines[1..whole.min(3)], "{end}");
+        assert_eq!(said.verdict, if whole == 4 { Verdict::Committed } else { Verdict::None }, "{end}");
+    }
+    for nothing in [&b""[..], b"\n", b"[]\n", b"{}", b"\0\0\n{}\n", b"\xff\n"] {
+        assert_eq!(Unfinished::of(nothing, Place::Lasting), None, "{nothing:?}");
     }
 }
 
@@ -257,7 +284,7 @@ fn after_a_power_cut_the_lasting_copy_holds_what_was_promised() {
     let reached = |stage| recorder.0.borrow_mut().push(Op::Reached(stage));
     journal.begin(&head(), true).expect("begun");
     reached(Stage::Begun);
-    journal.note(&json!({ "step": 1 }));
+    journal.note(&json!({ "step": 1 })).expect("noted");
     journal.decide(Verdict::Committed).expect("decided");
     reached(Stage::Committed);
     reached(Stage::Ending);

@@ -7,6 +7,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
+use vdsm_configurators::Headway;
 use vdsm_model::config::{Changed, NetConfig, Policy};
 use vdsm_model::graph::Desired;
 use vdsm_model::name::{DeviceName, NetworkName};
@@ -16,11 +17,11 @@ use vdsm_persistence::{Entity, StoreError};
 
 use super::guard::{self, Interrupted};
 use super::journal::{Asker, Wish};
-use super::{Engine, EngineError, tree};
+use super::{Engine, EngineError, account, tree};
 use crate::connectivity::{Check, Lost, Subjects};
 use crate::deadman::{self, DeadMan};
 use crate::host::{Eyes, Host};
-use crate::transaction::{Diary, Done, Planned, SetupError, Transaction, chain};
+use crate::transaction::{Diary, Done, Leg, Planned, SetupError, Transaction, chain};
 
 impl Engine {
     pub(super) fn change(&self, host: &mut Host, request: &Request, asker: &Asker) -> Result<Done, EngineError> {
@@ -191,8 +192,18 @@ impl Watched<'_> {
 }
 
 impl Diary for Watched<'_> {
-    fn note(&self, what: &str) {
-        self.engine.journal.note(what);
+    fn leg(&self, leg: &Leg) {
+        self.engine.journal.note(|| account::leg(leg));
+        self.within(self.longest);
+    }
+
+    fn headway(&self, headway: &Headway) {
+        self.engine.journal.note(|| account::headway(headway));
+        self.within(self.longest);
+    }
+
+    fn failed(&self, step: usize) {
+        self.engine.journal.note(|| account::failed(step));
         self.within(self.longest);
     }
 

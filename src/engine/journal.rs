@@ -20,6 +20,7 @@ use vdsm_model::graph::{Desired, Graph, Scope};
 use vdsm_model::plan::Plan;
 use vdsm_persistence::{Journal, Place, StoreError, Tree, Unfinished, Verdict};
 
+use super::account::{self, Account};
 use super::{Engine, RESTORE, tree};
 use crate::conf::Settings;
 use crate::host::Host;
@@ -51,7 +52,7 @@ impl Asker {
     }
 }
 
-/// What is written before a change.
+/// What is written before a change, beside its reach.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Head {
     format: u32,
@@ -68,7 +69,6 @@ pub(super) struct Head {
     pub(super) safe: bool,
     pub(super) before: Tree,
     pub(super) after: Tree,
-    reach: Reach,
     pub(super) plan: Vec<String>,
     /// See [`plan_hash`].
     pub(super) plan_hash: String,
@@ -105,11 +105,11 @@ impl ChangeJournal {
             safe: wish.safe,
             before: tree(wish.before),
             after: tree(wish.after),
-            reach: Reach::of(desired),
-            plan: plan.steps().iter().map(ToString::to_string).collect(),
+            plan: account::texts(plan),
             plan_hash: plan_hash(plan),
         };
-        let line = serde_json::to_value(&head).map_err(|error| SetupError::Unwritable(error.to_string()))?;
+        let line = Line { head: &head, reach: Reach::of(desired) };
+        let line = serde_json::to_value(&line).map_err(|error| SetupError::Unwritable(error.to_string()))?;
         // An earlier one that has ended and could not be removed says nothing any more.
         if let Err(error) = self.file.end() {
             tracing::debug!("{}", chain(&error));
@@ -131,9 +131,11 @@ impl ChangeJournal {
 
     /// Notes how far the change has come. This and the rest is nothing for one that was not begun,
     /// since it changes nothing.
-    pub(super) fn note(&self, what: &str) {
-        if self.is_open() {
-            self.file.note(&json!({ "did": what }));
+    pub(super) fn note(&self, what: impl FnOnce() -> Value) {
+        if self.is_open()
+            && let Err(error) = self.file.note(&what())
+        {
+            tracing::warn!("if we die now, nobody knows how far the change has come: {}", chain(&error));
         }
     }
 
@@ -175,6 +177,17 @@ impl ChangeJournal {
     }
 }
 
+/// The first line of a journal.
+#[derive(Serialize, Deserialize)]
+struct Line<H> {
+    #[serde(flatten)]
+    head: H,
+    reach: Reach,
+}
+
+/// The key of a line with what the change concerns by now, where that is more than its head knew.
+const WIDENED: &str = "widened";
+
 /// What a change concerns: where it comes from, and where it goes.
 #[derive(Clone, Serialize, Deserialize)]
 struct Reach {
@@ -194,9 +207,6 @@ impl Reach {
         }
     }
 }
-
-/// The key of a line with what the change concerns by now, where that is more than its head knew.
-const WIDENED: &str = "widened";
 
 fn namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |it| it.ino())
@@ -265,37 +275,44 @@ impl Engine {
     }
 
     fn take_up(&self, host: &mut Host, left: &Unfinished) -> bool {
-        let head = match serde_json::from_value::<Head>(left.head.clone()) {
-            Ok(head) if head.format == FORMAT => head,
+        let line = match serde_json::from_value::<Line<Head>>(left.head.clone()) {
+            Ok(line) if line.head.format == FORMAT => line,
             strange => {
-                let why = strange.map_or_else(|error| error.to_string(), |head| format!("format {}", head.format));
+                let why = strange.map_or_else(|error| error.to_string(), |it| format!("format {}", it.head.format));
                 tracing::error!("an interrupted change cannot be understood: {why}");
                 self.journal.set_aside();
                 return true;
             }
         };
         // Written last and removed first: its change had ended.
-        if left.place == Place::Lasting && head.boot == self.journal.boot {
+        if left.place == Place::Lasting && line.head.boot == self.journal.boot {
             return true;
         }
-        self.resume(host, &head, left)
+        self.resume(host, line, left)
     }
 
-    fn resume(&self, host: &mut Host, head: &Head, unfinished: &Unfinished) -> bool {
-        let (verb, steps) = (&head.asker.verb, head.plan.len());
+    fn resume(&self, host: &mut Host, line: Line<Head>, unfinished: &Unfinished) -> bool {
+        let Line { head, reach } = line;
+        let verb = &head.asker.verb;
         let is_this_boot = head.boot == self.journal.boot;
         if unfinished.verdict == Verdict::Committed {
-            tracing::warn!("{verb} ({steps} steps) was interrupted after its end; it is stored now");
-            return self.finish(head, is_this_boot);
+            tracing::warn!("{verb} ({} steps) was interrupted after its end; it is stored now", head.plan.len());
+            return self.finish(&head, is_this_boot);
         }
-        let reached = unfinished.notes.iter().rev().find_map(|note| note["did"].as_str()).unwrap_or("nothing was done");
-        tracing::warn!("{verb} ({steps} steps) was interrupted ({reached}); it is undone now");
+        let account = Account::of(unfinished);
+        tracing::warn!("{verb} was interrupted ({account}); it is undone now");
         if !is_this_boot {
             return true;
         }
+        if let Some(uncertain) = account.uncertain() {
+            tracing::warn!("what may have been done: {uncertain}");
+        }
+        if let Err(error) = self.journal.file.note(&account::recovery()) {
+            tracing::debug!("{}", chain(&error));
+        }
         let widened = unfinished.notes.iter().rev().find_map(|note| note.get(WIDENED));
         let widened = widened.and_then(|it| Reach::deserialize(it).ok());
-        let Reach { prior, scope, tuned, .. } = widened.unwrap_or_else(|| head.reach.clone());
+        let Reach { prior, scope, tuned, .. } = widened.unwrap_or(reach);
         let undone = match undo(host, prior, scope, tuned) {
             Ok(missing) if missing.is_empty() => {
                 tracing::info!("the host is as it was before");

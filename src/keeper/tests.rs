@@ -16,9 +16,9 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use tempfile::TempDir;
-use vdsm_configurators::RunError;
 use vdsm_configurators::iproute2::{Action, Iproute2, Kernel, LinkChange, NewLink};
 use vdsm_configurators::sim::Sim;
+use vdsm_configurators::{Begin, RunError};
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::config::{Base, BondConfig, NetworkConfig, Switch};
 use vdsm_model::ip::{Address, Route};
@@ -95,7 +95,12 @@ struct Moods {
 struct Moody(Sim, Arc<Mutex<Moods>>);
 
 impl Kernel for Moody {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         let gate = self.1.lock().unwrap().gate.take();
         if let Some((asked, may)) = gate {
             asked.send(()).unwrap();
@@ -107,10 +112,10 @@ impl Kernel for Moody {
             |action: &Action| matches!(action, Action::AddLink { name, .. } if moods.refused.contains(name));
         if let Some(at) = actions.iter().position(|(_, action)| is_refused(action)) {
             moods.refusals += 1;
-            self.0.run(&actions[..at], seen)?;
+            self.0.run(&actions[..at], seen, begin)?;
             return Err((at, RunError::Simulated("not today".to_owned())));
         }
-        self.0.run(actions, seen)
+        self.0.run(actions, seen, begin)
     }
 }
 
@@ -234,8 +239,7 @@ impl Stage {
     // Strangers, who do as they like.
 
     fn act(&self, action: Action) {
-        let seen = self.sim.look();
-        self.sim.clone().run(&[(0, action)], &seen).unwrap();
+        self.sim.act(&action).unwrap();
     }
 
     fn change(&self, name: &str, change: LinkChange) {

@@ -23,4 +23,4 @@ pub use dump::Dumped;
 pub use error::{BatchError, ENOTSUPP, KernelError, WireError, errno_name};
 pub use listener::{Drained, Event, Listener, Topic, events};
 pub use request::Request;
-pub use wire::{Got, Wire};
+pub use wire::{CHUNK_MESSAGES, Got, Wire};

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// At most this many messages go in one datagram: one bit of a word for each.
-const CHUNK_MESSAGES: usize = u64::BITS as usize;
+pub const CHUNK_MESSAGES: usize = u64::BITS as usize;
 /// At most this many bytes go in one datagram, unless a single message is longer.
 const CHUNK_BYTES: usize = 32 << 10;
 

@@ -16,9 +16,10 @@ use vdsm_net::engine::Engine;
 use vdsm_net::host::{Host, WithResolver};
 use vdsm_net::netinfo::{Live, Reader, Watching};
 use vdsm_net::transaction::chain;
+use vdsm_netlink::CHUNK_MESSAGES;
 use vdsm_persistence::{RunningConfig, Tree};
 
-use crate::common::plugged::{Plugged, cut, quietly};
+use crate::common::plugged::{Plugged, Runs, account, assert_told, cut, quietly};
 use crate::common::random::{Kinds, Random, config};
 use crate::common::state;
 use crate::walk::{Fakes, nics, outside};
@@ -30,6 +31,8 @@ struct Node {
     eyes: Reader,
     _watching: Watching,
     dir: tempfile::TempDir,
+    /// Of the last daemon.
+    runs: Runs,
 }
 
 /// The kernel as we read it; as `ip` and `tc` do, which takes long; and the disk.
@@ -41,17 +44,19 @@ impl Node {
         let (live, watching) = Live::open(Fakes, PATIENCE, None).unwrap();
         let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
         std::fs::write(dir.path().join("resolv.conf"), "nameserver 192.0.2.1\n").unwrap();
-        Node { live, eyes: Reader::open(PATIENCE).unwrap(), _watching: watching, dir }
+        Node { live, eyes: Reader::open(PATIENCE).unwrap(), _watching: watching, dir, runs: Runs::default() }
     }
 
     fn host(&self) -> Host {
         let resolver = HostResolver::new(self.dir.path().join("resolv.conf"), self.dir.path().join("former-resolver"));
-        let kernel = Plugged(Rtnetlink::open(PATIENCE, resolver.clone()).unwrap());
+        let kernel =
+            Plugged { kernel: Rtnetlink::open(PATIENCE, resolver.clone()).unwrap(), runs: Arc::clone(&self.runs) };
         let eyes = WithResolver { eyes: Arc::clone(&self.live), resolver };
         Host { eyes: Box::new(eyes), hands: Box::new(Iproute2::new(kernel)) }
     }
 
-    fn daemon(&self) -> Engine {
+    fn daemon(&mut self) -> Engine {
+        self.runs = Runs::default();
         let dir = self.dir.path();
         let settings = Settings { run_dir: dir.join("run"), lib_dir: dir.join("lib"), ..Settings::default() };
         Engine::with(self.host(), self.host(), &settings).unwrap()
@@ -85,12 +90,16 @@ impl Node {
                 assert_same(&self.state(true), &after, what);
                 return at;
             }
+            let story = format!("{what}, cut at {at} (torn: {torn})");
+            if let Some(account) = account(&self.dir.path().join("run")) {
+                let seen = self.eyes.look(&Fakes).unwrap();
+                assert_told(&account, &self.runs, CHUNK_MESSAGES, &seen, &story);
+            }
             if random.chance(30) {
                 cut(random.below(30), torn, || drop(self.daemon()));
             }
             let daemon = self.daemon();
             let found = self.state(random.chance(15));
-            let story = format!("{what}, cut at {at} (torn: {torn})");
             if *daemon.running() == old {
                 assert_same(&found, &before, &story);
             } else {

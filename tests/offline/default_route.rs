@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vdsm_configurators::RunError;
 use vdsm_configurators::fault::{Faulty, Fuse};
 use vdsm_configurators::iproute2::{Action, Kernel};
 use vdsm_configurators::sim::Sim;
+use vdsm_configurators::{Begin, RunError};
 use vdsm_dhcp_client::Family;
 use vdsm_model::dhcp::Lease;
 use vdsm_model::graph::Desired;
@@ -57,9 +57,15 @@ impl Watched {
 }
 
 impl Kernel for Watched {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        _: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         for (at, action) in actions.iter().enumerate() {
-            self.sim.run(std::slice::from_ref(action), seen).map_err(|(_, error)| (at, error))?;
+            begin(at..at + 1);
+            self.sim.act(&action.1).map_err(|error| (at, error))?;
             self.moments.lock().unwrap().push(default_routes_of(&self.sim.look(), self.v6));
         }
         Ok(())

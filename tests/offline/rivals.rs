@@ -9,6 +9,7 @@ use vdsm_configurators::sim::Sim;
 use vdsm_model::ip::Route;
 use vdsm_model::problem::{Code, Problem, Subject};
 use vdsm_net::check::check;
+use vdsm_net::connectivity::Lost;
 use vdsm_net::transaction::{SetupError, Transaction};
 
 use crate::default_route::{Watched, default_routes_of};
@@ -56,7 +57,7 @@ impl Stage {
         let asked = request(networks.clone(), json!({}));
         let outcome = Transaction::plan(&mut self.world.host, &running, &asked, &policy)
             .and_then(|planned| planned.apply())
-            .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_| false))
+            .and_then(|applied| applied.confirm(Some(Duration::ZERO), |_, _| Err(Lost::default())))
             .map(|_| ());
         assert!(matches!(outcome, Err(SetupError::RolledBack { .. })), "{outcome:?}");
         let moments = self.moments();

@@ -170,8 +170,7 @@ impl World {
     // Strangers, who do as they like.
 
     pub(crate) fn act(&mut self, action: Action) {
-        let seen = self.sim.look();
-        self.sim.run(&[(0, action)], &seen).unwrap();
+        self.sim.act(&action).unwrap();
     }
 
     pub(crate) fn change(&mut self, name: &str, change: LinkChange) {

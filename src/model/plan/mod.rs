@@ -3,12 +3,14 @@
 //!
 //! The order of the steps is `planner.rs`'s; what a step is to a backend, the backend's.
 
+mod numbers;
 mod planner;
 mod text;
 mod words;
 
 use std::sync::Arc;
 
+pub use numbers::{NoStepNumbers, StepNumbers};
 pub use words::{Deviation, Part, deviations};
 
 use crate::device::{Bond, Bridge, Device, NetDevice, Nic, Vlan};

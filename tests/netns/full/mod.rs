@@ -3,6 +3,7 @@
 mod bond_options;
 mod bonds;
 mod caps;
+mod clock;
 mod commands;
 mod ethtool;
 mod leases;

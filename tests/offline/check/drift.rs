@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use vdsm_configurators::iproute2::{Action, Kernel, LinkChange, NewLink};
+use vdsm_configurators::iproute2::{Action, LinkChange, NewLink};
 use vdsm_configurators::sim::Sim;
 use vdsm_model::bond_options::{BondOptions, Needs};
 use vdsm_model::bridge_options::BridgeOptions;
@@ -127,7 +127,7 @@ impl Drift {
             _ => {
                 for action in self.actions(&seen).unwrap_or_default() {
                     // What the kernel refuses, it refuses.
-                    let _ = sim.run(&[(0, action)], &seen);
+                    let _ = sim.act(&action);
                 }
             }
         }

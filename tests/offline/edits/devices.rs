@@ -263,13 +263,19 @@ struct Losing {
 }
 
 impl Kernel for Losing {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        _: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         use std::sync::atomic::Ordering::SeqCst;
         for (at, action) in actions.iter().enumerate() {
             if self.left.fetch_sub(1, SeqCst) == 0 {
                 self.sim.unplug(self.nic);
             }
-            self.sim.run(std::slice::from_ref(action), seen).map_err(|(_, error)| (at, error))?;
+            begin(at..at + 1);
+            self.sim.act(&action.1).map_err(|error| (at, error))?;
         }
         Ok(())
     }

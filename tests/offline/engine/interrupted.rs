@@ -7,7 +7,7 @@ use vdsm_model::dhcp::Lease;
 use vdsm_model::units::Prefixed;
 
 use super::*;
-use crate::common::plugged::{Plugged, cut, quietly};
+use crate::common::plugged::{Batched, Runs, account, assert_told, cut, quietly};
 use crate::common::random::{Kinds, Random, config};
 
 const KINDS: Kinds = Kinds { bonds: true, vlans: true };
@@ -27,7 +27,14 @@ impl Node {
     }
 
     fn daemon(&self) -> Arc<Engine> {
-        open(self.disk.path(), &self.sim, host(self.sim.clone(), Plugged(self.sim.clone()), &Fuse::never()))
+        self.daemon_in_batches(3).0
+    }
+
+    /// One whose kernel takes so many actions at a time, and what it was asked to do.
+    fn daemon_in_batches(&self, size: usize) -> (Arc<Engine>, Runs) {
+        let runs = Runs::default();
+        let kernel = Batched { sim: self.sim.clone(), size, runs: Arc::clone(&runs) };
+        (open(self.disk.path(), &self.sim, host(self.sim.clone(), kernel, &Fuse::never())), runs)
     }
 
     /// A DHCP server has something for the network `dyn`.
@@ -177,6 +184,74 @@ fn what_was_to_be_safe_is_safe_after_the_verdict_and_not_before_also_after_a_reb
 }
 
 #[test]
+fn what_whoever_dies_has_done_is_said_to_be_done_or_perhaps_done_and_what_is_said_is_so() {
+    quietly(|| {
+        let mut random = Random(20_261_129);
+        let (mut told, mut backs) = (0, 0);
+        for change in 0..12 {
+            let nics: Vec<String> = NICS.iter().map(|nic| (*nic).to_owned()).collect();
+            let (old, new) = (config(&mut random, &nics, KINDS), config(&mut random, &nics, KINDS));
+            let size = [1, 2, 5, 1000][change % 4];
+            // Now and then the kernel does not want to, and the way back is cut off as well.
+            let refused = (change % 3 == 0).then(|| random.below(20));
+            for at in 0.. {
+                let (node, torn) = (Node::new(&old), random.chance(50));
+                let (runs, fuse) = (Runs::default(), Fuse::never());
+                let kernel = Batched { sim: node.sim.clone(), size, runs: Arc::clone(&runs) };
+                let daemon = open(node.disk.path(), &node.sim, host(node.sim.clone(), kernel, &fuse));
+                refused.into_iter().for_each(|count| fuse.after(count));
+                if cut(at, torn, || drop(daemon.setup(&between(&old, &new)))).is_some() {
+                    break;
+                }
+                let Some(account) = account(&node.disk.path().join("run")) else { continue };
+                let story = format!("change {change}, cut at {at} (torn: {torn}), by {size}");
+                assert_told(&account, &runs, size, &node.sim.look(), &story);
+                told += account.legs.len().min(1);
+                backs += usize::from(account.legs.len() > 1);
+            }
+        }
+        assert!(told > 300 && backs > 40, "{told} told, {backs} on the way back");
+    });
+}
+
+/// A kernel that takes as much at a time as the real one, and measures the journal after each word.
+#[derive(Debug)]
+struct Measuring(Sim, PathBuf, Arc<Mutex<Vec<u64>>>);
+
+impl Kernel for Measuring {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        _: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
+        for (at, (_, action)) in actions.iter().enumerate() {
+            if at % 64 == 0 {
+                begin(at..actions.len().min(at + 64));
+                self.2.lock().unwrap().push(fs::metadata(&self.1).unwrap().len());
+            }
+            self.0.act(action).map_err(|error| (at, error))?;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn what_is_noted_of_a_large_change_is_little_beside_its_plan() {
+    let (disk, sim) = (TempDir::new().unwrap(), Sim::with_nics(&NICS));
+    let (journal, sizes) = (disk.path().join("run/journal"), Arc::<Mutex<Vec<u64>>>::default());
+    let hands = Measuring(sim.clone(), journal, Arc::clone(&sizes));
+    let engine = open(disk.path(), &sim, host(sim.clone(), hands, &Fuse::never()));
+    let network = |tag: u16| (format!("n{tag}"), json!({ "nic": "dummy_0", "vlan": tag, "bridged": true }));
+    let networks: serde_json::Map<_, _> = (1..=500).map(network).collect();
+    let done = engine.setup(&unchecked(networks.into(), json!({}))).unwrap();
+    let plan = done.plan.to_string().len() as u64;
+    let sizes = sizes.lock().unwrap();
+    let notes = sizes.last().unwrap() - sizes.first().unwrap();
+    assert!(sizes.len() > 20 && 0 < notes && notes < plan / 20, "{notes} bytes of a plan of {plan}");
+}
+
+#[test]
 fn a_change_whose_thread_dies_is_undone_before_the_next_one() {
     quietly(|| {
         let machine = |networks| {
@@ -266,7 +341,7 @@ fn what_a_lease_makes_of_strangers_is_undone_as_well() {
                 Action::AddAddress { device: dev("dummy_3"), address },
                 Action::AddRoute { device: dev("dummy_3"), route, replace: false },
             ] {
-                node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+                node.sim.act(&action).unwrap();
             }
             node.lease();
             let (daemon, before) = (node.daemon(), node.state());
@@ -296,12 +371,17 @@ fn what_a_lease_makes_of_strangers_is_undone_as_well() {
 struct Meanwhile(Sim, Option<PathBuf>);
 
 impl Kernel for Meanwhile {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         if let Some(journal) = self.1.take() {
             fs::remove_file(&journal).unwrap();
             fs::create_dir(journal).unwrap();
         }
-        self.0.run(actions, seen)
+        self.0.run(actions, seen, begin)
     }
 }
 
@@ -326,7 +406,7 @@ fn a_bond_of_nobodys_may_go_with_a_network_that_waits_for_its_lease() {
     let node = Node::new(&NetConfig::default());
     let bond = vdsm_configurators::iproute2::NewLink::Bond(Default::default());
     let action = Action::AddLink { name: dev("bond9"), kind: bond, mtu: None, mac: None };
-    node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+    node.sim.act(&action).unwrap();
     node.lease();
     let dynamic = json!({ "nic": "dummy_0", "bootproto": "dhcp", "blockingdhcp": true });
     let wish = unchecked(json!({ "dyn": dynamic }), json!({ "bond9": { "remove": true } }));
@@ -362,7 +442,7 @@ fn a_lasting_copy_alone_says_nothing_until_the_next_boot() {
 #[test]
 fn what_cannot_be_undone_now_is_undone_later_and_keeps_nobody_from_changing_anything() {
     quietly(|| {
-        let act = |node: &Node, action| node.sim.clone().run(&[(0, action)], &node.sim.look()).unwrap();
+        let act = |node: &Node, action| node.sim.act(&action).unwrap();
         let stage = || {
             let node = cut_in_the_middle();
             if node.sim.look().link(&dev("n")).is_some() {

@@ -15,10 +15,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use vdsm_configurators::RunError;
 use vdsm_configurators::fault::Fuse;
 use vdsm_configurators::iproute2::{Action, Kernel};
 use vdsm_configurators::sim::Sim;
+use vdsm_configurators::{Begin, RunError};
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::problem::Code;
 use vdsm_model::request::{Request, UnknownKeys};

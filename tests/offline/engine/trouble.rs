@@ -120,10 +120,15 @@ struct Waiting {
 }
 
 impl Kernel for Waiting {
-    fn run(&mut self, actions: &[(usize, Action)], seen: &NetInfo) -> Result<(), (usize, RunError)> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
         self.asked.send(()).unwrap();
         self.may.lock().unwrap().recv().unwrap();
-        self.sim.run(actions, seen)
+        self.sim.run(actions, seen, begin)
     }
 }
 
