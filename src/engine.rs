@@ -6,6 +6,8 @@
 pub mod account;
 mod change;
 mod drift;
+#[cfg(test)]
+mod fuzzed;
 mod guard;
 pub mod history;
 mod hooked;

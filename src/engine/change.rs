@@ -198,7 +198,10 @@ impl Diary for Watched<'_> {
     }
 
     fn headway(&self, headway: &Headway) {
-        self.engine.journal.note(|| account::headway(headway));
+        // A batch may begin and end no step.
+        if *headway != Headway::default() {
+            self.engine.journal.note(|| account::headway(headway));
+        }
         self.within(self.longest);
     }
 
