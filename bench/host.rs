@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::ops::RangeInclusive;
 
 use nix::sched::{CloneFlags, unshare};
 use serde_json::{Map, Value, json};
@@ -83,24 +84,33 @@ impl Layout {
         }
     }
 
-    /// The parameters of `Host.setupNetworks` for N networks.
-    fn request(self, n: usize) -> Value {
+    /// The parameters of `Host.setupNetworks` for these networks; the first brings its bond.
+    pub(crate) fn request(self, numbers: RangeInclusive<usize>) -> Value {
         let network = |number: usize| match self {
             Layout::Bond => json!({"bonding": BOND, "vlan": number, "bridged": true, "mtu": 1500, "stp": false}),
             Layout::Nics => {
                 json!({"nic": format!("ifb_{number}"), "bridged": true, "mtu": 1500, "stp": false})
             }
         };
-        let networks: Map<String, Value> = (1..=n).map(|number| (bridge(number), network(number))).collect();
-        let bondings = match self {
-            Layout::Bond => json!({BOND: {"nics": NICS, "options": "mode=active-backup miimon=100"}}),
-            Layout::Nics => json!({}),
-        };
+        let bond = json!({"nics": NICS, "options": "mode=active-backup miimon=100"});
+        self.whole(numbers, network, bond)
+    }
+
+    /// The same for their removal.
+    pub(crate) fn removal(self, numbers: RangeInclusive<usize>) -> Value {
+        let removed = json!({"remove": true});
+        self.whole(numbers, |_| removed.clone(), removed.clone())
+    }
+
+    fn whole(self, numbers: RangeInclusive<usize>, network: impl Fn(usize) -> Value, bond: Value) -> Value {
+        let has_bond = self == Layout::Bond && numbers.contains(&1);
+        let networks: Map<String, Value> = numbers.map(|number| (bridge(number), network(number))).collect();
+        let bondings = if has_bond { json!({BOND: bond}) } else { json!({}) };
         json!({"networks": networks, "bondings": bondings, "options": {"connectivityCheck": false}})
     }
 
-    /// Makes the nics, and as many strays, in this namespace; has the daemon make N networks.
-    pub(crate) fn build(self, n: usize, strays: usize, dir: &std::path::Path) -> Result<(), String> {
+    /// Makes the nics below N networks, and so many strays, in this namespace.
+    pub(crate) fn plug(self, n: usize, strays: usize) -> Result<(), String> {
         let failed = |e: io::Error| format!("cannot make the host: {e}");
         let mut made = Vec::new();
         for (at, name) in self.nics(n).iter().enumerate() {
@@ -112,10 +122,16 @@ impl Layout {
         for stray in all.clone() {
             switch_on(&ipv6_switch(&stray.name())).map_err(failed)?;
         }
-        run_all(&Chunk::pack(all.map(|stray| Message::up(stray.index())).collect(), &mut 1)).map_err(failed)?;
+        run_all(&Chunk::pack(all.map(|stray| Message::up(stray.index())).collect(), &mut 1)).map_err(failed)
+    }
+
+    /// The same, and has the daemon make N networks.
+    pub(crate) fn build(self, n: usize, strays: usize, dir: &std::path::Path) -> Result<(), String> {
+        let failed = |e: io::Error| format!("cannot make the host: {e}");
+        self.plug(n, strays)?;
         let before = count_links().map_err(failed)?;
         let daemon = Daemon::start(dir)?;
-        daemon.connect()?.call("Host.setupNetworks", self.request(n)).map_err(|error| daemon.explained(error))?;
+        daemon.connect()?.call("Host.setupNetworks", self.request(1..=n)).map_err(|error| daemon.explained(error))?;
         match count_links().map_err(failed)? - before {
             made if made == self.links_for(n) => Ok(()),
             made => Err(format!("{n} networks are {} links, but {made} came", self.links_for(n))),
@@ -197,11 +213,13 @@ mod tests {
 
     #[test]
     fn each_network_is_asked_for_on_what_it_stands() {
-        let bond = Layout::Bond.request(3);
+        let bond = Layout::Bond.request(1..=3);
         assert_eq!(bond["networks"].as_object().map(Map::len), Some(3));
         assert_eq!(bond["networks"]["n3"]["vlan"], 3);
-        let nics = Layout::Nics.request(3);
+        let nics = Layout::Nics.request(1..=3);
         assert_eq!(nics["networks"]["n3"]["nic"], *Layout::Nics.nics(3).last().unwrap());
         assert_eq!(nics["bondings"], json!({}));
+        let more = Layout::Bond.removal(4..=4);
+        assert_eq!((&more["networks"], &more["bondings"]), (&json!({"n4": {"remove": true}}), &json!({})));
     }
 }

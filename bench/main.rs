@@ -1,12 +1,12 @@
 //! Measures the daemon beside its peers: setupNetworks beside raw netlink messages and `ip -batch`,
-//! the live picture beside bare dumps and `ip` (`live`), what storms do to it (`storm`), and its
-//! DHCP process beside other clients (`dhcp`).
+//! the live picture beside bare dumps and `ip` (`live`), what storms do to it (`storm`), a change
+//! beside the same without a journal (`journal`), and its DHCP process beside other clients (`dhcp`).
 //!
 //! Only the way from the command line to the module that does the work is here. The process
-//! starts itself again: `stage`, `live-stage` and `storm-stage` are each in a network namespace of
+//! starts itself again: `stage`, `live-stage`, `storm-stage` and `journal-stage` are each in a network namespace of
 //! their own, `raw` is one step of the candidate of that name. The daemon is asked over its socket,
-//! and the floor it is compared with is not built of its code: only `live/inside.rs` links against
-//! its crates.
+//! and the floor it is compared with is not built of its code: only `live/inside.rs` and
+//! `journal/stage.rs` link against its crates.
 
 mod batch;
 mod client;
@@ -14,6 +14,7 @@ mod clock;
 mod dhcp;
 mod goals;
 mod host;
+mod journal;
 mod live;
 mod message;
 mod namespace;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Some("dhcp") => dhcp::run(rest),
         Some("storm") => storm::run(rest),
         Some("storm-stage") => storm::stage::run(rest),
+        Some("journal") => journal::run(rest),
+        Some("journal-stage") => journal::stage::run(rest),
         Some("stage") => stage::run(rest),
         Some("raw") => raw::run(rest),
         Some("-h" | "--help" | "help") => {

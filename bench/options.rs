@@ -25,6 +25,12 @@ vdsm-bench storm [OPTION...]      as root: memory, and others' answers, in storm
   --connects 1000                 subscribers that come and go
   --workload bond|nics
   --json FILE                     every figure
+vdsm-bench journal [OPTION...]    as root: changes with the journal beside the same without
+  --n 1,10,100,1000               how many networks, several runs
+  --reps 5                        repetitions of each; more while they are short
+  --workload bond|nics
+  --dir DIR                       where the disk is that is written to; beside this program without it
+  --json FILE                     every figure
 vdsm-bench dhcp [OPTION...]       as root: one process with all DHCP clients beside one client for each
                                   network, of those of udhcpc, dhclient and dhcpcd that are installed
   --n 200                         how many networks

@@ -231,6 +231,13 @@ impl Engine {
         Engine { dead_man: Some(launcher), ..self }
     }
 
+    /// The same with nothing written down of a change under way, for those who measure what that costs:
+    /// nobody undoes it after our death.
+    pub fn unwritten(mut self) -> Engine {
+        self.journal.is_unwritten = true;
+        self
+    }
+
     /// The same over eyes and hands of the caller's choice: one host to change, and the same one
     /// again for those who only look.
     pub fn with(host: Host, reader: Host, settings: &Settings) -> Result<Engine, StoreError> {

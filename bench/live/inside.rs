@@ -1,7 +1,7 @@
 //! The live picture within this process: how long it takes to open, and when a change shows in it.
 //!
-//! The only file of this package that is linked against the daemon's crates: what is asked of the
-//! daemon elsewhere goes over its socket.
+//! This file and `journal/stage.rs` are linked against the daemon's crates: what is asked of the daemon
+//! elsewhere goes over its socket.
 
 use std::path::Path;
 use std::sync::Arc;

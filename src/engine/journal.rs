@@ -80,6 +80,8 @@ pub(super) struct ChangeJournal {
     /// A change was begun and has not ended: whoever made it is no more.
     open: AtomicBool,
     boot: String,
+    /// See [`Engine::unwritten`].
+    pub(super) is_unwritten: bool,
 }
 
 impl ChangeJournal {
@@ -89,6 +91,7 @@ impl ChangeJournal {
             file: Journal::new(settings.run_dir.clone(), settings.lib_dir.clone()),
             open: AtomicBool::new(false),
             boot: format!("{} {}", boot.trim(), namespace()),
+            is_unwritten: false,
         }
     }
 
@@ -108,6 +111,9 @@ impl ChangeJournal {
             plan: account::texts(plan),
             plan_hash: plan_hash(plan),
         };
+        if self.is_unwritten {
+            return Ok(head);
+        }
         let line = Line { head: &head, reach: Reach::of(desired) };
         let line = serde_json::to_value(&line).map_err(|error| SetupError::Unwritable(error.to_string()))?;
         // An earlier one that has ended and could not be removed says nothing any more.
