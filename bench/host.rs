@@ -1,7 +1,7 @@
 //! A host with N networks for those who look at it, and links of nobody's that can be changed.
 //!
 //! The networks are made by the daemon, so that it knows them as its own. What is measured then is
-//! in `live` and `storm`; the steps of a change of the networks are in `workload.rs`.
+//! in `live`, `load` and `storm`; the steps of a change of the networks are in `workload.rs`.
 
 use std::fs;
 use std::io;
@@ -84,7 +84,7 @@ impl Layout {
     }
 
     /// The parameters of `Host.setupNetworks` for N networks.
-    fn request(self, n: usize) -> Value {
+    pub(crate) fn request(self, n: usize) -> Value {
         let network = |number: usize| match self {
             Layout::Bond => json!({"bonding": BOND, "vlan": number, "bridged": true, "mtu": 1500, "stp": false}),
             Layout::Nics => {
@@ -97,6 +97,19 @@ impl Layout {
             Layout::Nics => json!({}),
         };
         json!({"networks": networks, "bondings": bondings, "options": {"connectivityCheck": false}})
+    }
+
+    /// The same for all of them to go.
+    pub(crate) fn removal(self, n: usize) -> Value {
+        let gone = |map: &Value| -> Map<String, Value> {
+            map.as_object()
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(|name| (name.clone(), json!({"remove": true})))
+                .collect()
+        };
+        let made = self.request(n);
+        json!({"networks": gone(&made["networks"]), "bondings": gone(&made["bondings"]), "options": made["options"]})
     }
 
     /// Makes the nics, and as many strays, in this namespace; has the daemon make N networks.
@@ -203,5 +216,8 @@ mod tests {
         let nics = Layout::Nics.request(3);
         assert_eq!(nics["networks"]["n3"]["nic"], *Layout::Nics.nics(3).last().unwrap());
         assert_eq!(nics["bondings"], json!({}));
+        let gone = Layout::Bond.removal(1);
+        let remove = json!({"remove": true});
+        assert_eq!((&gone["networks"], &gone["bondings"]), (&json!({"n1": remove}), &json!({BOND: remove})));
     }
 }
