@@ -1,7 +1,7 @@
 //! A host with N networks for those who look at it, and links of nobody's that can be changed.
 //!
 //! The networks are made by the daemon, so that it knows them as its own. What is measured then is
-//! in `live` and `storm`; the steps of a change of the networks are in `workload.rs`.
+//! in `live`, `load` and `storm`; the steps of a change of the networks are in `workload.rs`.
 
 use std::fs;
 use std::io;

@@ -1,9 +1,10 @@
 //! Measures the daemon beside its peers: setupNetworks beside raw netlink messages and `ip -batch`,
-//! the live picture beside bare dumps and `ip` (`live`), what storms do to it (`storm`), a change
-//! beside the same without a journal (`journal`), and its DHCP process beside other clients (`dhcp`).
+//! the live picture beside bare dumps and `ip` (`live`), what storms do to it (`storm`), how long reads
+//! take while a large change runs (`load`), a change beside the same without a journal (`journal`), and
+//! its DHCP process beside other clients (`dhcp`).
 //!
 //! Only the way from the command line to the module that does the work is here. The process
-//! starts itself again: `stage`, `live-stage`, `storm-stage` and `journal-stage` are each in a network namespace of
+//! starts itself again: `stage`, `live-stage`, `load-stage`, `storm-stage` and `journal-stage` are each in a network namespace of
 //! their own, `raw` is one step of the candidate of that name. The daemon is asked over its socket,
 //! and the floor it is compared with is not built of its code: only `live/inside.rs` and
 //! `journal/stage.rs` link against its crates.
@@ -14,8 +15,10 @@ mod clock;
 mod dhcp;
 mod goals;
 mod host;
+mod idler;
 mod journal;
 mod live;
+mod load;
 mod message;
 mod namespace;
 mod netlink;
@@ -38,6 +41,8 @@ fn main() -> ExitCode {
     let outcome = match args.first().map(String::as_str) {
         Some("live") => live::run(rest),
         Some("live-stage") => live::stage::run(rest),
+        Some("load") => load::run(rest),
+        Some("load-stage") => load::stage::run(rest),
         Some("dhcp") => dhcp::run(rest),
         Some("storm") => storm::run(rest),
         Some("storm-stage") => storm::stage::run(rest),

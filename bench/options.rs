@@ -31,6 +31,12 @@ vdsm-bench journal [OPTION...]    as root: changes with the journal beside the s
   --workload bond|nics
   --dir DIR                       where the disk is that is written to; beside this program without it
   --json FILE                     every figure
+vdsm-bench load [OPTION...]       as root: how long reads take while all networks are made or removed
+  --n 1000                        how many networks
+  --reps 5                        how often they are
+  --clients 3                     how many read
+  --workload bond|nics
+  --json FILE                     every figure
 vdsm-bench dhcp [OPTION...]       as root: one process with all DHCP clients beside one client for each
                                   network, of those of udhcpc, dhclient and dhcpcd that are installed
   --n 200                         how many networks

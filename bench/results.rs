@@ -4,6 +4,7 @@
 //! counts in no median.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -122,6 +123,36 @@ impl Results {
             CpuClock::Ticks => (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64),
             CpuClock::Process | CpuClock::Busy => median(values),
         }
+    }
+}
+
+/// How long an answer was waited for, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Latency {
+    pub(crate) median: f64,
+    pub(crate) p99: f64,
+}
+
+impl Latency {
+    /// None of nothing.
+    pub(crate) fn of(times: &[Duration]) -> Option<Latency> {
+        let millis: Vec<f64> = times.iter().map(|it| it.as_secs_f64() * 1000.0).collect();
+        Some(Latency { median: median(&millis)?, p99: p99(&millis)? })
+    }
+
+    pub(crate) fn json(self) -> Value {
+        json!([self.median, self.p99])
+    }
+
+    /// Reads that.
+    pub(crate) fn read(value: &Value) -> Option<Latency> {
+        Some(Latency { median: value.get(0)?.as_f64()?, p99: value.get(1)?.as_f64()? })
+    }
+}
+
+impl fmt::Display for Latency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.3}/{:.3}", self.median, self.p99)
     }
 }
 

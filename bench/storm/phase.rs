@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::prober::Probed;
 use crate::ours::Memory;
-use crate::results::{median, p99};
+use crate::results::Latency;
 
 /// What happens in a phase. Between two of them is a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,20 +37,6 @@ impl Kind {
             Kind::Storm => "storm",
             Kind::Picture => "storm, picture only",
         }
-    }
-}
-
-/// Milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Latency {
-    pub(super) median: f64,
-    pub(super) p99: f64,
-}
-
-impl Latency {
-    fn of(times: &[Duration]) -> Option<Latency> {
-        let millis: Vec<f64> = times.iter().map(|it| it.as_secs_f64() * 1000.0).collect();
-        Some(Latency { median: median(&millis)?, p99: p99(&millis)? })
     }
 }
 
@@ -109,7 +95,7 @@ impl Phase {
 
     /// The line that says it.
     pub(super) fn line(&self) -> Value {
-        let latency = |it: Option<Latency>| it.map(|it| json!([it.median, it.p99]));
+        let latency = |it: Option<Latency>| it.map(Latency::json);
         json!({
             "phase": self.kind.name(), "count": self.count, "took_ns": self.took.as_nanos() as u64,
             "cpu_ns": self.cpu.as_nanos() as u64, "memory_kib": self.memory.map(|it| [it.now, it.peak]),
@@ -122,8 +108,7 @@ impl Phase {
     /// Reads such a line.
     pub(super) fn read(line: &Value) -> Option<Phase> {
         let nanos = |key: &str| line[key].as_u64().map(Duration::from_nanos);
-        let latency =
-            |key: &str| Some(Latency { median: line[key].get(0)?.as_f64()?, p99: line[key].get(1)?.as_f64()? });
+        let latency = |key: &str| Latency::read(&line[key]);
         let memory = &line["memory_kib"];
         Some(Phase {
             kind: Kind::ALL.into_iter().find(|it| line["phase"] == it.name())?,

@@ -1,10 +1,7 @@
 //! Another client, who asks now and then, and what it waits for its answers.
 //!
-//! Beside the daemon it asks somebody in this process who answers as much and does nothing for it:
-//! what that takes longer in a storm, the machine does, and not the daemon.
+//! Beside the daemon it asks somebody who does nothing for as much (`idler.rs`).
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -13,6 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use crate::client::Client;
+use crate::idler::Idler;
 use crate::ours::Daemon;
 
 /// How long it rests between two rounds.
@@ -37,7 +35,7 @@ pub(super) struct Prober {
 impl Prober {
     pub(super) fn start(daemon: &Daemon) -> Result<Prober, String> {
         let client = daemon.connect()?;
-        let idler = Idler::start().map_err(|e| format!("nobody who does nothing: {e}"))?;
+        let idler = Idler::start()?;
         let (over, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let (ended, counted) = (Arc::clone(&over), Arc::clone(&rounds));
         let thread = std::thread::spawn(move || probe(client, idler, &ended, &counted));
@@ -68,62 +66,11 @@ fn probe(mut client: Client, mut idler: Idler, over: &AtomicBool, rounds: &Atomi
             let bytes = client.ask_size(line).map_err(|e| format!("another client: {e}"))?;
             times.push(begun.elapsed());
             let begun = Instant::now();
-            idler.ask(bytes).map_err(|e| format!("who does nothing: {e}"))?;
+            idler.ask(bytes)?;
             idle.push(begun.elapsed());
         }
         rounds.fetch_add(1, Ordering::SeqCst);
         std::thread::sleep(PAUSE);
     }
     Ok(probed)
-}
-
-/// Somebody who answers with as many bytes as he is asked for.
-struct Idler {
-    stream: UnixStream,
-    room: Vec<u8>,
-}
-
-impl Idler {
-    /// A thread, which ends with its connection.
-    fn start() -> std::io::Result<Idler> {
-        let (ours, mut theirs) = UnixStream::pair()?;
-        std::thread::spawn(move || {
-            let (mut asked, mut answer) = ([0; 8], Vec::new());
-            while theirs.read_exact(&mut asked).is_ok() {
-                answer.resize(u64::from_ne_bytes(asked) as usize, 0);
-                if theirs.write_all(&answer).is_err() {
-                    break;
-                }
-            }
-        });
-        Ok(Idler { stream: ours, room: vec![0; 256 << 10] })
-    }
-
-    fn ask(&mut self, bytes: usize) -> std::io::Result<()> {
-        self.stream.write_all(&(bytes as u64).to_ne_bytes())?;
-        let mut left = bytes;
-        while left > 0 {
-            let room = self.room.len().min(left);
-            match self.stream.read(&mut self.room[..room])? {
-                0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
-                read => left -= read,
-            }
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn who_does_nothing_answers_as_much_as_is_asked_for() {
-        let mut idler = Idler::start().unwrap();
-        for bytes in [1, 70, 1 << 20] {
-            idler.ask(bytes).unwrap();
-        }
-        idler.stream.set_nonblocking(true).unwrap();
-        assert_eq!(idler.stream.read(&mut [0]).unwrap_err().kind(), std::io::ErrorKind::WouldBlock);
-    }
 }

@@ -1,10 +1,11 @@
 //! The table of `vdsm-bench storm`, and its goals judged.
 
-use super::phase::{Kind, Latency, Phase};
+use super::phase::{Kind, Phase};
 use crate::clock::CpuClock;
 use crate::goals::{Goal, Section, at_most};
 use crate::host::Layout;
 use crate::report::{kernel, ratio};
+use crate::results::Latency;
 
 /// What the daemon holds after a storm, beside before it.
 const MEMORY: f64 = 1.1;
@@ -108,7 +109,7 @@ fn mb(kib: u64) -> f64 {
 }
 
 fn latency(of: Option<Latency>) -> String {
-    of.map_or_else(String::new, |it| format!("{:.3}/{:.3}", it.median, it.p99))
+    of.map_or_else(String::new, |it| it.to_string())
 }
 
 #[cfg(test)]

@@ -96,7 +96,13 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
         max_calls: 8,
         ..Limits::default()
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    // A call gives its permit back before its thread is free again. Without a bound each such moment may bring
+    // another thread, and with it another stack.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(2 * limits.max_calls)
+        .enable_all()
+        .build()?;
     let ending = Arc::clone(&api);
     let served = runtime.block_on(async {
         let listener = UnixListener::from_std(listener)?;

@@ -11,11 +11,17 @@ use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::sys::signal::kill;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::stat::{Mode, fchmod};
+use nix::unistd::Pid;
+
+/// A process that was forked has become another by then, on a busy machine too.
+const UNTIL_EXEC: Duration = Duration::from_secs(5);
 
 /// Opens the daemon's socket, ready for `tokio::net::UnixListener::from_std`.
 ///
@@ -133,16 +139,29 @@ fn remove_dead(path: &Path) -> io::Result<()> {
         }
         Ok(_) => {}
     }
-    // Without blocking: a living daemon that hangs answers with a full queue, and it lives.
-    match socket::connect(new_socket()?.as_raw_fd(), &UnixAddr::new(path)?) {
-        Err(Errno::ECONNREFUSED) => std::fs::remove_file(path),
-        Err(Errno::ENOENT) => Ok(()),
-        Ok(()) | Err(Errno::EAGAIN) => {
-            let text = format!("another process answers on {}", path.display());
-            Err(io::Error::new(ErrorKind::AddrInUse, text))
+    let end = Instant::now() + UNTIL_EXEC;
+    loop {
+        // Without blocking: a living daemon that hangs answers with a full queue, and it lives.
+        let fd = new_socket()?;
+        match socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
+            Err(Errno::ECONNREFUSED) => return std::fs::remove_file(path),
+            Err(Errno::ENOENT) => return Ok(()),
+            Ok(()) if is_bequeathed(&fd) && Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            Ok(()) | Err(Errno::EAGAIN) => {
+                let text = format!("another process answers on {}", path.display());
+                return Err(io::Error::new(ErrorKind::AddrInUse, text));
+            }
+            Err(error) => return Err(error.into()),
         }
-        Err(error) => Err(error.into()),
     }
+}
+
+/// Whether who listened is dead, and another process holds the socket: mostly a child that the daemon
+/// was killed over, which closes it once it has got from fork to exec.
+fn is_bequeathed(connection: &OwnedFd) -> bool {
+    // Who called listen(2) is whom the kernel names (unix(7)); 0 is beyond our PID namespace.
+    let listener = socket::getsockopt(connection, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
+    listener > 0 && kill(Pid::from_raw(listener), None) == Err(Errno::ESRCH)
 }
 
 fn new_socket() -> nix::Result<OwnedFd> {
@@ -156,6 +175,7 @@ mod tests {
 
     use std::os::unix::fs::MetadataExt;
     use std::os::unix::net::UnixStream;
+    use std::os::unix::process::CommandExt;
     use std::process::{Command, Stdio};
     use std::sync::Barrier;
 
@@ -184,6 +204,26 @@ mod tests {
         assert_eq!(seen.mode() & 0o7777, 0o755);
         assert_eq!(listener.local_addr().unwrap().as_pathname(), Some(&*path));
         UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    fn a_dead_daemons_socket_is_replaced_once_its_child_has_let_it_go() {
+        let (_folder, path) = place();
+        make_folder(path.parent().unwrap()).unwrap();
+        let fd = new_socket().unwrap();
+        socket::bind(fd.as_raw_fd(), &UnixAddr::new(&path).unwrap()).unwrap();
+        let mut daemon = Command::new("true");
+        let raw = fd.as_raw_fd();
+        // SAFETY: one system call.
+        unsafe { daemon.pre_exec(move || Ok(Errno::result(libc::listen(raw, 9)).map(drop)?)) };
+        assert!(daemon.status().unwrap().success());
+        UnixStream::connect(&path).unwrap();
+        let child = std::thread::spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            drop(fd);
+        });
+        listen(&path, None).unwrap();
+        child.join().unwrap();
     }
 
     #[test]

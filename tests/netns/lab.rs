@@ -226,6 +226,15 @@ impl Lab {
         Some(getsockopt(&stream, sockopt::PeerCredentials).unwrap().pid())
     }
 
+    /// The processes of that name that were started for this host.
+    pub fn processes(&self, name: &str) -> Vec<i32> {
+        let (folder, all) = (self.dir.path().to_str().unwrap(), fs::read_dir("/proc").unwrap().flatten());
+        let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
+        let command = |pid| fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let is_one = |text: &str| text.contains(name) && text.contains(folder);
+        pids.filter(|pid| is_one(&String::from_utf8_lossy(&command(*pid)))).collect()
+    }
+
     /// Waits for the daemon to end by itself; its exit code.
     pub fn ended(&mut self) -> Option<i32> {
         self.client = None;

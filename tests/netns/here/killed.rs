@@ -118,12 +118,7 @@ fn comes_back(lab: &Lab, before: &(String, Value), within: Duration) {
 }
 
 fn dead_men(lab: &Lab) -> Vec<i32> {
-    let config = lab.path("conf");
-    let pids =
-        std::fs::read_dir("/proc").unwrap().flatten().filter_map(|it| it.file_name().to_str()?.parse::<i32>().ok());
-    let command = |pid| std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    let is_one = |text: &str| text.contains("vdsm-deadman") && text.contains(config.to_str().unwrap());
-    pids.filter(|pid| is_one(&String::from_utf8_lossy(&command(*pid)))).collect()
+    lab.processes("vdsm-deadman")
 }
 
 fn kill_dead_men(lab: &Lab) {

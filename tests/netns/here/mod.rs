@@ -13,6 +13,7 @@ mod history;
 mod hooks;
 mod killed;
 mod late;
+mod load;
 mod nameservers;
 mod probes;
 mod refusals;
