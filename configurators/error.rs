@@ -34,7 +34,7 @@ pub enum RunError {
     Wire(#[from] vdsm_netlink::WireError),
     /// The ethtool family said nothing, or nothing of use.
     #[error("no answer from the kernel's ethtool")]
-    Ethtool(#[source] vdsm_netlink::ethtool::EthtoolError),
+    Ethtool(#[source] vdsm_netlink::generic::GenericError),
     /// A device that is gone, or never was.
     #[error("there is no device {0}")]
     NoDevice(DeviceName),

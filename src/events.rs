@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use vdsm_model::dhcp::SeenClient;
 use vdsm_model::ip::MAIN_TABLE;
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{NetInfo, SeenKind, SeenLink};
+use vdsm_model::netinfo::{Driver, NetInfo, SeenKind, SeenLink};
 use vdsm_model::units::Mac;
 
 use crate::netinfo::Moment;
@@ -74,9 +74,9 @@ pub enum Event {
         /// Its gateway and device; none: there is none.
         via: Option<(String, DeviceName)>,
     },
-    /// Another slave carries a bond's traffic.
+    /// Another slave carries a bond's traffic, or another port that of a team.
     ActiveSlave {
-        /// The bond.
+        /// The bond or team.
         bond: DeviceName,
         /// None: none does.
         slave: Option<DeviceName>,
@@ -132,7 +132,7 @@ pub enum Subject {
     Duplicate(DeviceName, String),
     /// The default route of one family.
     DefaultRoute(bool),
-    /// A bond's active slave.
+    /// A bond's active slave, or a team's port.
     ActiveSlave(DeviceName),
     /// A bond's partner.
     Partner(DeviceName),
@@ -305,6 +305,11 @@ fn changed(old: &SeenLink, new: &SeenLink, events: &mut Vec<Event>) {
         if partner(old_lacp) != partner(lacp) {
             events.push(Event::Partner { bond: new.name, partner: partner(lacp) });
         }
+    }
+    if let (Driver::Team(old), Driver::Team(team)) = (&old.details.driver, &new.details.driver)
+        && old.active != team.active
+    {
+        events.push(Event::ActiveSlave { bond: new.name, slave: team.active });
     }
 }
 

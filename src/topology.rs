@@ -71,7 +71,7 @@ fn link(link: &SeenLink, seen: &NetInfo, ours: bool, out: &mut Object<'_>) {
     out.text_or_null("duplex", details.duplex.map(|duplex| duplex.to_string()).as_deref());
     out.text_or_null("master", link.master);
     out.text_or_null("base", link.base);
-    out.text_or_null("port_state", details.port.as_ref().map(Port::word).filter(|word| !word.is_empty()));
+    out.text_or_null("port_state", port_state(link, seen).filter(|word| !word.is_empty()));
     out.texts("addresses", &link.addresses);
     match &link.kind {
         SeenKind::Vlan { tag, .. } => out.number("tag", tag.get().into()),
@@ -86,9 +86,22 @@ fn link(link: &SeenLink, seen: &NetInfo, ours: bool, out: &mut Object<'_>) {
     match &details.driver {
         Driver::Veth { peer } => out.text_or_null("peer", peer.filter(|peer| seen.link(peer).is_some())),
         Driver::Macvlan { mode } => out.text("macvlan_mode", Driver::macvlan_mode(*mode)),
+        Driver::Team(team) => {
+            out.text_or_null("mode", team.mode.as_deref());
+            out.text_or_null("active", team.active);
+        }
         _ => {}
     }
     gateways(link, out);
+}
+
+fn port_state(link: &SeenLink, seen: &NetInfo) -> Option<&'static str> {
+    let port = link.details.port.as_ref()?;
+    let master = link.master.as_ref().and_then(|master| seen.link(master));
+    match (port, master.map(|master| &master.details.driver)) {
+        (Port::Team(port), Some(Driver::Team(team))) if !team.has_active(&link.name, port) => Some("backup"),
+        _ => Some(port.word()),
+    }
 }
 
 /// A word for what it is; a nic without hardware keeps the kernel's word for it.

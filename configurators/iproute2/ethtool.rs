@@ -5,7 +5,8 @@
 use std::collections::BTreeSet;
 
 use vdsm_model::ethtool_options::{Group, Key, Kind, SeenSettings, Settings};
-use vdsm_netlink::ethtool::{Ethtool, EthtoolError, Found, Group as Message, Setting};
+use vdsm_netlink::ethtool::{Ethtool, Found, Group as Message, Setting};
+use vdsm_netlink::generic::GenericError;
 
 use crate::RunError;
 
@@ -13,7 +14,7 @@ use crate::RunError;
 ///
 /// # Errors
 /// Only trouble with the socket.
-pub fn read(ethtool: Option<&mut Ethtool>, index: u32, groups: &BTreeSet<Group>) -> Result<SeenSettings, EthtoolError> {
+pub fn read(ethtool: Option<&mut Ethtool>, index: u32, groups: &BTreeSet<Group>) -> Result<SeenSettings, GenericError> {
     let mut seen = SeenSettings { asked: groups.clone(), ..SeenSettings::default() };
     let Some(ethtool) = ethtool else {
         seen.refused = groups.iter().map(|group| (*group, NO_FAMILY.to_owned())).collect();

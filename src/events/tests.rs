@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vdsm_model::bond_options::BondOptions;
 use vdsm_model::ip::{Address, Route};
+use vdsm_model::netinfo::{Details, Team};
 use vdsm_model::units::Mtu;
 
 use super::*;
@@ -80,6 +81,17 @@ fn a_bond_changes_its_slave_and_its_partner() {
         ["bond0: the active slave is b", "bond0: the LACP partner is 02:02:02:02:02:02"]
     );
     assert_eq!(told(&[bond(Some("a"), 2)], &[bond(None, 2)]), ["bond0 has no active slave"]);
+}
+
+#[test]
+fn a_team_changes_its_port() {
+    let team = |active: Option<&str>| {
+        let driver = Driver::Team(Team { mode: None, active: active.map(name) });
+        SeenLink { details: Arc::new(Details { driver, ..Details::default() }), ..link("tm0") }
+    };
+    assert_eq!(told(&[team(Some("a"))], &[team(Some("b"))]), ["tm0: the active slave is b"]);
+    assert_eq!(told(&[team(Some("a"))], &[team(None)]), ["tm0 has no active slave"]);
+    assert_eq!(told(&[team(Some("a"))], &[team(Some("a"))]), [""; 0]);
 }
 
 #[test]

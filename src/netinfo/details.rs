@@ -2,7 +2,9 @@
 //!
 //! What makes a plan is read in `link.rs`. Short or odd attributes are passed over.
 
-use vdsm_model::netinfo::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, OperState, Port, Qdisc, Vf};
+use vdsm_model::netinfo::{
+    BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, OperState, Port, Qdisc, Team, TeamPort, Vf,
+};
 use vdsm_model::units::VlanTag;
 use vdsm_netlink::attrs::{self, Attrs};
 
@@ -41,7 +43,8 @@ const TCMSG: usize = 20;
 const TCA_KIND: u16 = 1;
 const TCA_OPTIONS: u16 = 2;
 
-/// What a link's message tells beside the link itself. Speed and queueing disciplines come from elsewhere.
+/// What a link's message tells beside the link itself. Speed, queueing disciplines and what a team says come from
+/// elsewhere.
 pub(super) fn of(info: &Info<'_>, operstate: u8, hardware: Option<vdsm_model::units::Mac>, vfs: Vec<Vf>) -> Details {
     Details {
         state: OperState::from_kernel(operstate),
@@ -58,6 +61,7 @@ fn port(info: &Info<'_>) -> Option<Port> {
         b"" => None,
         b"bridge" => Some(Port::Bridge(bridge_port(info.slave_data))),
         b"bond" => Some(Port::Bond(bond_port(info.slave_data))),
+        b"team" => Some(Port::Team(TeamPort::default())),
         other => Some(Port::Other(String::from_utf8_lossy(other).into_owned())),
     }
 }
@@ -105,6 +109,7 @@ fn driver(info: &Info<'_>) -> Driver {
             multi_queue: is_set(IFLA_TUN_MULTI_QUEUE),
             owner: find(IFLA_TUN_OWNER).and_then(attrs::u32),
         },
+        Some("team") => Driver::Team(Team::default()),
         _ => Driver::Silent,
     }
 }

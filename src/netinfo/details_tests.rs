@@ -133,6 +133,7 @@ fn a_macvlan_tells_its_mode() {
     }
     assert_eq!(details_of(&[kind("macvlan", &[])]).driver, Driver::Macvlan { mode: 0 });
     assert_eq!(details_of(&[kind("veth", &[])]).driver, Driver::Veth { peer: None });
+    assert_eq!(details_of(&[kind("team", &[])]).driver, Driver::Team(Team::default()));
     assert_eq!(details_of(&[kind("dummy", &[])]).driver, Driver::Silent);
 }
 
@@ -177,7 +178,8 @@ fn a_bonds_slave_tells_how_it_stands() {
     assert_eq!(port_of("bond", &[attribute(1, &[0])]), Some(Port::Bond(active)));
     // Without LACP, and without anything.
     assert_eq!(port_of("bond", &[attribute(3, &[1])]), Some(Port::Bond(BondPort::default())));
-    assert_eq!(port_of("team", &[]), Some(Port::Other("team".to_owned())));
+    assert_eq!(port_of("team", &[]), Some(Port::Team(TeamPort::default())));
+    assert_eq!(port_of("vrf", &[]), Some(Port::Other("vrf".to_owned())));
 }
 
 #[test]

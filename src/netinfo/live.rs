@@ -21,7 +21,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use vdsm_model::dhcp::SeenClients;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
-use vdsm_netlink::ethtool::{self, Ethtool, EthtoolMonitor};
+use vdsm_netlink::ethtool::{Ethtool, EthtoolMonitor};
+use vdsm_netlink::generic::{self, GenericError};
+use vdsm_netlink::team::{TeamMonitor, Teams};
 use vdsm_netlink::{Drained, Event, Listener, Topic, WireError};
 
 use super::NicRule;
@@ -72,6 +74,7 @@ struct Side {
     mirror: Mirror,
     listener: Listener,
     modes: Option<EthtoolMonitor>,
+    teams: Option<TeamMonitor>,
     /// Something was missed: everything has to be read anew.
     lost: bool,
     /// That is under way, and events wait until it is done.
@@ -131,13 +134,25 @@ impl Live {
             None
         });
         let deaf = |error: std::io::Error| LookError::Events(WireError::Open(error));
+        // They need no team yet, nor a kernel that has any.
+        let no_teams = |error: &GenericError| tracing::warn!("no word about teams: {error}");
+        let teams = Teams::open(deadline).inspect_err(no_teams).ok();
+        let changes = TeamMonitor::open().inspect_err(no_teams).ok();
         let (end, stop) = nix::unistd::pipe2(OFlag::O_CLOEXEC).map_err(|errno| deaf(errno.into()))?;
-        let ears = [Some(listener.as_fd()), modes.as_ref().map(AsFd::as_fd)];
+        let ears = [Some(listener.as_fd()), modes.as_ref().map(AsFd::as_fd), changes.as_ref().map(AsFd::as_fd)];
         let ears = ears.into_iter().flatten().map(|ear| ear.try_clone_to_owned());
         let ears = ears.collect::<Result<_, _>>().map_err(deaf)?;
         let live = Arc::new(Live {
-            asker: Mutex::new(Asker { reader: Reader::open(deadline)?, ethtool }),
-            side: Mutex::new(Side { mirror: Mirror::new(), listener, modes, lost: true, reading: false, deaf: false }),
+            asker: Mutex::new(Asker { reader: Reader::open(deadline)?, ethtool, teams }),
+            side: Mutex::new(Side {
+                mirror: Mirror::new(),
+                listener,
+                modes,
+                teams: changes,
+                lost: true,
+                reading: false,
+                deaf: false,
+            }),
             published: RwLock::default(),
             moments: Mutex::new(0),
             came: Condvar::new(),
@@ -286,7 +301,7 @@ impl Live {
     }
 
     fn take_queued(&self, side: &mut Side) {
-        let Side { mirror, listener, modes, lost, .. } = side;
+        let Side { mirror, listener, modes, teams, lost, .. } = side;
         let mut each = |event: Event<'_>| mirror.take(event.kind, event.flags, event.payload, &*self.nics);
         match listener.drain(AT_ONCE, &mut each) {
             Ok(Drained::Empty | Drained::More) => {}
@@ -297,16 +312,12 @@ impl Live {
             }
         }
         if let Some(monitor) = modes {
-            let mut changed = BTreeSet::new();
-            match monitor.drain(&mut |index| changed.extend([index])) {
-                Ok(ethtool::Drained::Empty) => mirror.want(Wants { speeds: changed, ..Wants::default() }),
-                // Which ones changed is not known: all may have.
-                Ok(ethtool::Drained::Lost) => {
-                    let all = mirror.nics().collect();
-                    mirror.want(Wants { speeds: all, ..Wants::default() });
-                }
-                Err(error) => tracing::debug!("cannot take events of link speeds: {error}"),
-            }
+            let speeds = changed(|each| monitor.drain(each), || mirror.nics().collect());
+            mirror.want(Wants { speeds, ..Wants::default() });
+        }
+        if let Some(monitor) = teams {
+            let teams = changed(|each| monitor.drain(each), || mirror.teams().collect());
+            mirror.want(Wants { teams, ..Wants::default() });
         }
     }
 
@@ -394,6 +405,22 @@ impl Live {
         }
         // Nobody writes into that pipe: its end says that it was dropped.
         !all[0].any().unwrap_or(true)
+    }
+}
+
+/// The links of which a group has told something; all that can be asked about, where something was lost.
+pub(super) fn changed(
+    drain: impl FnOnce(&mut dyn FnMut(u32)) -> Result<generic::Drained, GenericError>,
+    all: impl FnOnce() -> BTreeSet<u32>,
+) -> BTreeSet<u32> {
+    let mut changed = BTreeSet::new();
+    match drain(&mut |index| changed.extend([index])) {
+        Ok(generic::Drained::Empty) => changed,
+        Ok(generic::Drained::Lost) => all(),
+        Err(error) => {
+            tracing::debug!("cannot take events over generic netlink: {error}");
+            changed
+        }
     }
 }
 

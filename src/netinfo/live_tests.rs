@@ -364,3 +364,23 @@ fn a_reader_does_not_wait_for_who_takes_events() {
         assert!(live.settled().unwrap().link(&name("gate")).is_some());
     });
 }
+
+#[test]
+fn where_a_group_has_lost_something_all_are_asked() {
+    use vdsm_netlink::generic::{Drained as Group, GenericError};
+
+    let all = || [7, 8, 9].into();
+    let drained = |how: Result<Group, GenericError>| {
+        super::live::changed(
+            |each| {
+                each(7);
+                each(7);
+                how
+            },
+            all,
+        )
+    };
+    assert_eq!(drained(Ok(Group::Empty)), [7].into());
+    assert_eq!(drained(Ok(Group::Lost)), [7, 8, 9].into());
+    assert_eq!(drained(Err(GenericError::Malformed)), [7].into(), "what was told before counts");
+}

@@ -2,7 +2,9 @@
 //!
 //! No socket here, and no lock. Bytes that make no sense are passed over, and none make it panic.
 //! What an event leaves open ("the bond above may have changed, too") is noted as a [`Wants`], for
-//! whoever can ask the kernel.
+//! whoever can ask the kernel; what comes of that is taken in `mirror/answers.rs`.
+
+mod answers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -11,15 +13,14 @@ use vdsm_model::bond_options::BondMode;
 use vdsm_model::dhcp::SeenClients;
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
-use vdsm_model::netinfo::{Duplex, NetInfo, Port, SeenKind, SeenLink};
+use vdsm_model::netinfo::{Driver, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_netlink::attrs::{self, Attrs};
-use vdsm_netlink::ethtool::{self, Modes};
 
 use super::belongings::Belongings;
 use super::dump::Dump;
 use super::estate::Estate;
 use super::link::{Head, IFINFOMSG, Slot, ipv6_in};
-use super::shaping::{self, Piece};
+use super::teams::Teams;
 use super::{NicRule, ageing, details, layer3, rule};
 
 /// `IFLA_PROTINFO` of linux/if_link.h: what a bridge or IPv6 has to say of a link.
@@ -43,6 +44,8 @@ pub(super) struct Wants {
     pub(super) lacp: BTreeSet<u32>,
     /// Links with a root discipline of ours, whose classes and filters may have changed.
     pub(super) shapers: BTreeSet<u32>,
+    /// Teams whose options or ports may have changed.
+    pub(super) teams: BTreeSet<u32>,
 }
 
 /// All that is known, and what follows from it.
@@ -51,6 +54,7 @@ pub(super) struct Mirror {
     /// Who names whom: the link that is named, and the one that names it.
     referrers: BTreeSet<(u32, u32)>,
     estate: Estate,
+    teams: Teams,
     /// Bonds in which LACP is at work.
     lacp_bonds: BTreeSet<u32>,
     /// DHCP clients, by the devices they serve, there or not.
@@ -71,6 +75,7 @@ impl Mirror {
             heads: HashMap::new(),
             referrers: BTreeSet::new(),
             estate: Estate::default(),
+            teams: Teams::default(),
             lacp_bonds: BTreeSet::new(),
             clients: BTreeMap::new(),
             info: NetInfo::default(),
@@ -112,10 +117,12 @@ impl Mirror {
         }
     }
 
-    /// Keeps what another picture knew and no dump tells: speeds, until they are asked for anew, the
-    /// ageing times of bridges whose tree changes, and the DHCP clients.
+    /// Keeps what another picture knew and no dump tells: speeds and what teams say, until they are asked
+    /// anew, the ageing times of bridges whose tree changes, and the DHCP clients.
     pub(super) fn keep_untold(&mut self, former: &Mirror) {
         self.clients.clone_from(&former.clients);
+        let is_team = |index| self.is_team(index) && former.is_team(index);
+        self.teams = former.teams.of(&is_team);
         for (index, head) in &mut self.heads {
             let known = former.heads.get(index).filter(|it| it.link.name == head.link.name);
             if let Some(known) = known {
@@ -154,7 +161,9 @@ impl Mirror {
     }
 
     fn whole(&self, index: u32, head: &Head) -> SeenLink {
-        let mut link = head.resolve(&|index| self.heads.get(&index).map(|head| head.link.name));
+        let name_of = |index| self.heads.get(&index).map(|head| head.link.name);
+        let mut link = head.resolve(&name_of);
+        self.teams.complete(&mut link, head.master(), &name_of);
         if let Some(clients) = self.clients.get(&link.name) {
             link.dhcp = Arc::clone(clients);
         }
@@ -183,6 +192,11 @@ impl Mirror {
         self.wants != Wants::default()
     }
 
+    /// Whether a team is to be asked: an event has come since it was, or nobody has yet.
+    pub(super) fn wants_team(&self, index: u32) -> bool {
+        self.wants.teams.contains(&index)
+    }
+
     /// From now on [`Mirror::was_touched`] counts.
     pub(super) fn begin_question(&mut self) {
         self.touched.clear();
@@ -205,6 +219,7 @@ impl Mirror {
         self.wants.speeds.extend(more.speeds);
         self.wants.lacp.extend(more.lacp);
         self.wants.shapers.extend(more.shapers);
+        self.wants.teams.extend(more.teams);
     }
 
     /// The index of the link of that name.
@@ -302,15 +317,6 @@ impl Mirror {
         std::mem::take(&mut self.wants.shapers)
     }
 
-    /// Answers to questions: all that is below our root on these links, as it is now.
-    pub(super) fn learn_shapers(&mut self, links: &BTreeSet<u32>, pieces: &[(u32, Piece)]) {
-        for index in links {
-            let own = pieces.iter().filter(|(it, _)| it == index).map(|(_, piece)| piece);
-            self.estate.of_mut(*index).set_classes(shaping::classes(own));
-            self.stale.insert(*index);
-        }
-    }
-
     /// What lost something by another link's change has changed, too.
     fn note_disturbed(&mut self) {
         self.estate.take_disturbed().into_iter().for_each(|index| self.touch(index));
@@ -398,6 +404,9 @@ impl Mirror {
         if old.is_none() {
             self.want_vfs(head.slot);
         }
+        if !self.is_team(index) && is_team(&head) {
+            self.wants.teams.insert(index);
+        }
         // IPv6 hears of a new MTU after us, and comes or goes with it.
         if (head.link.mtu.get() >= IPV6_MIN_MTU) != head.link.ipv6_disabled.is_some() && self.info.has_ipv6 {
             self.wants.links.insert(index);
@@ -446,6 +455,7 @@ impl Mirror {
         self.heads.insert(index, head);
         self.stale.insert(index);
         if renamed {
+            self.stale.extend(self.teams.led_by(index));
             self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
         }
     }
@@ -453,8 +463,10 @@ impl Mirror {
     fn drop_link(&mut self, index: u32) {
         self.forget_references(index);
         self.lacp_bonds.remove(&index);
+        self.teams.forget(index);
         if let Some(gone) = self.heads.remove(&index) {
             self.want_vfs(gone.slot);
+            self.stale.extend(self.teams.led_by(index));
             self.stale.extend(self.referrers.range((index, 0)..=(index, u32::MAX)).map(|(_, it)| *it));
         }
     }
@@ -467,77 +479,10 @@ impl Mirror {
         }
     }
 
-    /// Answers to questions: all routes through these links, as they are now.
-    pub(super) fn refresh_routes(&mut self, links: &BTreeSet<u32>, dump: &Dump<'_>) {
-        for index in links {
-            self.estate.clear_routes(*index);
-            self.stale.insert(*index);
-        }
-        for (index, route) in dump.routes.iter().filter(|(index, _)| links.contains(index)) {
-            self.estate.add_route(*index, *route);
-        }
-    }
-
     /// The routes that events have told of these links.
     pub(super) fn routes_of(&self, links: &[u32]) -> Vec<(u32, Route)> {
         let own = links.iter().filter_map(|index| Some((*index, self.estate.of(*index)?)));
         own.flat_map(|(index, own)| own.all_routes().map(move |route| (index, *route))).collect()
-    }
-
-    /// Answers to questions: these links as they are told now. Of `deep` ones their addresses and
-    /// routes were read, too, and those that were not found are gone.
-    pub(super) fn refresh(&mut self, dump: Dump<'_>, deep: &BTreeSet<DeviceName>) {
-        let Dump { links, addresses, routes, .. } = dump;
-        let found: BTreeSet<DeviceName> = links.iter().map(|head| head.link.name).collect();
-        for name in deep.difference(&found) {
-            if let Some(index) = self.index_of(name) {
-                self.drop_link(index);
-                self.estate.drop_all(index);
-                self.stale.insert(index);
-            }
-        }
-        let mut lost = BTreeSet::new();
-        for mut head in links {
-            let index = head.link.index;
-            self.keep_speed(&mut head);
-            if deep.contains(&head.link.name) {
-                let (former, addresses) = self.estate.take_all(index);
-                self.estate.start_with(index, former);
-                lost.extend(addresses);
-            }
-            self.put(head);
-        }
-        for told in addresses {
-            self.estate.append_address(told);
-        }
-        lost.into_iter().for_each(|addr| self.estate.nobody_has(addr));
-        for (index, route) in routes {
-            self.estate.add_route(index, route);
-        }
-        self.note_disturbed();
-    }
-
-    /// The speed of a nic, as it was answered. One that waits for others (dormant) has a carrier and
-    /// would tell, but the next event would not.
-    pub(super) fn learn_speed(&mut self, index: u32, modes: Modes) {
-        if let Some(head) = self.heads.get_mut(&index).filter(|head| head.link.running) {
-            let details = Arc::make_mut(&mut head.link.details);
-            details.speed = modes.speed;
-            details.duplex = modes.duplex.map(|duplex| match duplex {
-                ethtool::Duplex::Half => Duplex::Half,
-                ethtool::Duplex::Full => Duplex::Full,
-            });
-            self.stale.insert(index);
-        }
-    }
-
-    /// A link's message does not have it.
-    fn keep_speed(&self, head: &mut Head) {
-        if let Some(old) = self.heads.get(&head.link.index).filter(|_| head.link.running) {
-            let known = Arc::clone(&old.link.details);
-            let own = Arc::make_mut(&mut head.link.details);
-            (own.speed, own.duplex) = (known.speed, known.duplex);
-        }
     }
 
     /// Bonds in which LACP is at work, and their slaves. What it learns from its partner changes by
@@ -556,17 +501,18 @@ impl Mirror {
         !self.lacp_bonds.is_empty()
     }
 
-    /// What LACP has learned, as it was answered. Mostly that is nothing new.
-    pub(super) fn learn_lacp(&mut self, mut head: Head) {
-        if self.heads.get(&head.link.index).is_some_and(|known| known.lacp() != head.lacp()) {
-            self.keep_speed(&mut head);
-            self.put(head);
-        }
-    }
-
     /// The nics whose speed can be asked for.
     pub(super) fn nics(&self) -> impl Iterator<Item = u32> {
         self.heads.iter().filter(|(_, head)| head.link.nic).map(|(index, _)| *index)
+    }
+
+    /// The teams, which can be asked about themselves.
+    pub(super) fn teams(&self) -> impl Iterator<Item = u32> {
+        self.heads.iter().filter(|(_, head)| is_team(head)).map(|(index, _)| *index)
+    }
+
+    fn is_team(&self, index: u32) -> bool {
+        self.heads.get(&index).is_some_and(is_team)
     }
 
     /// A link-local address of the kernel's own shows that somebody turned IPv6 on or off: that has
@@ -577,6 +523,10 @@ impl Mirror {
             self.wants.links.insert(index);
         }
     }
+}
+
+fn is_team(head: &Head) -> bool {
+    matches!(head.link.details.driver, Driver::Team(_))
 }
 
 #[cfg(test)]

@@ -2,7 +2,8 @@
 
 use std::net::Ipv4Addr;
 
-use vdsm_model::netinfo::{Driver, MANY_ROUTES};
+use vdsm_model::netinfo::MANY_ROUTES;
+use vdsm_netlink::ethtool::{self, Modes};
 
 use super::super::messages::{attribute, kind, link, number, route_message, text};
 use super::*;

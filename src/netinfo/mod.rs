@@ -21,6 +21,7 @@ mod news;
 mod reader;
 mod rule;
 mod shaping;
+mod teams;
 
 #[cfg(test)]
 mod beside_ip;

@@ -12,7 +12,7 @@ use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
-use vdsm_netlink::ethtool::EthtoolError;
+use vdsm_netlink::generic::GenericError;
 use vdsm_netlink::{Dumped, Got, KernelError, Wire, WireError};
 
 use super::NicRule;
@@ -70,7 +70,7 @@ pub enum LookError {
     Qdiscs(#[source] WireError),
     /// The settings of nics do not come.
     #[error("cannot read the settings of nics")]
-    Settings(#[source] EthtoolError),
+    Settings(#[source] GenericError),
     /// Other processes cannot be looked at.
     #[error("cannot look for DHCP clients")]
     Processes(#[source] std::io::Error),

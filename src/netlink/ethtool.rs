@@ -2,22 +2,20 @@
 //!
 //! Many links are asked about at once, and a link that cannot say is no error.
 //! The messages are spelled in `message.rs` and, for what ethtool(8) can
-//! change, in `settings.rs`; `generic.rs` carries them. That a cable came or went is
+//! change, in `settings.rs`; `generic.rs` beside this file carries them. That a cable came or went is
 //! not told here: rtnetlink's link events tell it.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use crate::error::KernelError;
+use crate::generic::{Generic, GenericError};
 
-mod generic;
 mod message;
 mod monitor;
 mod settings;
 
-pub use monitor::{Drained, EthtoolMonitor};
+pub use monitor::EthtoolMonitor;
 pub use settings::{Features, Found, Group, Setting};
 
-use generic::Generic;
 use message::{LINKMODES_GET, LINKSTATE_GET};
 
 /// So many links are asked about in one datagram, with two questions each.
@@ -62,12 +60,12 @@ impl Ethtool {
     /// short: it asks the driver, and waits for the RTNL lock to do so.
     ///
     /// # Errors
-    /// Trouble with the socket, and [`EthtoolError::Family`] if the kernel does not tell of its families.
-    pub fn open(deadline: Duration) -> Result<Option<Self>, EthtoolError> {
+    /// Trouble with the socket, and [`GenericError::Family`] if the kernel does not tell of its families.
+    pub fn open(deadline: Duration) -> Result<Option<Self>, GenericError> {
         Self::over(Generic::open(deadline)?)
     }
 
-    fn over(mut socket: Generic) -> Result<Option<Self>, EthtoolError> {
+    fn over(mut socket: Generic) -> Result<Option<Self>, GenericError> {
         let family = socket.family(message::FAMILY)?;
         Ok(family.map(|family| Self { socket, family: family.id }))
     }
@@ -84,7 +82,7 @@ impl Ethtool {
     ///
     /// # Errors
     /// Only trouble with the socket.
-    pub fn modes(&mut self, indexes: &[u32]) -> Result<Vec<Modes>, EthtoolError> {
+    pub fn modes(&mut self, indexes: &[u32]) -> Result<Vec<Modes>, GenericError> {
         let mut all = Vec::with_capacity(indexes.len());
         for chunk in indexes.chunks(CHUNK_LINKS) {
             let questions =
@@ -102,41 +100,6 @@ impl Ethtool {
         }
         Ok(all)
     }
-}
-
-/// Trouble with the socket. It can be used again after any of them.
-#[derive(Debug, thiserror::Error)]
-pub enum EthtoolError {
-    /// No socket could be had.
-    #[error("cannot open a generic netlink socket")]
-    Open(#[source] io::Error),
-    /// The kernel does not tell whether it has the family.
-    #[error("the kernel does not tell of its ethtool family")]
-    Family(#[source] KernelError),
-    /// The multicast group cannot be joined.
-    #[error("cannot listen to the changes that ethtool makes")]
-    Join(#[source] io::Error),
-    /// The socket must be opened anew, but the thread has moved since.
-    #[error("this thread is in another network namespace than the one the ethtool socket was opened in")]
-    Namespace,
-    /// The kernel did not take our questions.
-    #[error("cannot ask the kernel's ethtool family")]
-    Send(#[source] io::Error),
-    /// The answers cannot be read.
-    #[error("cannot receive from the kernel's ethtool family")]
-    Receive(#[source] io::Error),
-    /// The answers did not come in time.
-    #[error("the kernel's ethtool family did not answer within {after:?}")]
-    Deadline {
-        /// The deadline the socket was opened with.
-        after: Duration,
-    },
-    /// Answers were lost: the receive buffer of the socket was full (`ENOBUFS`).
-    #[error("answers of the kernel's ethtool family were lost in a full receive buffer")]
-    Overrun,
-    /// The answer is no netlink message, or longer than any message of the family.
-    #[error("the answer of the kernel's ethtool family is malformed")]
-    Malformed,
 }
 
 #[cfg(test)]

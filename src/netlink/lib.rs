@@ -8,7 +8,9 @@
 
 pub mod attrs;
 pub mod ethtool;
+pub mod generic;
 pub mod neighbour;
+pub mod team;
 
 mod ack;
 mod dump;

@@ -86,7 +86,7 @@ pub(super) fn device(link: &Link, bond: Option<&Bond>, told: bool) -> Node {
     let layer = layer(link);
     let word = match (&link.kind, layer) {
         (Kind::Nic, _) => String::new(),
-        (Kind::Bond, _) => link.mode.clone().unwrap_or_else(|| "bond".to_owned()),
+        (Kind::Bond | Kind::Team, _) => link.mode.clone().unwrap_or_else(|| link.kind.word().to_owned()),
         (Kind::Vlan, _) => link.tag.map_or_else(|| "VLAN".to_owned(), |tag| format!("VLAN {tag}")),
         (kind, _) => kind.word().to_owned(),
     };
@@ -105,7 +105,8 @@ pub(super) fn device(link: &Link, bond: Option<&Bond>, told: bool) -> Node {
     details.extend(link.mtu.map(|mtu| format!("MTU {mtu}")));
     details.push(link.mac.clone());
     details.extend(link.mode.as_ref().map(|mode| format!("mode {mode}")));
-    details.extend(link.active.as_ref().map(|active| format!("active slave {active}")));
+    let slave = if link.kind == Kind::Team { "port" } else { "slave" };
+    details.extend(link.active.as_ref().map(|active| format!("active {slave} {active}")));
     details.extend(link.partner.as_ref().map(|partner| format!("partner {partner}")));
     details.extend(link.base.as_ref().map(|base| format!("on {base}")));
     details.extend(link.master.as_ref().map(|master| format!("port of {master}")));

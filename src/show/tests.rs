@@ -137,3 +137,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_team_is_drawn_as_a_bond_is_with_its_mode_and_its_active_port() {
+    let port = |name: &str, state: &str| json!({ "name": name, "kind": "nic", "up": true, "master": "tm0", "port_state": state });
+    let team = json!({ "name": "tm0", "kind": "team", "up": true, "mode": "activebackup", "active": "d2" });
+    let drawn = drawn(json!([]), json!([team, port("d1", "backup"), port("d2", "active")]));
+    let wanted = "   tm0    team activebackup, up\n   ├─ d1  nic, up\n   └─ d2  nic, up, active\n";
+    assert!(drawn.contains(wanted), "{drawn}");
+}

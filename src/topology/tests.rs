@@ -9,7 +9,7 @@ use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::config::{BondAddresses, BondConfig, Combination, Feature, Policy, Switch};
 use vdsm_model::device::Adverts;
 use vdsm_model::ip::{Address, IpConfig, Route};
-use vdsm_model::netinfo::{BondPort, BridgePort, Details, Duplex, OperState};
+use vdsm_model::netinfo::{BondPort, BridgePort, Details, Duplex, OperState, Team, TeamPort};
 use vdsm_model::source_routing;
 use vdsm_model::units::{Mtu, Prefixed, VlanTag};
 
@@ -76,6 +76,9 @@ fn host() -> NetInfo {
     let vlan = SeenKind::Vlan { tag: VlanTag::new(7).unwrap(), device: Some(dev("bond0")) };
     let veth = |peer: &str| Details { driver: Driver::Veth { peer: Some(dev(peer)) }, ..plain() };
     let macvlan = Details { driver: Driver::Macvlan { mode: 4 }, ..plain() };
+    let team = Team { mode: Some("activebackup".to_owned()), active: Some(dev("tp0")) };
+    let team_port =
+        |enabled| Details { port: Some(Port::Team(TeamPort { enabled, ..TeamPort::default() })), ..plain() };
     let mut links = vec![
         port(link(1, "eth0", SeenKind::Nic, slave(true)), "bond0"),
         port(link(2, "eth1", SeenKind::Nic, slave(false)), "bond0"),
@@ -89,6 +92,9 @@ fn host() -> NetInfo {
         SeenLink { base: Some(dev("eth2")), ..link(10, "mac0", SeenKind::Other("macvlan".into()), macvlan) },
         SeenLink { nic: false, ..link(11, "wlan0", SeenKind::Nic, plain()) },
         link(12, "bond1", bond(0), plain()),
+        link(13, "tm0", SeenKind::Other("team".into()), Details { driver: Driver::Team(team), ..plain() }),
+        port(link(14, "tp0", SeenKind::Nic, team_port(true)), "tm0"),
+        port(link(15, "tp1", SeenKind::Nic, team_port(true)), "tm0"),
     ];
     links[5].addresses = vec![Address::new([10, 0, 0, 9].into(), 24)];
     let mut routed = IpConfig { routes: [Route::default_via([10, 0, 0, 254].into())].into(), ..IpConfig::default() };
@@ -202,6 +208,19 @@ fn each_kind_is_told_by_its_word_and_with_what_only_it_has() {
     assert_eq!(
         kind("mac0", &["macvlan_mode", "base"]),
         json!({ "kind": "macvlan", "ours": false, "macvlan_mode": "bridge", "base": "eth2" })
+    );
+    assert_eq!(
+        kind("tm0", &["mode", "active"]),
+        json!({ "kind": "team", "ours": false, "mode": "activebackup", "active": "tp0" })
+    );
+    assert_eq!(
+        kind("tp0", &["master", "port_state"]),
+        json!({ "kind": "nic", "ours": false, "master": "tm0", "port_state": "active" })
+    );
+    assert_eq!(
+        kind("tp1", &["port_state"]),
+        json!({ "kind": "nic", "ours": false, "port_state": "backup" }),
+        "enabled, and not the active one"
     );
     assert_eq!(kind("wlan0", &["hidden"]), json!({ "kind": "nic", "ours": false, "hidden": true }));
 }

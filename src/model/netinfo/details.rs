@@ -1,7 +1,7 @@
 //! What reports and people want of a link, and no plan is made of.
 //!
-//! Numbers and names are the kernel's (linux/if_link.h, linux/if_bridge.h, linux/pkt_sched.h);
-//! the program `ip` prints the same things under the names given here.
+//! Numbers and names are the kernel's (linux/if_link.h, linux/if_bridge.h, linux/pkt_sched.h,
+//! linux/if_team.h); the program `ip` prints the same things under the names given here, and of a team `teamnl`.
 
 use std::fmt;
 
@@ -90,17 +90,20 @@ pub enum Port {
     Bridge(BridgePort),
     /// A slave of a bond.
     Bond(BondPort),
-    /// A port of something else, by the kernel's word for it (team, vrf, openvswitch).
+    /// A port of a team.
+    Team(TeamPort),
+    /// A port of something else, by the kernel's word for it (vrf, openvswitch).
     Other(String),
 }
 
 impl Port {
-    /// The state in one word: `forwarding`, `active` and so on.
+    /// The state in one word: `forwarding`, `active` and so on. Of a team's port its team knows more
+    /// ([`Team::has_active`]).
     pub fn word(&self) -> &'static str {
         match self {
             Port::Bridge(port) => port.word(),
-            Port::Bond(BondPort { active: true, .. }) => "active",
-            Port::Bond(_) => "backup",
+            Port::Bond(BondPort { active: true, .. }) | Port::Team(TeamPort { enabled: true, .. }) => "active",
+            Port::Bond(_) | Port::Team(_) => "backup",
             Port::Other(_) => "",
         }
     }
@@ -165,6 +168,17 @@ pub struct BondPort {
     pub partner: Option<u16>,
 }
 
+/// A port of a team, as the team has it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TeamPort {
+    /// Its link is up, as far as the team knows.
+    pub linkup: bool,
+    /// Mbit/s, as the team knows it; none where the link is not up or does not say.
+    pub speed: Option<u32>,
+    /// It takes part: the team sends through it and takes what comes, where its mode has a use for it.
+    pub enabled: bool,
+}
+
 /// What a driver says of its link.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Driver {
@@ -192,6 +206,24 @@ pub enum Driver {
         /// Its user, where it has one.
         owner: Option<u32>,
     },
+    /// A team.
+    Team(Team),
+}
+
+/// A team device, which its daemon runs (teamd mostly).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Team {
+    /// `activebackup`, `loadbalance`, `roundrobin`, `broadcast` or `random`; none: nobody has chosen.
+    pub mode: Option<String>,
+    /// The port that carries the traffic, where the mode has one.
+    pub active: Option<DeviceName>,
+}
+
+impl Team {
+    /// Whether a port of it carries traffic: in the mode `activebackup` one does, whoever else is enabled.
+    pub fn has_active(&self, name: &DeviceName, port: &TeamPort) -> bool {
+        port.enabled && (self.mode.as_deref() != Some("activebackup") || self.active.as_ref() == Some(name))
+    }
 }
 
 impl Driver {

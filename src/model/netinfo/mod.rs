@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 use rpds::{HashTrieMapSync, RedBlackTreeMapSync, RedBlackTreeSetSync};
 
-pub use details::{BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Vf};
+pub use details::{
+    BRIDGE_PORT_SWITCHES, BondPort, BridgePort, Details, Driver, Duplex, OperState, Port, Qdisc, Team, TeamPort, Vf,
+};
 pub use link::{MANY_ROUTES, SeenKind, SeenLink};
 
 use crate::ip::MAIN_TABLE;

@@ -118,3 +118,19 @@ fn rules_are_found_by_their_device_and_by_their_table() {
     assert_eq!(of(&host), (vec![from(1, 1)], leading));
     assert_eq!(of(&other).0.len(), 2, "a copy stays as it was");
 }
+
+#[test]
+fn of_a_teams_ports_those_carry_traffic_that_are_enabled_and_in_active_backup_one() {
+    let name = |text: &str| DeviceName::try_from(text).unwrap();
+    let port = |enabled| TeamPort { enabled, ..TeamPort::default() };
+    let team =
+        |mode: Option<&str>, active: Option<&str>| Team { mode: mode.map(str::to_owned), active: active.map(name) };
+    let backed = team(Some("activebackup"), Some("a"));
+    assert!(backed.has_active(&name("a"), &port(true)));
+    assert!(!backed.has_active(&name("a"), &port(false)) && !backed.has_active(&name("b"), &port(true)));
+    assert!(!team(Some("activebackup"), None).has_active(&name("a"), &port(true)));
+    for mode in [None, Some("roundrobin")] {
+        assert!(team(mode, None).has_active(&name("a"), &port(true)));
+        assert!(!team(mode, None).has_active(&name("a"), &port(false)));
+    }
+}

@@ -14,6 +14,8 @@ use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
 use vdsm_netlink::Drained;
 use vdsm_netlink::ethtool::{Ethtool, Modes};
+use vdsm_netlink::generic::GenericError;
+use vdsm_netlink::team::{Team, Teams};
 
 use super::super::dump::Dump;
 use super::super::mirror::{Mirror, Wants};
@@ -25,6 +27,7 @@ pub(super) struct Asker {
     pub(super) reader: Reader,
     /// None on a kernel without it.
     pub(super) ethtool: Option<Ethtool>,
+    pub(super) teams: Option<Teams>,
 }
 
 impl Live {
@@ -123,6 +126,10 @@ impl Live {
             return Err(error);
         }
         let speeds = asker.speeds(&wants);
+        let teams = self.teams(asker, &wants).unwrap_or_else(|error| {
+            tracing::warn!("cannot ask teams: {error}");
+            Vec::new()
+        });
         let mut side = self.side();
         self.take_queued(&mut side);
         // An event may be older or newer than the answer; where there was one, ask again.
@@ -145,10 +152,29 @@ impl Live {
         for (index, modes) in speeds {
             side.mirror.learn_speed(index, modes);
         }
+        for (index, team) in teams {
+            if !side.mirror.wants_team(index) {
+                side.mirror.learn_team(index, team);
+            }
+        }
         if !side.lost {
             self.publish(&mut side);
         }
         Ok(())
+    }
+
+    /// What teams say of themselves. Who asks one listens to it first, so that nothing is missed.
+    fn teams(&self, asker: &mut Asker, wants: &Wants) -> Result<Vec<(u32, Team)>, GenericError> {
+        let Some(teams) = asker.teams.as_mut().filter(|_| !wants.teams.is_empty()) else { return Ok(Vec::new()) };
+        let Some(family) = teams.family()? else { return Ok(Vec::new()) };
+        if let Some(monitor) = &mut self.side().teams {
+            monitor.join(&family)?;
+        }
+        let mut told = Vec::new();
+        for index in &wants.teams {
+            told.extend(teams.team(&family, *index)?.map(|team| (*index, team)));
+        }
+        Ok(told)
     }
 
     /// Reads everything. Events wait meanwhile, and are taken afterwards.
@@ -172,8 +198,8 @@ impl Live {
         let mut mirror = read.inspect_err(|_| side.lost = true)?;
         self.readings.fetch_add(1, Ordering::Relaxed);
         mirror.keep_untold(&side.mirror);
-        let nics = mirror.nics().collect();
-        mirror.want(Wants { speeds: nics, ..Wants::default() });
+        let (speeds, teams) = (mirror.nics().collect(), mirror.teams().collect());
+        mirror.want(Wants { speeds, teams, ..Wants::default() });
         side.mirror = mirror;
         self.take_queued(&mut side);
         if !side.lost {

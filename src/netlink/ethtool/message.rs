@@ -1,29 +1,25 @@
 //! The messages of the `ethtool` family, as far as speed and duplex go; `settings.rs` has the rest.
 //!
-//! Spelled with neli's builders, read with [`Attrs`]. Nothing is sent or received here.
+//! Nothing is sent or received here.
 //! The numbers are those of `linux/ethtool_netlink.h`; what they mean is in the
 //! kernel's `Documentation/networking/ethtool-netlink.rst`.
 
-use neli::{
-    ToBytes,
-    genl::{AttrTypeBuilder, Genlmsghdr, GenlmsghdrBuilder, Nlattr, NlattrBuilder},
-    types::{Buffer, GenlBuffer},
-};
+use neli::types::GenlBuffer;
 
 use super::{Duplex, Modes};
-use crate::attrs::{Attrs, find, u8, u32};
+use crate::{
+    attrs::{Attrs, find, u8, u32},
+    generic::{
+        Told,
+        message::{Attribute, Message, attribute, attributes, message},
+    },
+};
 
 /// `ETHTOOL_GENL_NAME`
 pub(super) const FAMILY: &str = "ethtool";
 /// `ETHTOOL_MCGRP_MONITOR_NAME`
 pub(super) const MONITOR: &str = "monitor";
 
-/// A question or an answer of generic netlink.
-pub(super) type Message = Genlmsghdr<u8, u16>;
-pub(super) type Attribute = Nlattr<u16, Buffer>;
-
-/// Length of `genlmsghdr`: command, version, two bytes of nothing.
-const GENERIC_HEADER: usize = 4;
 /// `ETHTOOL_GENL_VERSION`
 pub(super) const VERSION: u8 = 1;
 
@@ -58,25 +54,6 @@ pub(super) fn header(index: u32, flags: u32) -> Attribute {
     attribute(HEADER, true, GenlBuffer::from_iter(header))
 }
 
-/// A message with these attributes.
-pub(super) fn message(command: u8, version: u8, attributes: impl IntoIterator<Item = Attribute>) -> Message {
-    let attributes = GenlBuffer::from_iter(attributes);
-    let built = GenlmsghdrBuilder::default().cmd(command).version(version).attrs(attributes).build();
-    built.expect("command and version are given")
-}
-
-/// One attribute; the kernel wants to be told if others are nested in it.
-pub(super) fn attribute(kind: u16, nested: bool, value: impl ToBytes + neli::Size) -> Attribute {
-    let kind = AttrTypeBuilder::default().nla_type(kind).nla_nested(nested).build().expect("the type is given");
-    let built = NlattrBuilder::default().nla_type(kind).nla_payload(value).build();
-    built.expect("type and value are given, and writing to memory does not fail")
-}
-
-/// The attributes of a generic netlink message, behind its header.
-pub(super) fn attributes(payload: &[u8]) -> Attrs<'_> {
-    Attrs::after(payload, GENERIC_HEADER)
-}
-
 /// Reads `ETHTOOL_MSG_LINKMODES_GET_REPLY`. What is missing or cut short is not known.
 pub(super) fn modes(payload: &[u8]) -> Modes {
     let attributes = attributes(payload);
@@ -99,24 +76,13 @@ pub(super) fn is_down(payload: &[u8]) -> bool {
     find(attributes(payload), LINKSTATE_LINK).and_then(u8) == Some(0)
 }
 
-/// What a message of the group `monitor` tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// The modes of the link with this index.
-    Modes(u32),
-    /// Something else, such as the size of a ring.
-    Else,
-    /// The modes of a link, but nobody knows which.
-    Unreadable,
-}
-
-/// Reads a message of the group `monitor`.
+/// Reads a message of the group `monitor`: whose modes it tells.
 pub(super) fn told(payload: &[u8]) -> Told {
     match u8(payload) {
         Some(LINKMODES_NTF) => find(attributes(payload), HEADER)
             .and_then(|header| find(Attrs::new(header), HEADER_DEV_INDEX))
             .and_then(u32)
-            .map_or(Told::Unreadable, Told::Modes),
+            .map_or(Told::Unreadable, Told::Of),
         Some(_) => Told::Else,
         None => Told::Unreadable,
     }

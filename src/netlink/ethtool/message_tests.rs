@@ -4,6 +4,7 @@ use super::*;
 
 use std::io::Cursor;
 
+use neli::ToBytes;
 use proptest::prelude::*;
 
 const UNKNOWN: Modes = Modes { speed: None, duplex: None };
@@ -89,7 +90,7 @@ fn only_a_link_that_is_said_to_be_down_is_down() {
 fn a_notification_tells_the_link_or_that_it_cannot_be_read() {
     let mut bytes = running(1000, 1);
     bytes[0] = LINKMODES_NTF;
-    assert_eq!(told(&bytes), Told::Modes(7));
+    assert_eq!(told(&bytes), Told::Of(7));
     bytes[0] = 3;
     assert_eq!(told(&bytes), Told::Else);
 

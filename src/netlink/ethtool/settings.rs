@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 
 use neli::types::GenlBuffer;
 
-use super::message::{self, Attribute, Message, attribute, attributes};
-use super::{Ethtool, EthtoolError};
+use super::{Ethtool, message};
 use crate::attrs::{Attrs, find, text, u8, u32};
 use crate::error::KernelError;
+use crate::generic::GenericError;
+use crate::generic::message::{Attribute, Message, attribute, attributes, message as spelled};
 
 /// Settings that one message carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +98,7 @@ impl Ethtool {
     ///
     /// # Errors
     /// Only trouble with the socket.
-    pub fn settings(&mut self, asked: &[(u32, Group)]) -> Result<Vec<Result<Found, KernelError>>, EthtoolError> {
+    pub fn settings(&mut self, asked: &[(u32, Group)]) -> Result<Vec<Result<Found, KernelError>>, GenericError> {
         let mut all = Vec::with_capacity(asked.len());
         // Features are told by name, which makes for long answers.
         for chunk in asked.chunks(16) {
@@ -128,7 +129,7 @@ impl Ethtool {
         index: u32,
         group: Group,
         settings: &[Setting<'_>],
-    ) -> Result<Result<(), KernelError>, EthtoolError> {
+    ) -> Result<Result<(), KernelError>, GenericError> {
         let bits = settings.iter().filter_map(|setting| match setting {
             Setting::Feature(name, on) => Some(bit(name, *on)),
             _ => None,
@@ -149,7 +150,7 @@ impl Ethtool {
 
 fn with_flags(command: u8, index: u32, flags: u32, more: impl IntoIterator<Item = Attribute>) -> Message {
     let header = message::header(index, flags);
-    message::message(command, message::VERSION, std::iter::once(header).chain(more))
+    spelled(command, message::VERSION, std::iter::once(header).chain(more))
 }
 
 fn plain(setting: &Setting<'_>) -> Option<Attribute> {

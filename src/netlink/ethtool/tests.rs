@@ -4,20 +4,20 @@
 use super::*;
 
 use std::{
-    os::fd::{AsFd, AsRawFd, OwnedFd},
+    os::fd::{AsFd, AsRawFd},
     sync::mpsc,
-    thread,
     time::Instant,
 };
 
 use nix::{
     errno::Errno,
-    sys::socket::{
-        AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockType, getsockname, recv, send, sendto, socketpair,
-    },
+    sys::socket::{MsgFlags, NetlinkAddr, getsockname, sendto},
 };
 
-use super::generic::{Family, Port};
+use crate::generic::{
+    Drained, Family, Monitor, Port,
+    played::{attr, framed, newfamily, pair, played, refused, say},
+};
 
 #[path = "../../../tests/common/skip.rs"]
 mod skip;
@@ -27,28 +27,6 @@ const SHORT: Duration = Duration::from_millis(40);
 const ETHTOOL: u16 = 21;
 const FULL: Modes = Modes { speed: Some(1000), duplex: Some(Duplex::Full) };
 
-fn attr(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::from(u16::try_from(4 + value.len()).unwrap().to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
-fn framed(kind: u16, seq: u32, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::from(u32::try_from(16 + payload.len()).unwrap().to_ne_bytes());
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend([0; 2]);
-    bytes.extend(seq.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(payload);
-    bytes
-}
-
-fn refused(seq: u32, errno: i32) -> Vec<u8> {
-    framed(2, seq, &[&(-errno).to_ne_bytes()[..], &[0; 16]].concat())
-}
-
 fn modes(seq: u32, speed: u32) -> Vec<u8> {
     framed(ETHTOOL, seq, &[vec![4, 1, 0, 0], attr(5, &speed.to_ne_bytes()), attr(6, &[1])].concat())
 }
@@ -57,37 +35,8 @@ fn state(seq: u32, up: u8) -> Vec<u8> {
     framed(ETHTOOL, seq, &[vec![6, 1, 0, 0], attr(2, &[up])].concat())
 }
 
-/// `CTRL_CMD_NEWFAMILY`, with what the kernel says about operations left out.
-fn newfamily(seq: u32, attributes: &[Vec<u8>]) -> Vec<u8> {
-    framed(16, seq, &[vec![1, 2, 0, 0], attributes.concat()].concat())
-}
-
 fn group(name: &[u8], id: u32) -> Vec<u8> {
     [attr(1, name), attr(2, &id.to_ne_bytes())].concat()
-}
-
-fn pair() -> (Port, OwnedFd) {
-    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC).unwrap();
-    (Port::to(ours), theirs)
-}
-
-fn say(end: &OwnedFd, datagram: &[u8]) {
-    // The other end may have hung up meanwhile.
-    let _ = send(end.as_raw_fd(), datagram, MsgFlags::MSG_NOSIGNAL);
-}
-
-/// A socket to a kernel which answers each datagram with what `play` makes of
-/// it, given the numbers of its questions in order.
-fn played(deadline: Duration, play: impl Fn(&[u32]) -> Vec<Vec<u8>> + Send + 'static) -> Generic {
-    let (ours, theirs) = pair();
-    thread::spawn(move || {
-        let mut inbox = vec![0; 64 << 10];
-        while let Ok(length @ 1..) = recv(theirs.as_raw_fd(), &mut inbox, MsgFlags::empty()) {
-            let seqs: Vec<_> = crate::frame::Frames::new(&inbox[..length]).map(|frame| frame.unwrap().seq).collect();
-            play(&seqs).iter().for_each(|datagram| say(&theirs, datagram));
-        }
-    });
-    Generic::over(ours, deadline)
 }
 
 /// As [`played`], for questions about links; the family is known already.
@@ -113,11 +62,11 @@ fn a_family_is_read_with_its_groups() {
 
 #[test]
 fn an_odd_answer_about_a_family_is_malformed_and_odd_groups_are_passed_over() {
-    let family = |attributes: Vec<Vec<u8>>| -> Result<Option<Family>, EthtoolError> {
+    let family = |attributes: Vec<Vec<u8>>| -> Result<Option<Family>, GenericError> {
         played(LONG, move |seqs| vec![newfamily(seqs[0], &attributes)]).family("ethtool")
     };
-    assert!(matches!(family(vec![]), Err(EthtoolError::Malformed)));
-    assert!(matches!(family(vec![attr(1, &[21])]), Err(EthtoolError::Malformed)));
+    assert!(matches!(family(vec![]), Err(GenericError::Malformed)));
+    assert!(matches!(family(vec![attr(1, &[21])]), Err(GenericError::Malformed)));
 
     let groups = [attr(1, &attr(1, b"monitor\0")), attr(2, &attr(1, &[])), attr(3, &group(b"monitor", 9))].concat();
     let seen = family(vec![attr(1, &ETHTOOL.to_ne_bytes()), attr(7, &groups)]).unwrap().unwrap();
@@ -129,9 +78,9 @@ fn a_kernel_without_the_family_is_none_and_any_other_refusal_an_error() {
     let open = |errno| Ethtool::over(played(LONG, move |seqs| vec![refused(seqs[0], errno)]));
     assert!(open(libc::ENOENT).unwrap().is_none());
     let error = open(libc::EPERM).unwrap_err();
-    assert!(matches!(&error, EthtoolError::Family(refusal) if refusal.errno == libc::EPERM), "{error:?}");
+    assert!(matches!(&error, GenericError::Family(refusal) if refusal.errno == libc::EPERM), "{error:?}");
     // A bare acknowledgement tells nothing.
-    assert!(matches!(open(0), Err(EthtoolError::Malformed)));
+    assert!(matches!(open(0), Err(GenericError::Malformed)));
 }
 
 #[test]
@@ -220,9 +169,9 @@ fn each_question_has_a_number_of_its_own_and_the_numbers_may_run_over() {
 fn a_silent_kernel_meets_the_deadline() {
     let mut ethtool = asking(SHORT, |seqs| vec![modes(seqs[0], 1000)]);
     let started = Instant::now();
-    assert!(matches!(ethtool.modes(&[3]), Err(EthtoolError::Deadline { after: SHORT })));
+    assert!(matches!(ethtool.modes(&[3]), Err(GenericError::Deadline { after: SHORT })));
     assert!(started.elapsed() >= SHORT);
-    assert!(matches!(Ethtool::over(played(SHORT, |_| vec![])), Err(EthtoolError::Deadline { after: SHORT })));
+    assert!(matches!(Ethtool::over(played(SHORT, |_| vec![])), Err(GenericError::Deadline { after: SHORT })));
 }
 
 #[test]
@@ -233,7 +182,7 @@ fn answers_to_others_do_not_outlast_the_deadline() {
     for datagram in [modes(99, 10), modes(1, 1000), state(2, 1)] {
         say(&kernel, &datagram);
     }
-    assert!(matches!(ethtool.modes(&[3]), Err(EthtoolError::Deadline { after: Duration::ZERO })));
+    assert!(matches!(ethtool.modes(&[3]), Err(GenericError::Deadline { after: Duration::ZERO })));
 }
 
 #[test]
@@ -241,7 +190,7 @@ fn garbage_is_malformed() {
     for garbage in [vec![7; 9], framed(2, 1, &[0; 2]), vec![0; 40 << 10]] {
         let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family("garbage_is_malformed") };
         ethtool.socket = played(LONG, move |_| vec![garbage.clone()]);
-        assert!(matches!(ethtool.modes(&[3]), Err(EthtoolError::Malformed)));
+        assert!(matches!(ethtool.modes(&[3]), Err(GenericError::Malformed)));
         is_usable(&mut ethtool);
     }
 }
@@ -262,7 +211,7 @@ fn late_answers_are_never_taken_for_answers_to_something_else() {
         said.send(()).unwrap();
         (seqs[0]..seqs[0] + 9).map(|seq| modes(seq, 10)).collect()
     });
-    assert!(matches!(ethtool.modes(&[1]), Err(EthtoolError::Deadline { after: SHORT })));
+    assert!(matches!(ethtool.modes(&[1]), Err(GenericError::Deadline { after: SHORT })));
     failed.send(()).unwrap();
     sent.recv().unwrap();
     is_usable(&mut ethtool);
@@ -272,10 +221,10 @@ fn late_answers_are_never_taken_for_answers_to_something_else() {
 fn lost_answers_are_noticed() {
     let Ok(Some(mut ethtool)) = Ethtool::open(LONG) else { return no_family("lost_answers_are_noticed") };
     ethtool.socket.shrink();
-    assert!(matches!(ethtool.modes(&[1; 32]), Err(EthtoolError::Overrun)));
+    assert!(matches!(ethtool.modes(&[1; 32]), Err(GenericError::Overrun)));
     is_usable(&mut ethtool);
     let mut ethtool = asking(LONG, |seqs| vec![framed(4, seqs[0], &[])]);
-    assert!(matches!(ethtool.modes(&[1]), Err(EthtoolError::Overrun)));
+    assert!(matches!(ethtool.modes(&[1]), Err(GenericError::Overrun)));
 }
 
 #[test]
@@ -292,7 +241,7 @@ fn a_thread_in_another_namespace_does_not_reopen_the_socket() {
     let mut ethtool = asking(SHORT, |_| vec![]);
     ethtool.modes(&[1]).unwrap_err();
     ethtool.socket.namespace = Some((0, 0));
-    assert!(matches!(ethtool.modes(&[1]), Err(EthtoolError::Namespace)));
+    assert!(matches!(ethtool.modes(&[1]), Err(GenericError::Namespace)));
 }
 
 /// A notification about a link's modes, and one about its rings.
@@ -310,7 +259,7 @@ fn drained(monitor: &mut EthtoolMonitor) -> (Vec<u32>, Drained) {
 #[test]
 fn changes_are_told_until_the_queue_is_empty() {
     let (ours, kernel) = pair();
-    let mut monitor = EthtoolMonitor::over(ours, ETHTOOL);
+    let mut monitor = EthtoolMonitor(Monitor::over(ours, Some(ETHTOOL)));
     assert_eq!(drained(&mut monitor), (vec![], Drained::Empty));
     say(&kernel, &notified(3).concat());
     say(&kernel, &notified(4)[0]);
@@ -325,7 +274,7 @@ fn changes_that_cannot_be_read_are_lost_and_what_follows_is_not() {
     let unnamed = framed(ETHTOOL, 0, &[5, 1, 0, 0]);
     for lost in [vec![7; 9], vec![7; 40 << 10], unnamed, framed(4, 0, &[])] {
         let (ours, kernel) = pair();
-        let mut monitor = EthtoolMonitor::over(ours, ETHTOOL);
+        let mut monitor = EthtoolMonitor(Monitor::over(ours, Some(ETHTOOL)));
         for datagram in [&notified(3)[0], &lost, &notified(4)[0]] {
             say(&kernel, datagram);
         }
@@ -338,6 +287,6 @@ fn changes_that_cannot_be_read_are_lost_and_what_follows_is_not() {
 fn a_monitor_that_hangs_up_is_an_error() {
     let (ours, kernel) = pair();
     drop(kernel);
-    let result = EthtoolMonitor::over(ours, ETHTOOL).drain(&mut |_| {});
-    assert!(matches!(result, Err(EthtoolError::Receive(_))), "{result:?}");
+    let result = EthtoolMonitor(Monitor::over(ours, Some(ETHTOOL))).drain(&mut |_| {});
+    assert!(matches!(result, Err(GenericError::Receive(_))), "{result:?}");
 }

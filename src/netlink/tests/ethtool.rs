@@ -26,7 +26,8 @@ use nix::{
 use rtnetlink::{LinkBridge, LinkUnspec, LinkVeth};
 use vdsm_netlink::{
     Request, Wire, attrs,
-    ethtool::{Drained, Duplex, Ethtool, EthtoolMonitor, Modes},
+    ethtool::{Duplex, Ethtool, EthtoolMonitor, Modes},
+    generic::Drained,
 };
 
 #[path = "../../../tests/common/skip.rs"]

@@ -1,7 +1,7 @@
 //! The live picture beside what other tools see, while other tools change the host.
 //!
 //! `ip`, `bridge`, `tc`, `ethtool`, teamd, Open vSwitch and files in sysfs make random changes;
-//! `ip`, `bridge`, `tc` and sysfs say what came of them, field by field. Our own reader's word
+//! `ip`, `bridge`, `tc`, `teamnl` and sysfs say what came of them, field by field. Our own reader's word
 //! counts for nothing here; it has tests of its own beside it in `src/netinfo/`.
 
 mod bonds;
@@ -11,6 +11,7 @@ mod masses;
 mod moved;
 mod silence;
 mod stage;
+mod teams;
 mod tools;
 
 use proptest::prelude::*;
@@ -86,7 +87,7 @@ fn random_changes_by_other_tools_are_followed() {
 
 #[test]
 fn the_picture_agrees_while_others_keep_changing_other_links() {
-    staged(&["ovs-vsctl", "ovs-vswitchd", "ovsdb-server"], || {
+    staged(&["ovs-vsctl", "ovs-vswitchd", "ovsdb-server", "teamnl"], || {
         let mut runner = runner(2);
         let (live, _watching) = listen(None);
         let switch = Switch::start();

@@ -10,7 +10,7 @@ use vdsm_model::bond_options::{BOND_OPTIONS, BondOptions, OptionValue};
 use vdsm_model::bridge_options;
 use vdsm_model::ip::{Address, Route};
 use vdsm_model::netinfo::{
-    BRIDGE_PORT_SWITCHES, BridgePort, Details, Driver, NetInfo, Port, Qdisc, SeenKind, SeenLink,
+    BRIDGE_PORT_SWITCHES, BridgePort, Details, Driver, NetInfo, Port, Qdisc, SeenKind, SeenLink, Team,
 };
 use vdsm_model::rule::Rule;
 use vdsm_net::netinfo::NicRule;
@@ -157,6 +157,12 @@ fn details(link: &mut Subject<'_>, seen: &Details) {
             link.may_be("actor", port.actor);
             link.may_be("partner", port.partner);
         }
+        Some(Port::Team(port)) => {
+            link.is("port of", "team");
+            link.is("link to the team", if port.linkup { "up" } else { "down" });
+            link.is("speed to the team", port.speed.unwrap_or(0));
+            link.is("enabled", port.enabled);
+        }
         Some(Port::Other(word)) => link.is("port of", word),
         None => {}
     }
@@ -169,6 +175,10 @@ fn details(link: &mut Subject<'_>, seen: &Details) {
             link.is("persist", persist);
             link.is("multi_queue", multi_queue);
             link.may_be("owner", *owner);
+        }
+        Driver::Team(Team { mode, active }) => {
+            link.may_be("team mode", mode.as_ref());
+            link.may_be("active port", *active);
         }
     }
     assert!(seen.vfs.is_empty(), "there are no virtual functions here");

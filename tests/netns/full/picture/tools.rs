@@ -1,4 +1,4 @@
-//! What `ip`, `bridge`, `tc` and sysfs say of a host, thing by thing.
+//! What `ip`, `bridge`, `tc`, `teamnl` and sysfs say of a host, thing by thing.
 //!
 //! Their JSON is read here and brought into the form of `facts.rs`. Nothing is left out because
 //! the picture does not have it, but for what the model leaves out by its own rules.
@@ -125,7 +125,35 @@ fn kind(link: &mut Subject<'_>, shown: &Value) {
             // By number, as nobody here has that one.
             link.may_be("owner", data["user"].as_u64());
         }
+        Some("team") => team(link),
         _ => {}
+    }
+}
+
+/// A team and, as it sees them, its ports.
+fn team(link: &mut Subject<'_>) {
+    let name = link.name.clone();
+    let mut ports = BTreeMap::new();
+    // `3: d8: up 10000Mbit FD`
+    for line in said(&format!("teamnl {name} ports")).lines() {
+        let [index, port, state, speed, _] = line.split_whitespace().collect::<Vec<_>>()[..] else { continue };
+        let port = port.trim_end_matches(':');
+        let subject = &mut Subject { facts: link.facts, name: port.to_owned() };
+        subject.is("link to the team", state);
+        subject.is("speed to the team", speed.trim_end_matches("Mbit"));
+        ports.insert(index.trim_end_matches(':').to_owned(), port.to_owned());
+    }
+    // `enabled (port:d7) true`
+    for line in said(&format!("teamnl {name} options")).lines() {
+        match line.split_whitespace().collect::<Vec<_>>()[..] {
+            ["mode", mode] if mode != "*NOMODE*" => link.is("team mode", mode),
+            ["activeport", index] => link.may_be("active port", ports.get(index)),
+            ["enabled", port, is_on] => {
+                let name = port.trim_start_matches("(port:").trim_end_matches(')').to_owned();
+                Subject { facts: link.facts, name }.is("enabled", is_on);
+            }
+            _ => {}
+        }
     }
 }
 
