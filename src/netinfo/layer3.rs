@@ -106,14 +106,16 @@ pub(super) fn is_made(route: &Route) -> bool {
 
 /// The route of an `RTM_NEWROUTE` message, with the interface index it leaves through.
 pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
-    let (route, index, hops) = read(payload)?;
-    Some((index.filter(|_| hops.is_none())?, route))
+    match read(payload)? {
+        (route, Ways::One(index)) => Some((index, route)),
+        (_, Ways::Several(_)) => None,
+    }
 }
 
 /// The next hops of a default route that goes over several, each with the index it leaves through.
 pub(super) fn hops(payload: &[u8]) -> Vec<(u32, Route)> {
-    let several = read(payload).filter(|(route, ..)| route.to.prefix == 0);
-    let Some((route, _, Some(mut rest))) = several else { return Vec::new() };
+    let default = read(payload).filter(|(route, _)| route.to.prefix == 0);
+    let Some((route, Ways::Several(mut rest))) = default else { return Vec::new() };
     let mut all = Vec::new();
     // `struct rtnexthop` of linux/rtnetlink.h: length, flags, weight, index; its attributes follow.
     while let (Some(length), Some(index)) = (attrs::u16(rest).map(usize::from), rest.get(4..).and_then(attrs::u32)) {
@@ -132,8 +134,15 @@ pub(super) fn hops(payload: &[u8]) -> Vec<(u32, Route)> {
     all
 }
 
-/// The route of a message, with the index it leaves through or the bytes of its next hops.
-fn read(payload: &[u8]) -> Option<(Route, Option<u32>, Option<&[u8]>)> {
+/// Where a route leaves through.
+enum Ways<'a> {
+    /// The link of that index.
+    One(u32),
+    /// The links of its next hops, in the kernel's bytes.
+    Several(&'a [u8]),
+}
+
+fn read(payload: &[u8]) -> Option<(Route, Ways<'_>)> {
     let [family, prefix, from, tos, table, protocol, scope, kind, ..] = *payload.first_chunk::<RTMSG>()?;
     let flags = attrs::u32(&payload[8..])?;
     let cached = flags & libc::RTM_F_CLONED != 0;
@@ -175,7 +184,7 @@ fn read(payload: &[u8]) -> Option<(Route, Option<u32>, Option<&[u8]>)> {
     if route.table == u32::from(libc::RT_TABLE_LOCAL) || (is_made(&route) && is_link_local_subnet(&route.to)) {
         return None;
     }
-    Some((route, index, hops))
+    Some((route, hops.map(Ways::Several).or(index.map(Ways::One))?))
 }
 
 /// Table, destination and metric of the message's route, whatever kind of route it is: with
