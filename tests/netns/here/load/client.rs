@@ -103,7 +103,7 @@ impl Client {
 
     /// Asks this and that, and thinks in between, while there are requests left.
     pub fn ask(&mut self, left: &AtomicUsize) {
-        while left.try_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
+        while left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok() {
             self.learn();
             thread::sleep(Duration::from_millis(self.random.below(80) as u64));
             match self.random.below(100) {

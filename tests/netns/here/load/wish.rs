@@ -42,7 +42,7 @@ impl Wish {
     /// Whether it is what getCapabilities tells of a network.
     pub fn is(&self, told: &Value, nic: Option<&str>) -> bool {
         let (addresses, ports): (Vec<_>, Vec<_>) = (self.address.iter().collect(), nic.iter().collect());
-        told["mtu"] == self.mtu.to_string()
+        told["mtu"].as_str() == Some(&*self.mtu.to_string())
             && told["dhcpv4"] == self.dhcp
             && told["ipv4addrs"] == json!(addresses)
             && told["ports"] == json!(ports)
