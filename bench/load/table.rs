@@ -81,7 +81,7 @@ mod tests {
     fn who_waits_too_long_has_missed_the_goal() {
         let goals = goals(&[phase(IDLE, 2.0), phase("all go", 10.0)]);
         assert!(goals.reached, "{}", goals.text);
-        assert!(goals.text.contains("10.000 ms (at most 10); 5.00 times that at rest"), "{}", goals.text);
+        assert!(goals.text.contains("10.00 ms (at most 10); 5.00 times that at rest"), "{}", goals.text);
         let late = super::goals(&[phase(IDLE, 2.0), phase("all go", 10.1)]);
         assert!(!late.reached);
         assert_eq!(late.text.lines().filter(|line| line.starts_with("MISS")).count(), METHODS.len(), "{}", late.text);
