@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::Value;
 use vdsm_model::netinfo::NetInfo;
@@ -14,17 +14,17 @@ use vdsm_model::problem::Code;
 use crate::api::refused;
 use crate::caps::{self, About, Visibility};
 use crate::engine::{Engine, EngineError};
-use crate::netinfo::{CounterReader, CountersError};
+use crate::netinfo::CounterReader;
 use crate::rpc::RpcError;
 use crate::server::{RawJson, Reply};
-use crate::stats::Stats;
+use crate::stats::{Sampler, Stats};
 use crate::topology::topology;
-use crate::transaction::chain;
 
 /// What reports need besides the engine.
 pub struct Reports {
     visibility: Visibility,
     stats: Stats,
+    sampler: Sampler,
 }
 
 /// A dump of ten thousand links' counters takes some milliseconds.
@@ -33,7 +33,8 @@ const COUNTERS_WITHIN: Duration = Duration::from_secs(30);
 impl Reports {
     /// Reports that show what is visible.
     pub fn new(visibility: Visibility) -> Reports {
-        Reports { visibility, stats: Stats::new() }
+        let read = || CounterReader::open(COUNTERS_WITHIN)?.read();
+        Reports { visibility, stats: Stats::new(), sampler: Sampler::new(read) }
     }
 
     /// Host.getCapabilities. `last_client` is the address from which the engine called.
@@ -57,10 +58,10 @@ impl Reports {
 
     /// Host.getStats.
     pub(crate) fn stats(&self, engine: &Engine) -> Result<Reply, RpcError> {
-        let unreadable = |error: CountersError| RpcError::new(Code::Unexpected as i64, chain(&error));
-        let counters = CounterReader::open(COUNTERS_WITHIN).and_then(|mut reader| reader.read()).map_err(unreadable)?;
-        let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
-        Ok(RawJson::from(self.stats.sample(&counters, at, &*look(engine)?, &self.visibility)).into())
+        let unreadable = |why| RpcError::new(Code::Unexpected as i64, why);
+        let reading = self.sampler.counters().map_err(unreadable)?;
+        let text = self.stats.sample(&reading.counters, reading.at, &*look(engine)?, &self.visibility);
+        Ok(RawJson::from(text).into())
     }
 
     /// Host.getTopology.

@@ -11,6 +11,8 @@
 //! | `rxRate`, `txRate` | beside the counters | the first original had them instead of the counters |
 //! | `rxDropped`, `txDropped` of the host | each its own | the original swapped them (vdsm-facts 9, 30) |
 
+mod sampler;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -21,6 +23,8 @@ use crate::caps::json::Object;
 use crate::caps::speed::speed;
 use crate::caps::{Sight, Visibility};
 use crate::netinfo::Counters;
+
+pub(crate) use sampler::Sampler;
 
 /// What is told of a device that does not know its own speed, in Mbit/s.
 const USUAL_SPEED: u64 = 1000;
