@@ -6,7 +6,7 @@
 
 use std::fs::{DirBuilder, File, Permissions};
 use std::io::{self, ErrorKind};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileTypeExt, PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::kill;
 use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAddr, sockopt};
 use nix::sys::stat::{Mode, fchmod};
@@ -146,7 +147,7 @@ fn remove_dead(path: &Path) -> io::Result<()> {
         match socket::connect(fd.as_raw_fd(), &UnixAddr::new(path)?) {
             Err(Errno::ECONNREFUSED) => return std::fs::remove_file(path),
             Err(Errno::ENOENT) => return Ok(()),
-            Ok(()) if is_bequeathed(&fd) && Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            Ok(()) if is_bequeathed(&fd) && Instant::now() < end => until_let_go(&fd, end)?,
             Ok(()) | Err(Errno::EAGAIN) => {
                 let text = format!("another process answers on {}", path.display());
                 return Err(io::Error::new(ErrorKind::AddrInUse, text));
@@ -162,6 +163,16 @@ fn is_bequeathed(connection: &OwnedFd) -> bool {
     // Who called listen(2) is whom the kernel names (unix(7)); 0 is beyond our PID namespace.
     let listener = socket::getsockopt(connection, sockopt::PeerCredentials).map_or(0, |peer| peer.pid());
     listener > 0 && kill(Pid::from_raw(listener), None) == Err(Errno::ESRCH)
+}
+
+/// Who waits to be accepted is hung up on when the socket goes. To connect again and again would fill its queue.
+fn until_let_go(connection: &OwnedFd, end: Instant) -> io::Result<()> {
+    let left = end.saturating_duration_since(Instant::now());
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+    match poll(&mut [PollFd::new(connection.as_fd(), PollFlags::POLLIN)], timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
 }
 
 fn new_socket() -> nix::Result<OwnedFd> {
@@ -219,7 +230,7 @@ mod tests {
         assert!(daemon.status().unwrap().success());
         UnixStream::connect(&path).unwrap();
         let child = std::thread::spawn(|| {
-            std::thread::sleep(Duration::from_millis(50));
+            std::thread::sleep(Duration::from_millis(200));
             drop(fd);
         });
         listen(&path, None).unwrap();
