@@ -10,7 +10,7 @@ use rtnetlink::{LinkBond, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVlan, 
 use std::net::IpAddr;
 use vdsm_model::bond_options::{Attribute, Payload};
 use vdsm_model::bridge_options;
-use vdsm_model::ip::{Address, RA, Route};
+use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_netlink::Request;
@@ -207,10 +207,6 @@ fn address(index: u32, address: &Address) -> AddressMessage {
 
 /// Of linux/if_addr.h.
 const IFA_RT_PRIORITY: u16 = 9;
-/// Of linux/rtnetlink.h: seconds until an IPv6 route ends.
-const RTA_EXPIRES: u16 = 23;
-/// How long a router is one that says nothing of it: AdvDefaultLifetime of RFC 4861, 6.2.1.
-const ROUTER_LIFETIME: u32 = 1800;
 
 fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     let impossible = |_| RunError::Unspeakable(format!("{route} mixes address families"));
@@ -249,11 +245,6 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
                 .collect::<Vec<u8>>()
         })
         .collect();
-    // It ends by itself unless the router announces itself again.
-    if route.protocol == RA {
-        let seconds = ROUTER_LIFETIME.to_ne_bytes().to_vec();
-        builder.get_mut().attributes.push(RouteAttribute::Other(DefaultNla::new(RTA_EXPIRES, seconds)));
-    }
     if !metrics.is_empty() {
         builder.get_mut().attributes.push(RouteAttribute::Other(DefaultNla::new(libc::RTA_METRICS, metrics)));
     }

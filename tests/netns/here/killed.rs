@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use vdsm_net::engine::account::Account;
+use vdsm_persistence::{Place, Unfinished};
 
 use crate::common::random::Random;
 use crate::lab::{Lab, Nics::Veth, program, story};
@@ -101,8 +103,13 @@ fn waiting(lab: &mut Lab, seconds: u32) -> (thread::JoinHandle<bool>, (String, V
     let mut client = lab.client();
     let params = json!({ "networks": sides()[1], "options": { "connectivityTimeout": seconds } });
     let asked = thread::spawn(move || client.call("Host.setupNetworks", params).is_ok());
-    let waits = |journal: String| journal.contains("all steps were done");
-    while !std::fs::read_to_string(lab.path("run/journal")).is_ok_and(waits) {}
+    let is_done = |left: Unfinished| Account::of(&left).to_string().ends_with("all were done");
+    let waits = |journal: Vec<u8>| Unfinished::of(&journal, Place::Run).is_some_and(is_done);
+    let end = Instant::now() + Duration::from_secs(120);
+    while !std::fs::read(lab.path("run/journal")).is_ok_and(waits) {
+        assert!(Instant::now() < end, "it never came to that");
+        thread::sleep(Duration::from_millis(1));
+    }
     assert!(Look::now().has("grey"));
     (asked, before)
 }

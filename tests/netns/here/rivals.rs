@@ -66,7 +66,7 @@ fn a_default_route_that_a_router_announced_to_others_gives_way() {
         let undone = told(|| fails(lab, true)).join("\n").replace(" by  ", " by red ");
         assert_eq!(undone, [come, back].join("\n"), "never without");
         assert_eq!(spelled(), before);
-        assert!(shown().contains(" expires "), "it ends as it would have");
+        assert!(!shown().contains(" expires "), "an announcement would end it at once");
         assert_eq!(told(|| assert!(lab.nets(json!({ "red": red(true) })))), [come]);
         assert_eq!(Look::now().default_routes(), ["fd00::fffe red"]);
         assert!(!lab.nets(json!({ "red": red(true) })));
