@@ -3,7 +3,9 @@
 //! Within each repetition the candidates take turns, so that a machine that becomes slower does
 //! so for all of them. Short runs are repeated until a median of them means something.
 
-use std::process::{Command, ExitCode, Stdio};
+use std::ffi::OsStr;
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -37,9 +39,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, String> {
     }
     let goals = goals::section(&options.counts, &results);
     print!("{}", goals.text);
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", results.json())).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
+    written(options.json.as_deref(), &results.json())?;
     Ok(goals.exit(!results.any_failure()))
 }
 
@@ -77,25 +77,43 @@ fn summed(n: usize, candidate: Candidate, results: &Results) -> Duration {
 
 /// Runs one candidate once through all steps and notes what it says.
 fn stage(n: usize, candidate: Candidate, results: &mut Results) -> Result<(), String> {
+    let args = [candidate.name(), &n.to_string(), results.clock.name(), results.mode.name()];
+    let (lines, status) = myself("stage", args)?;
+    let mut last = None;
+    for line in lines {
+        last = note(n, candidate, &line, results)?.or(last);
+    }
+    if !status.success() {
+        // What it was about is on standard error.
+        let step = Step::ALL.into_iter().find(|step| last.is_none_or(|last| *step > last)).unwrap_or(Step::RemoveAll);
+        results.fail((n, step, candidate), format!("the stage ended early: {status}"));
+    }
+    Ok(())
+}
+
+/// Runs a stage, this program once more; the lines it printed, and how it ended.
+pub(crate) fn myself(
+    stage: &str,
+    args: impl IntoIterator<Item = impl AsRef<OsStr>>,
+) -> Result<(Vec<Value>, ExitStatus), String> {
     let program = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
     let output = Command::new(program)
-        .args(["stage", candidate.name(), &n.to_string(), results.clock.name(), results.mode.name()])
+        .arg(stage)
+        .args(args)
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .map_err(|e| format!("cannot start myself: {e}"))?;
-    let mut last = None;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let value: Value =
-            serde_json::from_str(line).map_err(|e| format!("stage {}: {e}: {line}", candidate.name()))?;
-        last = note(n, candidate, &value, results)?.or(last);
-    }
-    if !output.status.success() {
-        // What it was about is on standard error.
-        let step = Step::ALL.into_iter().find(|step| last.is_none_or(|last| *step > last)).unwrap_or(Step::RemoveAll);
-        results.fail((n, step, candidate), format!("the stage ended early: {}", output.status));
-    }
-    Ok(())
+    let read = |line: &str| serde_json::from_str(line).map_err(|e| format!("{stage}: {e}: {line}"));
+    let lines = String::from_utf8_lossy(&output.stdout).lines().map(read).collect::<Result<_, _>>()?;
+    Ok((lines, output.status))
+}
+
+/// Writes every figure into the file that was asked for, if one was.
+pub(crate) fn written(path: Option<&Path>, figures: &Value) -> Result<(), String> {
+    let write =
+        |path: &Path| std::fs::write(path, format!("{figures:#}\n")).map_err(|e| format!("{}: {e}", path.display()));
+    path.map_or(Ok(()), write)
 }
 
 /// Takes one line of a stage; the step it was about.

@@ -6,8 +6,9 @@
 pub(crate) mod stage;
 mod table;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use serde_json::Value;
 
@@ -128,27 +129,20 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     print!("{}", table::head(layout, clock, &dir));
     let (mut figures, mut whole) = (Figures::default(), true);
     for n in &options.counts {
-        let output = Command::new(&program)
-            .args(["journal-stage", layout.name(), &n.to_string(), &reps(options.reps, *n).to_string(), clock.name()])
-            .arg(&dir)
-            .stdin(Stdio::null())
-            .stderr(Stdio::inherit())
-            .output()
-            .map_err(|e| format!("cannot start myself: {e}"))?;
-        for line in String::from_utf8_lossy(&output.stdout).lines() {
-            let value: Value = serde_json::from_str(line).map_err(|e| format!("journal-stage: {e}: {line}"))?;
-            figures.note(*n, &value).ok_or_else(|| format!("no line of a stage: {line}"))?;
+        let args = [layout.name(), &n.to_string(), &reps(options.reps, *n).to_string(), clock.name()];
+        let args = args.iter().map(OsStr::new).chain([dir.as_os_str()]);
+        let (lines, status) = runs::myself("journal-stage", args)?;
+        for line in lines {
+            figures.note(*n, &line).ok_or_else(|| format!("no line of a stage: {line}"))?;
         }
-        whole &= output.status.success();
+        whole &= status.success();
         print!("{}", table::table(*n, &figures));
         std::fs::remove_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         runs::calm();
     }
     let goals = table::goals(&options.counts, &figures);
     print!("{}", goals.text);
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", figures.json())).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
+    runs::written(options.json.as_deref(), &figures.json())?;
     Ok(goals.exit(whole))
 }
 

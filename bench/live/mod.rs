@@ -14,9 +14,7 @@ mod swing;
 mod table;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
-
-use serde_json::Value;
+use std::process::ExitCode;
 
 use crate::clock::CpuClock;
 use crate::host::Layout;
@@ -72,26 +70,18 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     }
     let goals = goals::section(&options.counts, &figures);
     print!("{}", goals.text);
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", figures.json())).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
+    runs::written(options.json.as_deref(), &figures.json())?;
     Ok(goals.exit(whole))
 }
 
 /// Runs one stage and notes what it says; whether it came to its end.
 fn stage(n: usize, layout: Layout, reps: usize, clock: CpuClock, figures: &mut Figures) -> Result<bool, String> {
-    let program = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
-    let output = Command::new(program)
-        .args(["live-stage", layout.name(), &n.to_string(), &reps.to_string(), clock.name()])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| format!("cannot start myself: {e}"))?;
-    for line in String::from_utf8_lossy(&output.stdout).lines() {
-        let value: Value = serde_json::from_str(line).map_err(|e| format!("live-stage: {e}: {line}"))?;
-        figures.note(n, &value)?;
+    let args = [layout.name(), &n.to_string(), &reps.to_string(), clock.name()];
+    let (lines, status) = runs::myself("live-stage", args)?;
+    for line in lines {
+        figures.note(n, &line)?;
     }
-    Ok(output.status.success())
+    Ok(status.success())
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ pub(crate) mod stage;
 mod table;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use serde_json::Value;
 
 use crate::host::Layout;
 use crate::options::count;
-use crate::ours;
+use crate::{ours, runs};
 
 /// What a run was asked for.
 #[derive(Debug)]
@@ -54,22 +54,12 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     ours::is_here()?;
     let layout = options.layout.unwrap_or_else(Layout::best);
     print!("{}", table::head(layout, options.n, options.clients));
-    let program = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
-    let output = Command::new(program)
-        .args(["load-stage", layout.name()])
-        .args([options.n, options.reps, options.clients].map(|number| number.to_string()))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| format!("cannot start myself: {e}"))?;
-    let read = |line: &str| serde_json::from_str(line).map_err(|e| format!("load-stage: {e}: {line}"));
-    let phases: Vec<Value> = String::from_utf8_lossy(&output.stdout).lines().map(read).collect::<Result<_, _>>()?;
+    let numbers = [options.n, options.reps, options.clients].map(|number| number.to_string());
+    let (phases, status) = runs::myself("load-stage", [layout.name().to_owned()].iter().chain(&numbers))?;
     let goals = table::goals(&phases);
     print!("{}{}", table::table(&phases), goals.text);
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", Value::from(phases))).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
-    Ok(goals.exit(output.status.success()))
+    runs::written(options.json.as_deref(), &Value::from(phases))?;
+    Ok(goals.exit(status.success()))
 }
 
 #[cfg(test)]

@@ -10,13 +10,13 @@ mod table;
 mod weather;
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::ExitCode;
 
 use serde_json::Value;
 
 use crate::clock::CpuClock;
 use crate::host::Layout;
-use crate::ours;
+use crate::{ours, runs};
 use phase::Phase;
 
 /// What a run was asked for.
@@ -62,30 +62,15 @@ pub(crate) fn run(args: &[String]) -> Result<ExitCode, String> {
     let clock = CpuClock::best().map_err(|e| format!("the clock: {e}"))?;
     let layout = options.layout.unwrap_or_else(Layout::best);
     print!("{}", table::head(layout, clock, options.n));
-    let program = std::env::current_exe().map_err(|e| format!("where am I: {e}"))?;
     let numbers = [options.n, options.changes, options.connects].map(|number| number.to_string());
-    let output = Command::new(program)
-        .args(["storm-stage", layout.name()])
-        .args(numbers)
-        .arg(clock.name())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .map_err(|e| format!("cannot start myself: {e}"))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let read = |line: &str| -> Result<(Value, Phase), String> {
-        let value: Value = serde_json::from_str(line).map_err(|e| format!("storm-stage: {e}: {line}"))?;
-        let phase = Phase::read(&value).ok_or_else(|| format!("no line of a stage: {line}"))?;
-        Ok((value, phase))
-    };
-    let (lines, phases): (Vec<Value>, Vec<Phase>) =
-        text.lines().map(read).collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let (first, last) = ([layout.name().to_owned()], [clock.name().to_owned()]);
+    let (lines, status) = runs::myself("storm-stage", first.iter().chain(&numbers).chain(&last))?;
+    let read = |line| Phase::read(line).ok_or_else(|| format!("no line of a stage: {line}"));
+    let phases: Vec<Phase> = lines.iter().map(read).collect::<Result<_, _>>()?;
     let goals = table::goals(&phases);
     print!("{}{}", table::table(&phases), goals.text);
-    if let Some(path) = &options.json {
-        std::fs::write(path, format!("{:#}\n", Value::from(lines))).map_err(|e| format!("{}: {e}", path.display()))?;
-    }
-    Ok(goals.exit(output.status.success()))
+    runs::written(options.json.as_deref(), &Value::from(lines))?;
+    Ok(goals.exit(status.success()))
 }
 
 #[cfg(test)]
