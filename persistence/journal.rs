@@ -16,6 +16,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::disk::{Disk, HostDisk, PLAIN};
@@ -118,8 +119,8 @@ impl<D: Disk> Journal<D> {
     ///
     /// [`StoreError::Write`]; nothing is left behind then. One that is there already is an error:
     /// it belongs to a change that was not finished.
-    pub fn begin(&self, head: &Value, needs_both: bool) -> Result<Option<StoreError>, StoreError> {
-        let line = line_of(head);
+    pub fn begin(&self, head: &impl Serialize, needs_both: bool) -> Result<Option<StoreError>, StoreError> {
+        let line = line_of(head).map_err(writing(&self.run))?;
         self.both.store(false, Ordering::SeqCst);
         self.put(&self.run, &line)?;
         match self.put(&self.lasting, &line) {
@@ -141,8 +142,8 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     ///
     /// [`StoreError::Write`]; a change need not fail for want of a note.
-    pub fn note(&self, note: &Value) -> Result<(), StoreError> {
-        self.disk.append(&self.run, &added(note), false).map_err(writing(&self.run))
+    pub fn note(&self, note: &impl Serialize) -> Result<(), StoreError> {
+        added(note).and_then(|line| self.disk.append(&self.run, &line, false)).map_err(writing(&self.run))
     }
 
     /// Adds a line without which the head is not enough; it is on the disk when this returns.
@@ -150,8 +151,8 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     ///
     /// [`StoreError::Write`].
-    pub fn add(&self, line: &Value) -> Result<(), StoreError> {
-        self.disk.append(&self.run, &added(line), true).map_err(writing(&self.run))
+    pub fn add(&self, line: &impl Serialize) -> Result<(), StoreError> {
+        added(line).and_then(|line| self.disk.append(&self.run, &line, true)).map_err(writing(&self.run))
     }
 
     /// Decides; it is on the disk when this returns. The run directory's copy decides, so an error
@@ -161,7 +162,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// [`StoreError::Write`]; what was decided before stands then, or this does.
     pub fn decide(&self, verdict: Verdict) -> Result<(), StoreError> {
-        let line = added(&json!({ VERDICT: verdict.word() }));
+        let line = added(&json!({ VERDICT: verdict.word() })).map_err(writing(&self.run))?;
         let run = self.disk.append(&self.run, &line, true).map_err(writing(&self.run));
         // Were it to come last, a reboot would know of it and we would not.
         if run.is_ok() || verdict == Verdict::Abandoned {
@@ -254,15 +255,15 @@ impl Verdict {
     }
 }
 
-fn line_of(value: &Value) -> Vec<u8> {
-    let mut line = value.to_string().into_bytes();
+fn line_of(what: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(what)?;
     line.push(b'\n');
-    line
+    Ok(line)
 }
 
 /// A line after others, the last of which may have remained a half.
-fn added(value: &Value) -> Vec<u8> {
-    [b"\n".to_vec(), line_of(value)].concat()
+fn added(what: &impl Serialize) -> io::Result<Vec<u8>> {
+    Ok([b"\n".to_vec(), line_of(what)?].concat())
 }
 
 fn read(path: &Path, place: Place) -> Result<Option<Unfinished>, StoreError> {

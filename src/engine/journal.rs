@@ -6,6 +6,7 @@
 //! rollback; after it the configuration is stored. After a reboot the kernel has nothing of either,
 //! so only what was to be safe is finished.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use vdsm_model::config::NetConfig;
 use vdsm_model::ethtool_options::Tuned;
 use vdsm_model::graph::{Desired, Graph, Scope};
@@ -115,7 +116,6 @@ impl ChangeJournal {
             return Ok(head);
         }
         let line = Line { head: &head, reach: Reach::of(desired) };
-        let line = serde_json::to_value(&line).map_err(|error| SetupError::Unwritable(error.to_string()))?;
         // An earlier one that has ended and could not be removed says nothing any more.
         if let Err(error) = self.file.end() {
             tracing::debug!("{}", chain(&error));
@@ -150,8 +150,7 @@ impl ChangeJournal {
         if !self.is_open() {
             return Ok(());
         }
-        let line = serde_json::to_value(Reach::of(desired)).map_err(|error| error.to_string())?;
-        self.file.add(&json!({ WIDENED: line })).map_err(|error| chain(&error))
+        self.file.add(&BTreeMap::from([(WIDENED, Reach::of(desired))])).map_err(|error| chain(&error))
     }
 
     /// The host is as wished: from here on the change is finished, not undone.
@@ -185,32 +184,28 @@ impl ChangeJournal {
 
 /// The first line of a journal.
 #[derive(Serialize, Deserialize)]
-struct Line<H> {
+struct Line<H = Head, R = Reach> {
     #[serde(flatten)]
     head: H,
-    reach: Reach,
+    reach: R,
 }
 
 /// The key of a line with what the change concerns by now, where that is more than its head knew.
 const WIDENED: &str = "widened";
 
 /// What a change concerns: where it comes from, and where it goes.
-#[derive(Clone, Serialize, Deserialize)]
-struct Reach {
-    prior: Graph,
-    target: Graph,
-    scope: Scope,
-    tuned: Tuned,
+#[derive(Serialize, Deserialize)]
+struct Reach<G = Graph, S = Scope, T = Tuned> {
+    prior: G,
+    target: G,
+    scope: S,
+    tuned: T,
 }
 
-impl Reach {
-    fn of(desired: &Desired) -> Reach {
-        Reach {
-            prior: desired.prior.clone(),
-            target: desired.graph.clone(),
-            scope: desired.scope.clone(),
-            tuned: desired.tuned.clone(),
-        }
+impl<'a> Reach<&'a Graph, &'a Scope, &'a Tuned> {
+    fn of(desired: &'a Desired) -> Self {
+        let Desired { prior, graph, scope, tuned, .. } = desired;
+        Reach { prior, target: graph, scope, tuned }
     }
 }
 
@@ -281,7 +276,7 @@ impl Engine {
     }
 
     fn take_up(&self, host: &mut Host, left: &Unfinished) -> bool {
-        let line = match serde_json::from_value::<Line<Head>>(left.head.clone()) {
+        let line = match serde_json::from_value::<Line>(left.head.clone()) {
             Ok(line) if line.head.format == FORMAT => line,
             strange => {
                 let why = strange.map_or_else(|error| error.to_string(), |it| format!("format {}", it.head.format));
@@ -297,7 +292,7 @@ impl Engine {
         self.resume(host, line, left)
     }
 
-    fn resume(&self, host: &mut Host, line: Line<Head>, unfinished: &Unfinished) -> bool {
+    fn resume(&self, host: &mut Host, line: Line, unfinished: &Unfinished) -> bool {
         let Line { head, reach } = line;
         let verb = &head.asker.verb;
         let is_this_boot = head.boot == self.journal.boot;
