@@ -1,6 +1,8 @@
-//! Failures on purpose: a kernel that says no to the n-th action, for tests that want to see what
-//! is left then.
+//! Failures on purpose: a kernel that says no to the n-th action, or a host that somebody else changes
+//! before it, for tests that want to see what is left then.
 
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -57,5 +59,45 @@ impl<K: Kernel> Kernel for Faulty<K> {
         self.inner.run(&actions[..left], seen, begin)?;
         self.fuse.after(usize::MAX);
         Err((left, RunError::Injected))
+    }
+}
+
+/// A kernel that something happens to before the n-th action, which is then done nevertheless: a nic is
+/// unplugged, another tool changes a device.
+pub struct Disturbed<K> {
+    /// The kernel itself.
+    pub inner: K,
+    /// When it happens.
+    pub fuse: Fuse,
+    /// What happens.
+    pub what: Box<dyn FnMut() + Send>,
+}
+
+impl<K: fmt::Debug> fmt::Debug for Disturbed<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disturbed").field("inner", &self.inner).field("fuse", &self.fuse).finish_non_exhaustive()
+    }
+}
+
+impl<K: Kernel> Kernel for Disturbed<K> {
+    fn run(
+        &mut self,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<(), (usize, RunError)> {
+        let left = self.fuse.0.load(Ordering::SeqCst);
+        if left >= actions.len() {
+            self.inner.run(actions, seen, begin)?;
+            if left != usize::MAX {
+                self.fuse.after(left - actions.len());
+            }
+            return Ok(());
+        }
+        self.inner.run(&actions[..left], seen, begin)?;
+        self.fuse.after(usize::MAX);
+        (self.what)();
+        let mut begin = |range: Range<usize>| begin(range.start + left..range.end + left);
+        self.inner.run(&actions[left..], seen, &mut begin).map_err(|(at, error)| (at + left, error))
     }
 }

@@ -7,6 +7,7 @@ pub mod plugged;
 pub mod random;
 pub mod skip;
 pub mod state;
+pub mod vanishing;
 
 use std::collections::BTreeSet;
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use vdsm_configurators::fault::Fuse;
+use vdsm_configurators::fault::{Disturbed, Fuse};
 use vdsm_configurators::iproute2::Rtnetlink;
 use vdsm_configurators::resolver::HostResolver;
 use vdsm_model::config::NetConfig;
@@ -18,6 +18,7 @@ use vdsm_persistence::{RunningConfig, Tree};
 use crate::look::batch;
 
 use crate::common::random::{Kinds, Random, config};
+use crate::common::vanishing::{self, Victim};
 use crate::common::{host, policy, state};
 
 /// What the walks' nics are called.
@@ -100,28 +101,37 @@ fn line(link: &mut serde_json::Value) -> String {
 pub fn nics(names: &[String], kind: &str) {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNET).unwrap();
     run("ip link set lo up");
-    for (number, nic) in names.iter().enumerate() {
-        match kind {
-            "veth" => run(&format!("ip link add {nic} type veth peer name peer{number}")),
-            _ => run(&format!("ip link add {nic} type {kind}")),
-        }
-        run(&format!("ip link set {nic} up"));
-    }
+    names.iter().for_each(|nic| plug(nic, kind));
+}
+
+/// A nic as new, up, and with the same hardware address each time.
+fn plug(nic: &str, kind: &str) {
+    let number: u8 = nic.rsplit('_').next().unwrap().parse().unwrap();
+    let peer = if kind == "veth" { format!(" peer name peer{number}") } else { String::new() };
+    run(&format!("ip link add {nic} address 02:00:00:00:01:{number:02x} type {kind}{peer}"));
+    run(&format!("ip link set {nic} up"));
+}
+
+fn unplug(nic: &str) {
+    run(&format!("ip link del {nic}"));
 }
 
 struct Walk {
+    kind: &'static str,
     host: Host,
     live: std::sync::Arc<Live>,
     eyes: Reader,
     _watching: Watching,
+    /// When an action fails, and when that nic goes.
     fuse: Fuse,
+    loss: (Fuse, Victim),
     store: RunningConfig,
     running: NetConfig,
     dir: tempfile::TempDir,
 }
 
 impl Walk {
-    fn new(nics: &[String], kind: &str) -> Walk {
+    fn new(nics: &[String], kind: &'static str) -> Walk {
         self::nics(nics, kind);
         // The eyes that change the host are the daemon's; those that judge read its tables.
         let (live, watching) = Live::open(Fakes, Duration::from_secs(60), None).unwrap();
@@ -132,12 +142,18 @@ impl Walk {
         let kernel = Rtnetlink::open(Duration::from_secs(60), resolver.clone()).unwrap();
         std::fs::write(dir.path().join("resolv.conf"), "search example.org\nnameserver 192.0.2.1").unwrap();
         let store = RunningConfig::new(dir.path().to_owned());
+        let loss = (Fuse::never(), Victim::default());
+        let victim = loss.1.clone();
+        let what = Box::new(move || unplug(&victim.lock().unwrap()));
+        let kernel = Disturbed { inner: kernel, fuse: loss.0.clone(), what };
         Walk {
+            kind,
             host: host(WithResolver { eyes: std::sync::Arc::clone(&live), resolver }, kernel, &fuse),
             live,
             _watching: watching,
             eyes,
             fuse,
+            loss,
             store,
             running: NetConfig::default(),
             dir,
@@ -202,6 +218,40 @@ impl Walk {
         assert_eq!(again.plan().to_string(), "nothing to do\n", "{what}: a second time");
         assert_eq!(outside(), arrived, "{what}");
         self.running = wanted.clone();
+    }
+}
+
+impl vanishing::Ground for Walk {
+    fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    fn text(&mut self) -> String {
+        self.state().0
+    }
+
+    fn plug(&mut self, nic: &str) {
+        plug(nic, self.kind);
+    }
+
+    fn unplug(&mut self, nic: &str) {
+        unplug(nic);
+    }
+}
+
+/// Loses a nic before every `every`-th action.
+pub fn vanishing(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
+    for seed in seeds {
+        let thread = std::thread::spawn(move || {
+            let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
+            let mut walk = Walk::new(&nics, kind);
+            let (fuse, victim) = walk.loss.clone();
+            vanishing::everywhere(&mut walk, (&fuse, &victim), &nics, kinds, (seed, steps, every))
+        });
+        match thread.join() {
+            Ok(lost) => assert!(lost > steps, "seed {seed}: lost {lost} times"),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
     }
 }
 

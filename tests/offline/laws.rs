@@ -1,6 +1,6 @@
 //! The laws: it arrives, a second time changes nothing, and from any interruption it finds back.
 
-use vdsm_configurators::fault::Fuse;
+use vdsm_configurators::fault::{Disturbed, Fuse};
 use vdsm_configurators::sim::Sim;
 use vdsm_model::config::NetConfig;
 use vdsm_model::request::Request;
@@ -8,7 +8,7 @@ use vdsm_net::host::Host;
 use vdsm_net::transaction::{Done, SetupError, Transaction};
 
 use crate::common::random::{Kinds, Random, config};
-use crate::common::{host, policy, state};
+use crate::common::{host, policy, state, vanishing};
 
 const NICS: [&str; 6] = ["dummy_0", "dummy_1", "dummy_2", "dummy_3", "dummy_4", "dummy_10"];
 
@@ -90,4 +90,49 @@ fn from_any_interruption_it_finds_back() {
             running = wanted;
         }
     }
+}
+
+/// A simulated host, whose kernel loses a nic when the fuse blows.
+struct Simulated {
+    host: Host,
+    sim: Sim,
+}
+
+impl vanishing::Ground for Simulated {
+    fn host(&mut self) -> &mut Host {
+        &mut self.host
+    }
+
+    /// Without hardware addresses: a nic that is plugged in again has another one here.
+    fn text(&mut self) -> String {
+        let text = state::text(&self.sim.look());
+        let words =
+            |line: &str| line.split(' ').filter(|word| !word.starts_with("02:00:")).collect::<Vec<_>>().join(" ");
+        text.lines().map(words).collect::<Vec<_>>().join("\n")
+    }
+
+    fn plug(&mut self, nic: &str) {
+        self.sim.plug(nic);
+    }
+
+    fn unplug(&mut self, nic: &str) {
+        self.sim.unplug(nic);
+    }
+}
+
+#[test]
+fn whatever_vanishes_the_rest_is_as_before_or_as_wished() {
+    let mut lost = 0;
+    for seed in 0..12 {
+        let (sim, fuse, victim) = (Sim::with_nics(&NICS), Fuse::never(), vanishing::Victim::default());
+        let what = {
+            let (sim, victim) = (sim.clone(), victim.clone());
+            Box::new(move || sim.unplug(&victim.lock().unwrap()))
+        };
+        let kernel = Disturbed { inner: sim.clone(), fuse: fuse.clone(), what };
+        let mut ground = Simulated { host: host(sim.clone(), kernel, &Fuse::never()), sim };
+        let kinds = Kinds { bonds: true, vlans: true };
+        lost += vanishing::everywhere(&mut ground, (&fuse, &victim), &nics(), kinds, (20_000 + seed, 5, 1));
+    }
+    assert!(lost > 300, "{lost}");
 }

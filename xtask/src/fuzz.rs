@@ -3,10 +3,12 @@
 //! What a target is, and what becomes of what is found, is said there.
 
 use std::ffi::OsString;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cargo;
 use crate::error::{Error, Trying};
+use crate::libtest::names;
 use crate::process::wait;
 
 /// What is asked of each target before a release.
@@ -24,15 +26,27 @@ const COUNTED: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-le
 /// Builds and runs them, one after the other; the exit code is the tests'.
 pub(crate) fn run(args: Vec<OsString>) -> Result<u8, Error> {
     let (target, executions) = wishes(args)?;
+    let mut list = tests(&target, &["--list", "--format", "terse"]);
+    let listed = list.stdin(Stdio::null()).stderr(Stdio::inherit()).output().trying("start cargo")?;
+    if listed.status.success() && names(&String::from_utf8_lossy(&listed.stdout)).is_empty() {
+        return Err(Error::Usage(format!("fuzz: there is no {target}")));
+    }
+    let mut command = tests(&target, &["--test-threads=1", "--nocapture"]);
+    command.env("VDSM_FUZZ", executions.to_string());
+    let mut child = command.spawn().trying("start cargo")?;
+    Ok(wait(&mut child, LIMIT)?.code())
+}
+
+/// The targets of that name, built for it.
+fn tests(target: &str, options: &[&str]) -> Command {
     // With the target named, what builds with the help of macros and scripts is not counted.
     let machine = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
     let mut command = cargo::cargo(&["test", "--lib", "--profile", "fuzz", "--target", &machine]);
     // Only what has the fuzzer in it can be built so.
     command.args(WITH_TARGETS.iter().flat_map(|package| ["-p", package]));
-    command.args(["--target-dir", "target/fuzz", &target, "--", "--test-threads=1", "--nocapture"]);
-    command.env("RUSTFLAGS", COUNTED).env("VDSM_FUZZ", executions.to_string());
-    let mut child = command.spawn().trying("start cargo")?;
-    Ok(wait(&mut child, LIMIT)?.code())
+    command.args(["--target-dir", "target/fuzz", target, "--"]).args(options);
+    command.env("RUSTFLAGS", COUNTED);
+    command
 }
 
 fn wishes(args: Vec<OsString>) -> Result<(String, u64), Error> {

@@ -49,3 +49,8 @@ fn whoever_dies_anywhere_everything_is_as_before_or_as_wished() {
 fn whoever_else_dies_anywhere_everything_is_as_before_or_as_wished() {
     crate::interrupted::die_everywhere(43, 3, "dummy", EVERYTHING);
 }
+
+#[test]
+fn whatever_vanishes_the_rest_is_as_before_or_as_wished() {
+    crate::walk::vanishing(30_000..30_002, 4, 3, "dummy", EVERYTHING);
+}

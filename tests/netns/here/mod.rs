@@ -38,6 +38,12 @@ fn whoever_dies_anywhere_bridges_are_as_before_or_as_wished() {
 }
 
 #[test]
+fn whatever_vanishes_bridges_are_as_before_or_as_wished() {
+    let kinds = crate::common::random::Kinds { bonds: false, vlans: false };
+    crate::walk::vanishing(0..2, 3, 2, "veth", kinds);
+}
+
+#[test]
 fn a_plan_asks_the_kernel_nothing_and_a_change_is_verified_by_one_look() {
     crate::walk::questions("veth", crate::common::random::Kinds { bonds: false, vlans: false });
 }

@@ -1,5 +1,7 @@
 //! Addresses from before, slaves, bridges that stay, the plan in words, and misfortune on the way.
 
+use vdsm_configurators::fault::{Disturbed, Fuse};
+
 use super::*;
 
 // ---- Addresses from before.
@@ -254,40 +256,14 @@ fn a_move_from_a_nic_to_a_bond_of_another_mode_in_words() {
 
 // ---- Misfortune.
 
-/// A kernel that loses a nic before the n-th action.
-#[derive(Debug)]
-struct Losing {
-    sim: Sim,
-    nic: &'static str,
-    left: std::sync::Arc<std::sync::atomic::AtomicUsize>,
-}
-
-impl Kernel for Losing {
-    fn run(
-        &mut self,
-        actions: &[(usize, Action)],
-        _: &NetInfo,
-        begin: &mut Begin<'_>,
-    ) -> Result<(), (usize, RunError)> {
-        use std::sync::atomic::Ordering::SeqCst;
-        for (at, action) in actions.iter().enumerate() {
-            if self.left.fetch_sub(1, SeqCst) == 0 {
-                self.sim.unplug(self.nic);
-            }
-            begin(at..at + 1);
-            self.sim.act(&action.1).map_err(|error| (at, error))?;
-        }
-        Ok(())
-    }
-}
-
 #[test]
 fn a_nic_that_vanishes_in_the_middle_is_told_and_all_else_is_as_before() {
     let mut lost = 0;
     for after in 0.. {
         let sim = Sim::with_nics(&NICS);
-        let left = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
-        let mut world = World::over(sim.clone(), Losing { sim, nic: "dummy_1", left: left.clone() });
+        let (fuse, twin) = (Fuse::never(), sim.clone());
+        let what = Box::new(move || twin.unplug("dummy_1"));
+        let mut world = World::over(sim.clone(), Disturbed { inner: sim, fuse: fuse.clone(), what });
         world.set(json!({ "a": { "nic": "dummy_0", "ipaddr": "192.0.2.10", "prefix": 24 }, "b": { "nic": "dummy_1", "vlan": 5 } }), json!({}));
         let bereft = {
             let twin = World::with(
@@ -298,10 +274,10 @@ fn a_nic_that_vanishes_in_the_middle_is_told_and_all_else_is_as_before() {
             twin.text()
         };
         let running = world.running.clone();
-        left.store(after, std::sync::atomic::Ordering::SeqCst);
+        fuse.after(after);
         let request = json!({ "a": { "nic": "dummy_0", "mtu": 9000 }, "b": { "nic": "dummy_1", "vlan": 6, "mtu": 4000 }, "c": { "nic": "dummy_1", "vlan": 7 } });
         let outcome = world.setup(request, json!({}));
-        left.store(usize::MAX, std::sync::atomic::Ordering::SeqCst);
+        fuse.after(usize::MAX);
         match outcome {
             Ok(_) => {
                 assert!(world.has("dummy_1"), "a change without the nic cannot have succeeded");

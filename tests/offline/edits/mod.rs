@@ -8,11 +8,9 @@ mod devices;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use vdsm_configurators::iproute2::{Action, Kernel};
 use vdsm_configurators::sim::Sim;
-use vdsm_configurators::{Begin, RunError};
 use vdsm_model::config::{BondAddresses, Combination};
-use vdsm_model::netinfo::{NetInfo, SeenKind};
+use vdsm_model::netinfo::SeenKind;
 use vdsm_model::problem::{Code, Problem};
 use vdsm_net::connectivity::Lost;
 use vdsm_net::transaction::{Cause, Done, SetupError, Transaction, chain};
