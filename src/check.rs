@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use vdsm_model::config::{Base, Combination, NetConfig, NetworkConfig, Networks, Policy};
 use vdsm_model::graph::Stack;
 use vdsm_model::name::{DeviceName, NetworkName};
-use vdsm_model::netinfo::NetInfo;
+use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::plan::{Part, Plan};
 use vdsm_model::request::Request;
 
@@ -104,16 +104,44 @@ pub struct Difference {
 ///
 /// Never fails: what cannot be judged is itself a difference, in words. What cannot be had now (a
 /// missing nic, see [`restore::possible`]) is told, and the rest is judged without it.
+/// What strangers hold is left alone, and what else is the matter with it is told from a second look, on
+/// a host on which they do not.
 pub fn check(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<&Selection>) -> Checked {
     // What runs was allowed once: a stricter rule of today makes it no drift.
     let policy = Policy { combination: Combination::Relaxed, ..policy.clone() };
+    let (mut checked, held) = look(running, seen, &policy, only);
+    if !held.devices.is_empty() {
+        // What else is the matter with those shows on a host on which nobody held anything.
+        let free = held.devices.iter().filter_map(|device| seen.link(device));
+        let free = free.map(|link| (link.name, Some(SeenLink { master: None, ..link.clone() })));
+        let (freed, _) = look(running, &seen.clone().with(free), &policy, Some(&held.whose));
+        checked.tell_also(&held.whose, freed);
+    }
+    checked
+}
+
+/// What strangers hold, and whose it is.
+struct Held {
+    whose: Selection,
+    devices: BTreeSet<DeviceName>,
+}
+
+fn look(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<&Selection>) -> (Checked, Held) {
     let chosen = chosen(running, only);
-    let possible = restore::possible(&chosen, seen, &policy).config;
-    let mut judged = judge(running, &chosen, possible, seen, &policy);
+    let possible = restore::possible(&chosen, seen, policy).config;
+    let mut judged = judge(running, &chosen, possible, seen, policy);
     judged.tell_of_what_was_left_out(&chosen, seen);
     let (networks, bonds) = Checker::new(&chosen, seen, &judged).verdicts();
+    let mut held = Held { whose: Selection::default(), devices: BTreeSet::new() };
+    for (entity, devices) in &judged.held {
+        match entity {
+            Entity::Network(name) => drop(held.whose.networks.insert((*name).clone())),
+            Entity::Bond(name) => drop(held.whose.bonds.insert(*name)),
+        }
+        held.devices.extend(devices);
+    }
     let Judged { plan, request, .. } = judged;
-    Checked { networks, bonds, plan, request }
+    (Checked { networks, bonds, plan, request }, held)
 }
 
 /// The selected part of a configuration, with the bonds that it stands on.
@@ -224,6 +252,14 @@ impl Verdict {
         Verdict { state, differences }
     }
 
+    fn tell_also(&mut self, more: Verdict) {
+        for found in more.differences {
+            if self.differences.iter().all(|known| known.text != found.text) {
+                self.differences.push(lasting(found.device, found.text));
+            }
+        }
+    }
+
     fn to_json(&self) -> Value {
         let difference = |d: &Difference| json!({ "device": d.device, "text": d.text });
         let differences: Vec<Value> = self.differences.iter().map(difference).collect();
@@ -232,6 +268,20 @@ impl Verdict {
 }
 
 impl Checked {
+    /// Adds what another look tells of these; nothing of it can be mended now.
+    fn tell_also(&mut self, whose: &Selection, mut other: Checked) {
+        for name in &whose.networks {
+            if let (Some(verdict), Some(more)) = (self.networks.get_mut(name), other.networks.remove(name)) {
+                verdict.tell_also(more);
+            }
+        }
+        for name in &whose.bonds {
+            if let (Some(verdict), Some(more)) = (self.bonds.get_mut(name), other.bonds.remove(name)) {
+                verdict.tell_also(more);
+            }
+        }
+    }
+
     /// Whether re-applying what was looked at would change nothing.
     pub fn in_sync(&self) -> bool {
         let mut all = self.networks.values().chain(self.bonds.values());

@@ -13,7 +13,7 @@ use vdsm_model::ip::Route;
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::NetInfo;
 use vdsm_model::plan::{Part, Plan, Step, deviations};
-use vdsm_model::problem::{Problem, Problems, Subject};
+use vdsm_model::problem::{Problem, Problems, Subject, THE_REQUEST};
 use vdsm_model::request::{BondRequest, Options, Request};
 
 use super::Difference;
@@ -31,6 +31,8 @@ pub(super) struct Judged<'a> {
     pub(super) plan: Plan,
     /// What the rules say of the rest.
     pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
+    /// What of the rest cannot be had because strangers hold these devices.
+    pub(super) held: BTreeMap<Entity<'a>, BTreeSet<DeviceName>>,
     /// The last step that each device owes something to.
     steps: BTreeMap<(Option<DeviceName>, Layer), usize>,
     /// The master that each port is to have.
@@ -60,14 +62,15 @@ pub(super) fn judge<'a>(
             config.nics.iter().copied().chain(seen.ports_of(bond).map(|l| l.name)).collect()
         }),
         refused: BTreeMap::new(),
+        held: BTreeMap::new(),
     };
     loop {
         match Desired::build(running, &trial.request, seen, policy) {
             Ok(desired) if trial.without_impossible(&desired) => {}
-            Ok(desired) => return Judged::of(trial.request, trial.refused, desired.prior, desired.graph),
+            Ok(desired) => return Judged::of(trial, desired.prior, desired.graph),
             // An empty request has no problems; if it has, the configuration is not to blame.
             Err(_) if trial.is_empty() => {
-                return Judged::of(trial.request, trial.refused, Graph::default(), Graph::default());
+                return Judged::of(trial, Graph::default(), Graph::default());
             }
             Err(problems) => trial.leave_out(&problems),
         }
@@ -90,6 +93,7 @@ struct Trial<'a> {
     request: Request,
     owners: Owners<'a>,
     refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
+    held: BTreeMap<Entity<'a>, BTreeSet<DeviceName>>,
 }
 
 impl<'a> Trial<'a> {
@@ -108,7 +112,10 @@ impl<'a> Trial<'a> {
         for problem in problems.all() {
             let parties = self.parties(problem);
             for party in &parties {
-                self.refused.entry(*party).or_default().insert(problem.to_string());
+                self.refused.entry(*party).or_default().insert(words(problem));
+                if let Some((nic, _)) = held(problem) {
+                    self.held.entry(*party).or_default().insert(nic);
+                }
             }
             blamed.extend(parties);
         }
@@ -200,17 +207,32 @@ impl<'a> Trial<'a> {
     }
 }
 
+/// What a rule says, for people who made no request.
+fn words(problem: &Problem) -> String {
+    match held(problem) {
+        Some((nic, holder)) => format!("{nic} is {holder}; nothing here is mended until it is free"),
+        None => problem.to_string(),
+    }
+}
+
+/// The device that a stranger holds, and what it is to him.
+fn held(problem: &Problem) -> Option<(DeviceName, &str)> {
+    match problem {
+        Problem::UsedNic { nic, users } => match &users[..] {
+            [holder, request] if request == THE_REQUEST => Some((*nic, holder)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 fn entities(config: &NetConfig) -> impl Iterator<Item = Entity<'_>> {
     config.bonds.keys().map(|bond| Entity::Bond(*bond)).chain(config.networks.keys().map(Entity::Network))
 }
 
 impl<'a> Judged<'a> {
-    fn of(
-        request: Request,
-        refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
-        prior: Graph,
-        wished: Graph,
-    ) -> Judged<'a> {
+    fn of(trial: Trial<'a>, prior: Graph, wished: Graph) -> Judged<'a> {
+        let Trial { request, refused, held, .. } = trial;
         let plan = Plan::between(&prior, &wished);
         let layer = |step: &Step| match step {
             Step::Ip { .. } => Layer::Addresses,
@@ -229,7 +251,7 @@ impl<'a> Judged<'a> {
         });
         let steps = steps.collect();
         let masters = if plan.is_empty() { BTreeMap::new() } else { wished.masters() };
-        Judged { request, prior, wished, plan, refused, steps, masters }
+        Judged { request, prior, wished, plan, refused, held, steps, masters }
     }
 
     /// The step after which a part of a device is as wished.

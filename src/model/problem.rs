@@ -91,6 +91,9 @@ pub enum Stage {
     Support,
 }
 
+/// The user in [`Problem::UsedNic`] that stands for the request itself.
+pub const THE_REQUEST: &str = "the request";
+
 /// One thing wrong with a request. The sentence (`Display`) names key, value and rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs)] // the fields are named for what they hold

@@ -10,7 +10,7 @@ use crate::config::{Base, BondConfig};
 use crate::device::NetDevice;
 use crate::name::{DeviceName, NetworkName};
 use crate::netinfo::{NetInfo, SeenKind};
-use crate::problem::{Problem, Subject};
+use crate::problem::{Problem, Subject, THE_REQUEST};
 
 /// What an object may ask about its surroundings when it judges itself.
 #[derive(Clone, Copy)]
@@ -76,7 +76,7 @@ impl Judge<'_> {
             });
             Problem::UsedNic {
                 nic: device,
-                users: vec![format!("{kind} {holder}, which is not ours"), "the request".to_owned()],
+                users: vec![format!("{kind} {holder}, which is not ours"), THE_REQUEST.to_owned()],
             }
         })
     }

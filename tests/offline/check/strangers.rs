@@ -114,12 +114,38 @@ fn a_slave_that_a_stranger_has_taken_is_told_of_the_bond() {
     world.add_bridge("br9", &["dummy_1"]);
     let checked = world.check();
     let bond = verdict(&checked, "bond0");
-    assert_eq!(texts(bond), ["nic 'dummy_1' has several uses: 'port of br9, which is not ours' and 'the request'"]);
-    assert_eq!(bond.differences[0].mends, None);
+    let held = "dummy_1 is port of br9, which is not ours; nothing here is mended until it is free";
+    assert_eq!(texts(bond), [held, "dummy_1 left bond0"]);
+    assert!(bond.differences.iter().all(|difference| difference.mends.is_none()));
     for name in ["a", "b"] {
         assert_eq!(texts(verdict(&checked, name)), ["its bond bond0 is out of sync"], "{name}");
     }
     assert!(checked.request.networks.contains_key(&net("a")) && checked.plan.is_empty());
+}
+
+#[test]
+fn what_else_is_the_matter_with_a_network_whose_nic_a_stranger_holds_is_told() {
+    let mut world = World::with(
+        json!({ "n": { "nic": "dummy_0", "ipaddr": "192.0.2.1", "prefix": 24 }, "m": { "nic": "dummy_1" } }),
+        json!({}),
+    );
+    world.leave("dummy_0");
+    world.add_bridge("br9", &["dummy_0"]);
+    world.set_mtu("n", 1400);
+    world.set_mtu("m", 1400);
+    let checked = world.check();
+    let n = verdict(&checked, "n");
+    assert_eq!(n.state, State::Drifted);
+    assert_eq!(
+        texts(n),
+        [
+            "dummy_0 is port of br9, which is not ours; nothing here is mended until it is free",
+            "the MTU of n is 1400 instead of 1500",
+            "dummy_0 left n",
+        ]
+    );
+    assert!(n.differences.iter().all(|difference| difference.mends.is_none()));
+    assert_eq!(checked.plan.to_string(), "change bridge m: mtu 1400 -> 1500\n", "the stranger's nic is left alone");
 }
 
 #[test]
@@ -141,7 +167,7 @@ fn a_bond_that_a_strangers_bridge_holds_is_told() {
         json!({ "bond0": { "nics": ["dummy_0"], "options": "mode=1" } }),
     );
     world.add_bridge("br9", &["bond0"]);
-    let told = "nic 'bond0' has several uses: 'port of br9, which is not ours' and 'the request'";
+    let told = "bond0 is port of br9, which is not ours; nothing here is mended until it is free";
     assert_eq!(world.said("bond0"), [told]);
     assert_eq!(world.said("a"), ["its bond bond0 is out of sync"]);
 }
