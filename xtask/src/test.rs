@@ -1,9 +1,10 @@
 //! `cargo xtask test`: every test there is, each on a ground that can bear it.
 //!
-//! The phases: tidy (format and lints); offline (no root, no kernel needed); dhcp (the DHCP process, on
-//! this kernel); full (all kernel tests, on a kernel that has every kind of link, but those named
-//! `without_ipv6::`) and beside it here (those named `here::`, on this kernel); without IPv6 (those, on a
-//! kernel that has none). How output is counted is in `libtest.rs`, what a sandbox is in `sandbox.rs`.
+//! The phases: tidy (format and lints); offline (no root, no kernel needed); here (the
+//! kernel tests named `here::`, on this kernel); dhcp (the DHCP process, on this kernel); full (all kernel tests, on a kernel that
+//! has every kind of link, but those named `without_ipv6::`); without IPv6 (those, on a kernel that has
+//! none). How output is counted is in `libtest.rs`, what a sandbox is
+//! in `sandbox.rs`.
 
 use std::ffi::OsString;
 use std::fs;
@@ -232,22 +233,24 @@ impl Run {
             println!("{error}");
         }
         let mut total = Tally::default();
-        // Where this kernel is the full ground they are among all. They wait most of the time: so all at once.
-        let twice = !here.is_empty() && !matches!(ground, Ok(Ground::Namespace));
-        std::thread::scope(|scope| {
-            let here = twice.then(|| scope.spawn(|| self.here(&here, test, bin)));
-            if !all.is_empty() {
-                total.add(self.phase("full", |run| {
-                    Ok(match &ground {
-                        Ok(ground) => run.shards(*ground, &all, test, bin),
-                        Err(error) => Tally::skipping(&rest, &error.to_string()),
-                    })
-                }));
-            }
-            if let Some(here) = here {
-                total.add(here.join().unwrap_or_else(|_| Tally::failure()));
-            }
-        });
+        // Where this kernel is the full ground they are among all.
+        if !here.is_empty() && !matches!(ground, Ok(Ground::Namespace)) {
+            total.add(self.phase("here", |run| {
+                packages::ensure(&packages::FOR_NETNS)?;
+                Ok(match netns::refusal() {
+                    Some(why) => Tally::skipping(&here, &format!("no name space here: {why}")),
+                    None => run.shard(Ground::Namespace, "here", &here, test, bin, None),
+                })
+            }));
+        }
+        if !all.is_empty() {
+            total.add(self.phase("full", |run| {
+                Ok(match &ground {
+                    Ok(ground) => run.shards(*ground, &all, test, bin),
+                    Err(error) => Tally::skipping(&rest, &error.to_string()),
+                })
+            }));
+        }
         if !without_ipv6.is_empty() {
             total.add(self.phase("without IPv6", |run| {
                 Ok(match Ground::without_ipv6() {
@@ -257,17 +260,6 @@ impl Run {
             }));
         }
         total
-    }
-
-    /// Those that need no more than this kernel.
-    fn here(&self, tests: &[String], test: &Artifact, bin: &Path) -> Tally {
-        self.phase("here", |run| {
-            packages::ensure(&packages::FOR_NETNS)?;
-            Ok(match netns::refusal() {
-                Some(why) => Tally::skipping(tests, &format!("no name space here: {why}")),
-                None => run.shard(Ground::Namespace, "here", tests, test, bin, None),
-            })
-        })
     }
 
     /// All of them, on as many grounds at once as we have CPUs, but two at most.
