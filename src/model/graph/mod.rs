@@ -71,7 +71,7 @@ impl Graph {
         }
         let mut settings = BTreeMap::new();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
-            if let Some(device) = seen_device(link) {
+            if let Some(device) = seen_device(link).or_else(|| rival_device(link)) {
                 if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
                     shapers.insert(link.name, shaper.as_ref().clone());
                 }
@@ -330,9 +330,16 @@ fn announced(link: &SeenLink) -> BTreeSet<Route> {
 }
 
 /// A link as one of our objects; none when it is nothing we could handle. Its ports come later.
-fn seen_device(link: &SeenLink) -> Option<Device> {
+/// A tunnel or the like of somebody else's, which is in a graph for the default route that it may lose
+/// to one of ours, and has lost once that is done: all that anybody does to it is to its routes.
+fn rival_device(link: &SeenLink) -> Option<Device> {
+    let other = matches!(link.kind, SeenKind::Other(_) | SeenKind::Tap);
+    other.then(|| Device::Nic(Nic { link: seen_object(link) }))
+}
+
+fn seen_object(link: &SeenLink) -> Link {
     let slave = link.permanent_mac.is_some();
-    let object = Link {
+    Link {
         name: link.name,
         mtu: Some(link.mtu),
         up: link.up,
@@ -341,7 +348,11 @@ fn seen_device(link: &SeenLink) -> Option<Device> {
         adverts: link.adverts,
         // A slave wears its bond's address; its own comes back with its release.
         mac: link.mac.filter(|mac| !slave && mac.0 != [0; 6]),
-    };
+    }
+}
+
+fn seen_device(link: &SeenLink) -> Option<Device> {
+    let object = seen_object(link);
     Some(match &link.kind {
         SeenKind::Bond { options, .. } => {
             Device::Bond(Bond { link: object, slaves: Default::default(), options: options.clone() })

@@ -148,8 +148,11 @@ fn devices_that_come_and_go_meanwhile_are_in_no_reports_way() {
                     let told = lab.call(verb, json!({})).unwrap_or_else(|e| panic!("{verb}: {e:?}"));
                     assert!(told.to_string().contains("veth_1"), "{verb}: {told}");
                 }
-                let checked = lab.call("Host.checkNetworks", json!({})).unwrap();
-                assert_eq!(checked["in_sync"], true, "{checked}");
+                // Where a nic of the others' lives long enough to be looked at, that is a change under way.
+                match lab.call("Host.checkNetworks", json!({})) {
+                    Ok(checked) => assert_eq!(checked["in_sync"], true, "{checked}"),
+                    Err(error) => assert_eq!(error.code, 40, "{error:?}"),
+                }
                 looks += 1;
             }
         });

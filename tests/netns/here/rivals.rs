@@ -53,6 +53,27 @@ fn fails(lab: &mut Lab, v6: bool) {
 }
 
 #[test]
+fn a_default_route_through_a_tunnel_gives_way_and_comes_back() {
+    story(Veth, 3, |lab| {
+        lab.ip("tuntap add stun mode tun\nlink set stun up\nroute add default dev stun\n");
+        let (before, is_up) = (shown(), || Look::now().text(Some(&["stun"])));
+        let tunnel = is_up();
+        assert!(before.contains("dev stun"), "{before}");
+        fails(lab, false);
+        assert_eq!((shown(), is_up()), (before, tunnel.clone()));
+        let told = told(|| {
+            lab.nets(json!({ "red": red(false) }));
+        });
+        assert_eq!(told.len(), 1, "ours takes its place: {told:?}");
+        assert!(shown().contains("via 10.0.0.254 dev red") && !shown().contains("stun"), "{}", shown());
+        lab.ip("route replace default dev stun\n");
+        let checked = lab.call("Host.healNetworks", json!({})).unwrap();
+        assert_eq!((shown().contains("dev red"), shown().contains("stun")), (true, false), "{checked}");
+        assert!(!is_up().is_empty());
+    });
+}
+
+#[test]
 fn a_default_route_that_a_router_announced_to_others_gives_way() {
     story(Veth, 3, |lab| {
         // Nobody is there to announce it again.
