@@ -29,6 +29,23 @@ impl Fuse {
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::SeqCst) != usize::MAX
     }
+
+    /// Does what may still pass; the number of the next action, if it blew before that.
+    fn burn(
+        &self,
+        kernel: &mut impl Kernel,
+        actions: &[(usize, Action)],
+        seen: &NetInfo,
+        begin: &mut Begin<'_>,
+    ) -> Result<Option<usize>, (usize, RunError)> {
+        let left = self.0.load(Ordering::SeqCst);
+        kernel.run(&actions[..left.min(actions.len())], seen, begin)?;
+        let blown = left < actions.len();
+        if left != usize::MAX {
+            self.after(if blown { usize::MAX } else { left - actions.len() });
+        }
+        Ok(blown.then_some(left))
+    }
 }
 
 /// A kernel with a fuse before it.
@@ -47,18 +64,10 @@ impl<K: Kernel> Kernel for Faulty<K> {
         seen: &NetInfo,
         begin: &mut Begin<'_>,
     ) -> Result<(), (usize, RunError)> {
-        let left = self.fuse.0.load(Ordering::SeqCst);
-        if left == usize::MAX {
-            return self.inner.run(actions, seen, begin);
+        match self.fuse.burn(&mut self.inner, actions, seen, begin)? {
+            Some(left) => Err((left, RunError::Injected)),
+            None => Ok(()),
         }
-        if left >= actions.len() {
-            self.inner.run(actions, seen, begin)?;
-            self.fuse.after(left - actions.len());
-            return Ok(());
-        }
-        self.inner.run(&actions[..left], seen, begin)?;
-        self.fuse.after(usize::MAX);
-        Err((left, RunError::Injected))
     }
 }
 
@@ -86,16 +95,7 @@ impl<K: Kernel> Kernel for Disturbed<K> {
         seen: &NetInfo,
         begin: &mut Begin<'_>,
     ) -> Result<(), (usize, RunError)> {
-        let left = self.fuse.0.load(Ordering::SeqCst);
-        if left >= actions.len() {
-            self.inner.run(actions, seen, begin)?;
-            if left != usize::MAX {
-                self.fuse.after(left - actions.len());
-            }
-            return Ok(());
-        }
-        self.inner.run(&actions[..left], seen, begin)?;
-        self.fuse.after(usize::MAX);
+        let Some(left) = self.fuse.burn(&mut self.inner, actions, seen, begin)? else { return Ok(()) };
         (self.what)();
         let mut begin = |range: Range<usize>| begin(range.start + left..range.end + left);
         self.inner.run(&actions[left..], seen, &mut begin).map_err(|(at, error)| (at + left, error))

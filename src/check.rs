@@ -38,6 +38,13 @@ impl Selection {
     pub fn is_empty(&self) -> bool {
         self.networks.is_empty() && self.bonds.is_empty()
     }
+
+    fn add(&mut self, entity: Entity<'_>) {
+        match entity {
+            Entity::Network(name) => self.networks.insert(name.clone()),
+            Entity::Bond(name) => self.bonds.insert(name),
+        };
+    }
 }
 
 /// What was found, and what would mend it.
@@ -121,6 +128,7 @@ pub fn check(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<
 }
 
 /// What strangers hold, and whose it is.
+#[derive(Default)]
 struct Held {
     whose: Selection,
     devices: BTreeSet<DeviceName>,
@@ -132,15 +140,7 @@ fn look(running: &NetConfig, seen: &NetInfo, policy: &Policy, only: Option<&Sele
     let mut judged = judge(running, &chosen, possible, seen, policy);
     judged.tell_of_what_was_left_out(&chosen, seen);
     let (networks, bonds) = Checker::new(&chosen, seen, &judged).verdicts();
-    let mut held = Held { whose: Selection::default(), devices: BTreeSet::new() };
-    for (entity, devices) in &judged.held {
-        match entity {
-            Entity::Network(name) => drop(held.whose.networks.insert((*name).clone())),
-            Entity::Bond(name) => drop(held.whose.bonds.insert(*name)),
-        }
-        held.devices.extend(devices);
-    }
-    let Judged { plan, request, .. } = judged;
+    let Judged { plan, request, held, .. } = judged;
     (Checked { networks, bonds, plan, request }, held)
 }
 

@@ -16,8 +16,8 @@ use vdsm_model::plan::{Part, Plan, Step, deviations};
 use vdsm_model::problem::{Problem, Problems, Subject, THE_REQUEST};
 use vdsm_model::request::{BondRequest, Options, Request};
 
-use super::Difference;
 use super::owners::{Entity, Owners};
+use super::{Difference, Held};
 
 /// What can be judged, and what cannot.
 pub(super) struct Judged<'a> {
@@ -32,7 +32,7 @@ pub(super) struct Judged<'a> {
     /// What the rules say of the rest.
     pub(super) refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
     /// What of the rest cannot be had because strangers hold these devices.
-    pub(super) held: BTreeMap<Entity<'a>, BTreeSet<DeviceName>>,
+    pub(super) held: Held,
     /// The last step that each device owes something to.
     steps: BTreeMap<(Option<DeviceName>, Layer), usize>,
     /// The master that each port is to have.
@@ -62,7 +62,7 @@ pub(super) fn judge<'a>(
             config.nics.iter().copied().chain(seen.ports_of(bond).map(|l| l.name)).collect()
         }),
         refused: BTreeMap::new(),
-        held: BTreeMap::new(),
+        held: Held::default(),
     };
     loop {
         match Desired::build(running, &trial.request, seen, policy) {
@@ -93,7 +93,7 @@ struct Trial<'a> {
     request: Request,
     owners: Owners<'a>,
     refused: BTreeMap<Entity<'a>, BTreeSet<String>>,
-    held: BTreeMap<Entity<'a>, BTreeSet<DeviceName>>,
+    held: Held,
 }
 
 impl<'a> Trial<'a> {
@@ -114,7 +114,8 @@ impl<'a> Trial<'a> {
             for party in &parties {
                 self.refused.entry(*party).or_default().insert(words(problem));
                 if let Some((nic, _)) = held(problem) {
-                    self.held.entry(*party).or_default().insert(nic);
+                    self.held.devices.insert(nic);
+                    self.held.whose.add(*party);
                 }
             }
             blamed.extend(parties);

@@ -93,14 +93,12 @@ impl Belongings {
                 first.unwrap_or(self.addresses.len())
             }
         };
-        room(&mut self.addresses).insert(place, (address, secondary));
+        self.addresses.insert(place, (address, secondary));
     }
 
     /// An address as a dump has it, behind those that came before.
     pub(super) fn append_address(&mut self, told: Told) {
-        if let Some(address) = told.address {
-            room(&mut self.addresses).push((address, told.secondary));
-        }
+        self.addresses.extend(told.address.map(|address| (address, told.secondary)));
     }
 
     /// Takes an address out; none when it was not there, else the routes that went with it: the
@@ -119,7 +117,7 @@ impl Belongings {
         if self.many && route.to.prefix != 0 || self.list_of(&route).contains(&route) {
             return Vec::new();
         }
-        room(self.list_of(&route)).push(route);
+        self.list_of(&route).push(route);
         if self.routes.len() + self.made.len() <= MANY_ROUTES {
             return Vec::new();
         }
@@ -201,14 +199,6 @@ impl Belongings {
             self.remove_qdisc(handle);
         }
     }
-}
-
-/// Makes room for one more. A host has thousands of such lists, of one or two each: none keeps room for four.
-fn room<T>(list: &mut Vec<T>) -> &mut Vec<T> {
-    if list.len() == list.capacity() {
-        list.reserve_exact(1 + list.len() / 2);
-    }
-    list
 }
 
 /// How far an IPv6 address reaches, as `ipv6_addr_src_scope` orders it.

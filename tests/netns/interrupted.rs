@@ -22,7 +22,7 @@ use vdsm_persistence::{RunningConfig, Tree};
 use crate::common::plugged::{Plugged, Runs, account, assert_told, cut, quietly};
 use crate::common::random::{Kinds, Random, config};
 use crate::common::state;
-use crate::walk::{Fakes, nics, outside};
+use crate::walk::{Fakes, apart, nics, outside};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -133,7 +133,7 @@ fn between(from: &NetConfig, to: &NetConfig) -> Request {
 pub fn die_everywhere(seed: u64, changes: usize, kind: &'static str, kinds: Kinds) {
     let asked = std::env::var("VDSM_KILLED_CHANGES").ok().and_then(|text| text.parse().ok());
     let changes: usize = asked.unwrap_or(changes);
-    let thread = std::thread::spawn(move || {
+    apart(move || {
         quietly(|| {
             let names: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
             let mut node = Node::new(&names, kind);
@@ -147,7 +147,4 @@ pub fn die_everywhere(seed: u64, changes: usize, kind: &'static str, kinds: Kind
             assert!(deaths > 10 * changes, "{changes} changes, {deaths} deaths");
         });
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }

@@ -116,6 +116,11 @@ fn unplug(nic: &str) {
     run(&format!("ip link del {nic}"));
 }
 
+/// Does something in a thread, whose network namespace goes with it.
+pub fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
+    std::thread::spawn(act).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 struct Walk {
     kind: &'static str,
     host: Host,
@@ -242,23 +247,19 @@ impl vanishing::Ground for Walk {
 /// Loses a nic before every `every`-th action.
 pub fn vanishing(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
     for seed in seeds {
-        let thread = std::thread::spawn(move || {
+        let lost = apart(move || {
             let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
             let mut walk = Walk::new(&nics, kind);
             let (fuse, victim) = walk.loss.clone();
             vanishing::everywhere(&mut walk, (&fuse, &victim), &nics, kinds, (seed, steps, every))
         });
-        match thread.join() {
-            Ok(lost) => assert!(lost > steps, "seed {seed}: lost {lost} times"),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        assert!(lost > steps, "seed {seed}: lost {lost} times");
     }
 }
 
 fn walk(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
     for seed in seeds {
-        // A thread has a network namespace of its own, and it goes with the thread.
-        let thread = std::thread::spawn(move || {
+        apart(move || {
             let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
             let mut walk = Walk::new(&nics, kind);
             let mut random = Random(seed);
@@ -267,9 +268,6 @@ fn walk(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static 
                 walk.step(&wanted, every, &format!("seed {seed}, step {step}"));
             }
         });
-        if let Err(panic) = thread.join() {
-            std::panic::resume_unwind(panic);
-        }
     }
 }
 
@@ -290,7 +288,7 @@ pub fn every_action(part: u64) {
 
 /// What a request costs: no question until it changes something, and one whole look at most to verify it.
 pub fn questions(kind: &'static str, kinds: Kinds) {
-    let thread = std::thread::spawn(move || {
+    apart(move || {
         let names: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
         let mut walk = Walk::new(&names, kind);
         let mut random = Random(99);
@@ -312,7 +310,4 @@ pub fn questions(kind: &'static str, kinds: Kinds) {
             walk.running = wanted;
         }
     });
-    if let Err(panic) = thread.join() {
-        std::panic::resume_unwind(panic);
-    }
 }

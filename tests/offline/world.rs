@@ -236,7 +236,7 @@ impl World {
         self.set_up(name, true);
     }
 
-    fn join(&mut self, port: &str, master: &str) {
+    pub(crate) fn join(&mut self, port: &str, master: &str) {
         self.change(port, LinkChange { master: Some(Some(dev(master))), ..LinkChange::default() });
     }
 }

@@ -71,25 +71,24 @@ impl Graph {
         }
         let mut settings = BTreeMap::new();
         for link in scope.devices().filter_map(|name| seen.link(name)) {
-            if let Some(device) = seen_device(link).or_else(|| rival_device(link)) {
-                if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
-                    shapers.insert(link.name, shaper.as_ref().clone());
-                }
-                devices.insert(link.name, device);
-                if let Some(found) = &link.settings {
-                    settings.insert(link.name, found.values.clone());
-                }
-                let routes = link.routes.iter().copied().collect();
-                let rules = rules_of(seen, link.name, Some(link));
-                let announced = announced(link);
-                let dynamic = Dynamic {
-                    v4: link.dhcp.v4.is_some(),
-                    v6: link.dhcp.v6.is_some() || link.adverts.is_some_and(Adverts::are_heard),
-                    router: link.adverts.is_some_and(|it| it.are_heard() && it.default_route == Some(true)),
-                };
-                let addresses = link.addresses.clone();
-                ip.insert(link.name, IpConfig { addresses, routes, rules, announced, dynamic });
+            let device = seen_device(link);
+            if let (Some(shaper), Device::Nic(_) | Device::Bond(_)) = (&link.shaper, &device) {
+                shapers.insert(link.name, shaper.as_ref().clone());
             }
+            devices.insert(link.name, device);
+            if let Some(found) = &link.settings {
+                settings.insert(link.name, found.values.clone());
+            }
+            let routes = link.routes.iter().copied().collect();
+            let rules = rules_of(seen, link.name, Some(link));
+            let announced = announced(link);
+            let dynamic = Dynamic {
+                v4: link.dhcp.v4.is_some(),
+                v6: link.dhcp.v6.is_some() || link.adverts.is_some_and(Adverts::are_heard),
+                router: link.adverts.is_some_and(|it| it.are_heard() && it.default_route == Some(true)),
+            };
+            let addresses = link.addresses.clone();
+            ip.insert(link.name, IpConfig { addresses, routes, rules, announced, dynamic });
         }
         for (name, device) in &mut devices {
             for link in seen.ports_of(*name) {
@@ -330,16 +329,11 @@ fn announced(link: &SeenLink) -> BTreeSet<Route> {
 }
 
 /// A link as one of our objects; none when it is nothing we could handle. Its ports come later.
-/// A tunnel or the like of somebody else's, which is in a graph for the default route that it may lose
-/// to one of ours, and has lost once that is done: all that anybody does to it is to its routes.
-fn rival_device(link: &SeenLink) -> Option<Device> {
-    let other = matches!(link.kind, SeenKind::Other(_) | SeenKind::Tap);
-    other.then(|| Device::Nic(Nic { link: seen_object(link) }))
-}
-
-fn seen_object(link: &SeenLink) -> Link {
+/// A device as it is found. What nobody here makes (a tunnel, a tap, a VLAN upon another namespace's
+/// device) is in a graph for the routes that it may lose to ours: all that is done to it is to these.
+fn seen_device(link: &SeenLink) -> Device {
     let slave = link.permanent_mac.is_some();
-    Link {
+    let object = Link {
         name: link.name,
         mtu: Some(link.mtu),
         up: link.up,
@@ -348,25 +342,20 @@ fn seen_object(link: &SeenLink) -> Link {
         adverts: link.adverts,
         // A slave wears its bond's address; its own comes back with its release.
         mac: link.mac.filter(|mac| !slave && mac.0 != [0; 6]),
-    }
-}
-
-fn seen_device(link: &SeenLink) -> Option<Device> {
-    let object = seen_object(link);
-    Some(match &link.kind {
+    };
+    match &link.kind {
         SeenKind::Bond { options, .. } => {
             Device::Bond(Bond { link: object, slaves: Default::default(), options: options.clone() })
         }
-        SeenKind::Vlan { tag, device } => Device::Vlan(Vlan { link: object, tag: *tag, device: (*device)? }),
+        SeenKind::Vlan { tag, device: Some(base) } => Device::Vlan(Vlan { link: object, tag: *tag, device: *base }),
         SeenKind::Bridge { options, .. } => Device::Bridge(Bridge {
             link: object,
             ports: Default::default(),
             options: options.clone(),
             guests: Default::default(),
         }),
-        SeenKind::Nic => Device::Nic(Nic { link: object }),
-        // Whatever vdsm.conf lets in as a nic, a tap for instance.
-        _ if link.nic => Device::Nic(Nic { link: object }),
-        _ => return None,
-    })
+        SeenKind::Nic | SeenKind::Tap | SeenKind::Vlan { device: None, .. } | SeenKind::Other(_) => {
+            Device::Nic(Nic { link: object })
+        }
+    }
 }

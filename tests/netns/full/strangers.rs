@@ -103,3 +103,27 @@ fn an_untouched_bridge_keeps_its_port_when_its_bond_or_a_tagged_neighbour_change
         check("a tagged neighbour goes");
     });
 }
+
+#[test]
+fn a_default_route_on_any_kind_of_device_gives_way_and_comes_back() {
+    story(Dummy, 3, |lab| {
+        let red = json!({ "nic": "dummy_0", "ipaddr": "10.0.0.1", "prefix": 24, "gateway": "10.0.0.254", "defaultRoute": true });
+        let out_of_reach = json!({ "nic": "dummy_1", "ipaddr": "10.9.0.1", "prefix": 24, "gateway": "10.5.0.254" });
+        let kinds = [
+            "link dummy_2 type macvlan",
+            "type vxlan id 7 dstport 4789 dev dummy_2",
+            "type gre local 192.0.2.1 remote 192.0.2.2",
+            "type dummy",
+        ];
+        for kind in kinds {
+            lab.ip(&format!("link add strange {kind}\nlink set strange up\nroute add default dev strange\n"));
+            let before = Look::now().text(None);
+            lab.expect_error(29, json!({ "networks": { "red": red, "zz": out_of_reach } }));
+            assert_same(&before, &Look::now().text(None), kind);
+            lab.nets(json!({ "red": red }));
+            assert_eq!(Look::now().default_routes(), ["10.0.0.254 red"], "{kind}");
+            lab.nets(json!({ "red": { "remove": true } }));
+            lab.ip("link del strange\n");
+        }
+    });
+}

@@ -113,9 +113,9 @@ fn drift_is_nobodys_business_where_vdsm_conf_says_so() {
         let mut ears = Ears::open(lab, &["out_of_sync", "in_sync", "link_vanished"]);
         lab.ip("addr del 10.0.0.1/24 dev red\nlink del veth_1\n");
         until("red has drifted", |look| look.addresses("red") == ["fd00::1/64"]);
-        // What comes back is greeted, and that is after any judging.
-        lab.ip("link add veth_1 type veth peer name peer1\n");
-        until("blue has its port", |look| look.ports("blue") == ["veth_1"]);
+        // What comes back is greeted, and that is after any judging; its networks are brought back whole.
+        lab.ip("link set blue mtu 1400\nlink add veth_1 type veth peer name peer1\n");
+        until("blue has its port and its size", |look| look.ports("blue") == ["veth_1"] && look.mtu("blue") == 1500);
         assert_eq!(Look::now().addresses("red"), ["fd00::1/64"]);
         lab.ip("link del end\n");
         let told = ears.until("end vanished");

@@ -150,8 +150,8 @@ fn devices_that_come_and_go_meanwhile_are_in_no_reports_way() {
                 }
                 // Where a nic of the others' lives long enough to be looked at, that is a change under way.
                 match lab.call("Host.checkNetworks", json!({})) {
-                    Ok(checked) => assert_eq!(checked["in_sync"], true, "{checked}"),
-                    Err(error) => assert_eq!(error.code, 40, "{error:?}"),
+                    Err(error) if error.code == 40 => continue,
+                    checked => assert_eq!(checked.as_ref().unwrap()["in_sync"], true, "{checked:?}"),
                 }
                 looks += 1;
             }

@@ -149,6 +149,14 @@ fn what_else_is_the_matter_with_a_network_whose_nic_a_stranger_holds_is_told() {
 }
 
 #[test]
+fn a_nic_that_somebody_gives_to_a_bridge_of_ours_is_his() {
+    let mut world = World::with(json!({ "n": { "nic": "dummy_0" } }), json!({}));
+    world.join("dummy_3", "n");
+    assert_eq!(world.said("n"), CLEAN);
+    assert!(world.check().plan.is_empty());
+}
+
+#[test]
 fn a_strangers_vlan_on_a_slave_keeps_the_bond_and_all_upon_it_from_being_judged() {
     let mut world = bonded();
     world.add_vlan("theirs", "dummy_0", 7);
