@@ -80,9 +80,11 @@ pub enum Action {
         group: Group,
         settings: Settings,
     },
+    /// `replace`: it may be there already, and then takes over what is said here of its life.
     AddAddress {
         device: DeviceName,
         address: Address,
+        replace: bool,
     },
     /// That it is gone already is no error, nor that its device is.
     DelAddress {
@@ -186,8 +188,8 @@ impl fmt::Display for Action {
                 write!(f, "ethtool {} {name}", group.flag())?;
                 settings.iter().try_for_each(|(key, value)| write!(f, " {} {}", key.name(), key.shown(*value)))
             }
-            Action::AddAddress { device, address } => {
-                write!(f, "ip addr add {address}")?;
+            Action::AddAddress { device, address, replace } => {
+                write!(f, "ip addr {} {address}", if *replace { "replace" } else { "add" })?;
                 address.broadcast.map_or(Ok(()), |brd| write!(f, " brd {brd}"))?;
                 write!(f, " dev {device}")
             }

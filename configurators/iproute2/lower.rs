@@ -297,7 +297,11 @@ impl Lowered {
         let missing = to.addresses.iter().filter(|a| !kept.addresses.contains(a));
         let (v4, v6): (Vec<_>, Vec<_>) = missing.copied().partition(|a| a.ip.addr.is_ipv4());
         for address in v4.into_iter().chain(v6.into_iter().rev()) {
-            self.push(Action::AddAddress { device, address });
+            // One that ends by itself may have been given back by whoever sees to it.
+            self.push(Action::AddAddress { device, address, replace: address.is_dynamic() });
+        }
+        for address in from.outliving(to).copied() {
+            self.push(Action::AddAddress { device, address, replace: true });
         }
         for route in fresh {
             self.add_route(device, route, &former);

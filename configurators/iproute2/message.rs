@@ -76,10 +76,9 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
             Request::new(RouteNetlinkMessage::DelLink(LinkUnspec::new_with_index(indexes.index(name)?).build()), 0)
         }
         Action::Qos { device, change } => qos::request(indexes.index(device)?, change),
-        Action::AddAddress { device, address } => Request::new(
+        Action::AddAddress { device, address, replace } => Request::new(
             RouteNetlinkMessage::NewAddress(self::address(indexes.index(device)?, address)),
-            // One that ends by itself may have been given back by whoever sees to it.
-            NLM_F_CREATE | if address.is_dynamic() { NLM_F_REPLACE } else { NLM_F_EXCL },
+            NLM_F_CREATE | if *replace { NLM_F_REPLACE } else { NLM_F_EXCL },
         ),
         Action::DelAddress { device, address } => {
             Request::new(RouteNetlinkMessage::DelAddress(self::address(indexes.index(device)?, address)), 0)

@@ -77,7 +77,7 @@ impl Host {
                 Ok(())
             }
             Action::Ethtool { name, settings, .. } => self.get_mut(name)?.tuning.change(settings),
-            Action::AddAddress { device, address } => self.add_address(*device, *address),
+            Action::AddAddress { device, address, replace } => self.add_address(*device, *address, *replace),
             Action::DelAddress { device, address } => {
                 self.del_address(*device, *address);
                 Ok(())
@@ -421,16 +421,17 @@ impl Host {
         }
     }
 
-    fn add_address(&mut self, device: DeviceName, address: Address) -> Done {
+    /// inet_rtm_newaddr, inet6_rtm_newaddr: one that is there already keeps its place.
+    fn add_address(&mut self, device: DeviceName, address: Address, replace: bool) -> Done {
         let link = self.get_mut(&device)?;
         if address.ip.addr.is_ipv6() && link.ipv6 != Some(true) {
             return Err("IPv6 is disabled on this device".into());
         }
-        // One that ends by itself is replaced.
-        if link.addresses.contains(&address) {
-            return if address.is_dynamic() { Ok(()) } else { Err("File exists".into()) };
+        match link.addresses.iter_mut().find(|there| **there == address) {
+            Some(there) if replace => there.more.lifetime = address.more.lifetime,
+            Some(_) => return Err("File exists".into()),
+            None => link.addresses.push(address),
         }
-        link.addresses.push(address);
         Ok(())
     }
 

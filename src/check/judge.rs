@@ -11,7 +11,7 @@ use vdsm_model::device::{Device, NetDevice};
 use vdsm_model::graph::{Desired, Graph, Stack, no_ipv6};
 use vdsm_model::ip::Route;
 use vdsm_model::name::{DeviceName, NetworkName};
-use vdsm_model::netinfo::NetInfo;
+use vdsm_model::netinfo::{NetInfo, SeenKind};
 use vdsm_model::plan::{Part, Plan, Step, deviations};
 use vdsm_model::problem::{Problem, Problems, Subject, THE_REQUEST};
 use vdsm_model::request::{BondRequest, Options, Request};
@@ -72,7 +72,7 @@ pub(super) fn judge<'a>(
             Err(_) if trial.is_empty() => {
                 return Judged::of(trial, Graph::default(), Graph::default());
             }
-            Err(problems) => trial.leave_out(&problems),
+            Err(problems) => trial.leave_out(&problems, seen),
         }
     }
 }
@@ -106,13 +106,13 @@ impl<'a> Trial<'a> {
     }
 
     /// Takes those out that the problems concern, one at least.
-    fn leave_out(&mut self, problems: &Problems) {
+    fn leave_out(&mut self, problems: &Problems, seen: &NetInfo) {
         let before = self.size();
         let mut blamed = BTreeSet::new();
         for problem in problems.all() {
             let parties = self.parties(problem);
             for party in &parties {
-                self.refused.entry(*party).or_default().insert(words(problem));
+                self.refused.entry(*party).or_default().insert(words(problem, seen));
                 if let Some((nic, _)) = held(problem) {
                     self.held.devices.insert(nic);
                     self.held.whose.add(*party);
@@ -185,6 +185,7 @@ impl<'a> Trial<'a> {
             | Problem::NoIpv6 { network: name, .. }
             | Problem::BridgeInUse { network: name, .. } => network(name).into_iter().collect(),
             Problem::BondOption { bond: device, .. }
+            | Problem::BondNameTaken { bond: device, .. }
             | Problem::BondInUse { bond: device, .. }
             | Problem::UsedNic { nic: device, .. }
             | Problem::VlanInUse { vlan: device, .. } => self.owners.of(*device).to_vec(),
@@ -209,10 +210,24 @@ impl<'a> Trial<'a> {
 }
 
 /// What a rule says, for people who made no request.
-fn words(problem: &Problem) -> String {
-    match held(problem) {
-        Some((nic, holder)) => format!("{nic} is {holder}; nothing here is mended until it is free"),
-        None => problem.to_string(),
+fn words(problem: &Problem, seen: &NetInfo) -> String {
+    match problem {
+        Problem::UnknownNic { nic, .. } => match seen.link(nic).map(|link| &link.kind) {
+            Some(SeenKind::Nic) => format!("{nic} is hidden from networks"),
+            Some(other) => format!("{nic} is no nic that networks may use ({})", other.word()),
+            None => format!("{nic} is missing"),
+        },
+        Problem::NameTaken { device: name, kind, .. } | Problem::BondNameTaken { bond: name, kind } => {
+            format!("{name} is another device ({kind}); nothing here is mended until the name is free")
+        }
+        Problem::VlanInUse { vlan, users } => {
+            let users = users.iter().map(DeviceName::to_string).collect::<Vec<_>>().join(", ");
+            format!("{vlan} is another VLAN and carries {users}; nothing here is mended until it does not")
+        }
+        _ => match held(problem) {
+            Some((nic, holder)) => format!("{nic} is {holder}; nothing here is mended until it is free"),
+            None => problem.to_string(),
+        },
     }
 }
 

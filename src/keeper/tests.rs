@@ -269,7 +269,7 @@ impl Stage {
     }
 
     fn add_address(&self, device: &str, text: &str) {
-        self.act(Action::AddAddress { device: dev(device), address: address(text) });
+        self.act(Action::AddAddress { device: dev(device), address: address(text), replace: false });
     }
 
     fn drop_route(&self, device: &str, route: Route) {

@@ -27,10 +27,7 @@ impl NetDevice for Bond {
         if let Some(found) = judge.seen.link(&name)
             && !matches!(found.kind, SeenKind::Bond { .. })
         {
-            problems.push(Problem::BondOption {
-                bond: name,
-                problem: format!("a device of that name exists and is a {}", found.kind.word()),
-            });
+            problems.push(Problem::BondNameTaken { bond: name, kind: found.kind.word().to_owned() });
         }
         problems.extend(self.check_options());
         for slave in &self.slaves {

@@ -142,6 +142,17 @@ impl IpConfig {
         IpConfig { addresses, routes, rules, announced, dynamic: to.dynamic }
     }
 
+    /// The addresses that both have but not for as long: of the one it ends by itself, of the other it
+    /// does not. As `to` has them; what comes and goes by itself there is not ours to say.
+    pub fn outliving<'a>(&'a self, to: &'a IpConfig) -> impl Iterator<Item = &'a Address> {
+        let ends = |a: &Address| a.more.lifetime.is_some();
+        let other = move |a: &&Address| {
+            let now = self.addresses.iter().find(|now| now == a);
+            now.is_some_and(|now| ends(now) != ends(a) && ![now, *a].iter().any(|it| to.dynamic.tolerates(it)))
+        };
+        to.addresses.iter().filter(other)
+    }
+
     /// Whether both mean the same: the order matters within a subnet only, and what comes and goes
     /// by itself in `to` is as it happens to be.
     pub fn same(&self, to: &IpConfig) -> bool {
@@ -152,6 +163,7 @@ impl IpConfig {
             && kept.announced.len() == self.announced.len()
             && kept.addresses.len() == self.addresses.len()
             && lasting(self) == lasting(to)
+            && self.outliving(to).next().is_none()
     }
 }
 
@@ -355,6 +367,27 @@ mod tests {
         // A static one beside it has its own place.
         let beside = IpConfig { addresses: vec![leased("10.0.0.9/24"), ip("10.0.0.1/24")], ..IpConfig::default() };
         assert!(beside.same(&config(&["10.0.0.1/24"]).with(both)));
+    }
+
+    #[test]
+    fn an_address_that_ends_is_not_the_one_that_stays() {
+        let ending = Address { more: More { lifetime: Some((60, 120)), ..More::default() }, ..ip("10.0.0.1/24") };
+        let now = IpConfig { addresses: vec![ending], ..IpConfig::default() };
+        let to = config(&["10.0.0.1/24"]);
+        assert!(!now.same(&to) && !to.same(&now) && now.same(&now));
+        // It keeps its place, and is only told anew how long it is there.
+        assert_eq!(now.kept(&to), to);
+        let outliving =
+            |from: &IpConfig, to: &IpConfig| from.outliving(to).map(|a| a.more.lifetime).collect::<Vec<_>>();
+        assert_eq!(outliving(&now, &to), [None]);
+        assert_eq!(outliving(&to, &now), [Some((60, 120))]);
+        // Beside a client of ours it is a lease.
+        let v4 = Dynamic { v4: true, ..Dynamic::default() };
+        assert!(outliving(&now, &to.clone().with(v4)).is_empty());
+        // Nor does one count that stays but is not to be used (`preferred_lft 0`).
+        let unloved = More { lifetime: Some((0, u32::MAX)), ..More::default() };
+        let now = IpConfig { addresses: vec![Address { more: unloved, ..ip("10.0.0.1/24") }], ..IpConfig::default() };
+        assert!(!now.same(&to));
     }
 
     #[test]

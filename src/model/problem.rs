@@ -129,6 +129,8 @@ pub enum Problem {
     RemovalWithAttributes { of: Subject, keys: Vec<String> },
     /// A bond option that its mode or the bonding driver does not take.
     BondOption { bond: DeviceName, problem: String },
+    /// A bond whose name another kind of device has.
+    BondNameTaken { bond: DeviceName, kind: String },
     /// A bridge option the kernel does not take.
     BridgeOption { network: NetworkName, problem: String },
     /// An ethtool option that is wrong, or that the nic does not take.
@@ -199,6 +201,7 @@ impl Problem {
             Problem::UsedNic { .. } => Code::UsedNic,
             Problem::BondName { .. }
             | Problem::BondOption { .. }
+            | Problem::BondNameTaken { .. }
             | Problem::UnknownBond { .. }
             | Problem::NoSuchBond { .. } => Code::BadBonding,
             Problem::VlanName { .. } => Code::BadVlan,
@@ -222,6 +225,7 @@ impl Problem {
             }
             Problem::RemovalWithAttributes { .. }
             | Problem::BondOption { .. }
+            | Problem::BondNameTaken { .. }
             | Problem::UnknownNic { .. }
             | Problem::UsedNic { .. }
             | Problem::UnknownBond { .. }
@@ -301,6 +305,9 @@ impl fmt::Display for Problem {
                 write!(f, "{of}: a removal takes no attribute but custom, and has {}", list(keys))
             }
             Problem::BondOption { bond, problem } => write!(f, "bond '{bond}': options: {problem}"),
+            Problem::BondNameTaken { bond, kind } => {
+                write!(f, "bond '{bond}': a device of that name exists ({kind})")
+            }
             Problem::BridgeOption { network, problem } => {
                 write!(f, "network '{network}': custom.bridge_opts: {problem}")
             }

@@ -1,4 +1,4 @@
-//! A VLAN's own rules: its name must be free, or its own already.
+//! A VLAN's own rules: its name must be free, or its own already, or have been its own.
 
 use crate::device::{Link, NetDevice, Vlan};
 use crate::graph::Judge;
@@ -26,6 +26,12 @@ impl NetDevice for Vlan {
             matches!(found.kind, SeenKind::Vlan { tag, device } if tag == self.tag && device == Some(self.device));
         if own || judge.goes(device) {
             return judge.held_by_a_stranger(device).into_iter().collect();
+        }
+        if judge.displaces_ours(found) {
+            // It goes for ours to come back.
+            let users: Vec<DeviceName> = judge.seen.standing_on(device).map(|link| link.name).collect();
+            let lost = (!users.is_empty()).then_some(Problem::VlanInUse { vlan: device, users });
+            return judge.held_by_a_stranger(device).into_iter().chain(lost).collect();
         }
         let network = judge.network_of(device);
         let kind = match found.kind {

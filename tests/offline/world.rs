@@ -190,6 +190,7 @@ impl World {
         self.act(Action::AddAddress {
             device: dev(device),
             address: Address::new(addr.parse().unwrap(), prefix.parse().unwrap()),
+            replace: false,
         });
     }
 

@@ -39,7 +39,7 @@ fn name_servers_follow_a_lease_of_either_protocol() {
         stage.act(Action::DelAddress { device: dev("red"), address });
         stage.rest();
         assert_eq!(servers(&stage), own, "{family}");
-        stage.act(Action::AddAddress { device: dev("red"), address });
+        stage.act(Action::AddAddress { device: dev("red"), address, replace: false });
         stage.rest();
         assert_eq!(servers(&stage), [lease.nameservers[0].to_string()], "{family}");
     }

@@ -22,7 +22,7 @@ use crate::device::{Adverts, Bond, Bridge, Device, Link, Nic, Vlan};
 use crate::ethtool_options::Tuned;
 use crate::ip::{IpConfig, Route};
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::NetInfo;
+use crate::netinfo::{NetInfo, SeenKind};
 use crate::problem::{Code, Problem, Problems, Subject};
 use crate::request::Request;
 use crate::units::{Mac, Mtu};
@@ -54,6 +54,7 @@ impl Desired {
 
         let mut builder = Builder::new(running, &merged, seen, policy);
         builder.check_vlan_names(&mut problems);
+        builder.check_shared_vlans(&mut problems);
         builder.check_bridge_names(&mut problems);
         builder.check_bases(&mut problems);
         builder.check_ipv6(request, &mut problems);
@@ -76,8 +77,14 @@ impl Desired {
         builder.warnings.extend(nameservers.warning);
         problems.extend(nameservers.problem);
 
-        let judge =
-            Judge { graph: &builder.graph, seen, scope: &builder.scope, going: &builder.going, merged: &merged };
+        let judge = Judge {
+            graph: &builder.graph,
+            seen,
+            running,
+            scope: &builder.scope,
+            going: &builder.going,
+            merged: &merged,
+        };
         problems.extend(judge.all());
         Problems::check(problems)?;
         let Builder { scope, graph, warnings, .. } = builder;
@@ -184,6 +191,25 @@ impl<'a> Builder<'a> {
                 && let Err(error) = DeviceName::of_vlan(&base, tag.get())
             {
                 problems.push(Problem::VlanName { network: name.clone(), base, tag: tag.get(), error });
+            }
+        }
+    }
+
+    /// The graph knows each name once: a VLAN of one network by its tag must not be another's by its name.
+    fn check_shared_vlans(&self, problems: &mut Vec<Problem>) {
+        for (network, net) in self.wanted() {
+            let Some((base, tag)) = net.base.map(Base::device).zip(net.vlan) else { continue };
+            let Some(found) = vlan_of(net, self.seen).and_then(|name| self.seen.link(&name)) else { continue };
+            let SeenKind::Vlan { tag: other_tag, device: Some(other) } = found.kind else { continue };
+            let shared = (base, tag) != (other, other_tag)
+                && self.merged.config.networks.on(other, Some(other_tag)).next().is_some();
+            if shared {
+                problems.push(Problem::NameTaken {
+                    network: network.clone(),
+                    device: found.name,
+                    kind: format!("vlan with tag {other_tag} on {other}"),
+                    code: Code::BadVlan,
+                });
             }
         }
     }
@@ -411,6 +437,12 @@ impl<'a> Builder<'a> {
             self.top_link(name, net.mtu, net, net.wants_ipv6())
         };
         self.leave_masters(name);
+        if let Some(Device::Vlan(now)) = self.graph.device(&name)
+            && (now.tag, now.device) != (tag, base.device())
+        {
+            let (tag, device) = (now.tag, now.device);
+            self.warnings.push(format!("the vlan {name} is made anew: somebody gave it tag {tag} on {device}"));
+        }
         self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
         self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { self.ip_of(name, net) });
     }

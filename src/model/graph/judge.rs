@@ -6,10 +6,10 @@ use super::Graph;
 use super::merge::Merged;
 use super::scope::{Scope, bridge_of, vlan_of};
 use super::stack::made;
-use crate::config::{Base, BondConfig};
+use crate::config::{Base, BondConfig, NetConfig};
 use crate::device::NetDevice;
 use crate::name::{DeviceName, NetworkName};
-use crate::netinfo::{NetInfo, SeenKind};
+use crate::netinfo::{NetInfo, SeenKind, SeenLink};
 use crate::problem::{Problem, Subject, THE_REQUEST};
 
 /// What an object may ask about its surroundings when it judges itself.
@@ -19,6 +19,7 @@ pub struct Judge<'a> {
     pub graph: &'a Graph,
     /// The host.
     pub seen: &'a NetInfo,
+    pub(super) running: &'a NetConfig,
     pub(super) scope: &'a Scope,
     pub(super) going: &'a BTreeSet<DeviceName>,
     pub(super) merged: &'a Merged,
@@ -54,6 +55,16 @@ impl Judge<'_> {
     pub fn network_of(&self, device: DeviceName) -> Option<NetworkName> {
         let made = made(device, &self.merged.config.networks, self.seen).map(|(name, _)| name);
         made.filter(|name| self.merged.networks.contains(*name)).min().cloned()
+    }
+
+    /// Whether a VLAN is in the place of one that a touched network had, and is no network's: somebody made
+    /// ours anew with another tag, or upon another link.
+    pub fn displaces_ours(&self, vlan: &SeenLink) -> bool {
+        let SeenKind::Vlan { tag, device: Some(base) } = vlan.kind else { return false };
+        let had = made(vlan.name, &self.running.networks, self.seen);
+        let is_a_networks =
+            [self.running, &self.merged.config].iter().any(|it| it.networks.on(base, Some(tag)).next().is_some());
+        had.into_iter().any(|(name, _)| self.merged.networks.contains(name)) && !is_a_networks
     }
 
     /// Who of the request asks for a nic.

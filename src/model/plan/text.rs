@@ -212,6 +212,11 @@ fn ip_changes(from: &IpConfig, to: &IpConfig) -> Vec<String> {
     out.extend(from.announced.difference(&kept.announced).map(|r| format!("-{r} (announced)")));
     out.extend(from.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("-{a}")));
     out.extend(to.addresses.iter().filter(|a| !kept.addresses.contains(a)).map(|a| format!("+{a}")));
+    out.extend(from.outliving(to).map(|a| match a.more.lifetime {
+        Some((_, valid)) if valid != u32::MAX => format!("{a} for {valid} s"),
+        Some(_) => format!("{a} as it was"),
+        None => format!("{a} without end"),
+    }));
     out.extend(to.routes.difference(&kept.routes).map(|r| format!("+{r}")));
     out.extend(to.unheard(&kept).map(|r| format!("+{r} (announced)")));
     out.extend(to.rules.difference(&kept.rules).map(|r| format!("+rule {r}")));

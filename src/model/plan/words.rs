@@ -56,7 +56,9 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
             None => tell.device(format!("the {} {name} is missing", device.word())),
             Some(found) => {
                 if !found.same(device) {
-                    tell.links(found.link(), device.link(), moving.contains(&name));
+                    if !is_another_vlan(found, device) {
+                        tell.links(found.link(), device.link(), moving.contains(&name));
+                    }
                     tell.kinds(found, device);
                 }
                 tell.settings(now.settings(&name), wished.settings(&name));
@@ -80,6 +82,11 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
     }
     out.extend(resolvers(now, wished));
     out
+}
+
+/// A VLAN with another tag or base is another device; what it is like besides means nothing.
+fn is_another_vlan(now: &Device, wished: &Device) -> bool {
+    matches!((now, wished), (Device::Vlan(a), Device::Vlan(b)) if (a.tag, a.device) != (b.tag, b.device))
 }
 
 /// How the host's resolver is not as wished.
@@ -279,6 +286,11 @@ impl Teller<'_> {
         let surplus: Vec<&Address> = now.addresses.iter().filter(|a| absent(wished, a)).collect();
         missing.iter().for_each(|a| tell(format!("address {a} on {name} is missing")));
         surplus.iter().for_each(|a| tell(format!("address {a} on {name} is not ours")));
+        now.outliving(wished).for_each(|a| {
+            let how =
+                if a.more.lifetime.is_some() { "stays, and is to have an end" } else { "has an end, and is to stay" };
+            tell(format!("address {a} on {name} {how}"));
+        });
         let told: BTreeSet<_> = missing.iter().chain(&surplus).map(|a| a.ip.network()).collect();
         disordered(now, wished)
             .difference(&told)

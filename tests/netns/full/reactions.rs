@@ -53,6 +53,32 @@ fn a_nic_below_a_vlan_and_a_bridge_is_unplugged_and_comes_back() {
 }
 
 #[test]
+fn a_vlan_that_somebody_made_anew_with_another_tag_is_ours_again() {
+    story(Dummy, 2, |lab| {
+        let red = json!({ "nic": "dummy_0", "vlan": 10, "ipaddr": "10.0.0.1", "prefix": 24 });
+        lab.nets(json!({ "red": red, "blue": { "nic": "dummy_1" } }));
+        let (wanted, others) = (text(&["red", "dummy_0.10"]), text(&["dummy_0", "dummy_1", "blue"]));
+        for other in ["dummy_0 name dummy_0.10 type vlan id 11", "dummy_1 name dummy_0.10 type vlan id 10"] {
+            lab.ip(&format!("link del dummy_0.10\nlink add link {other}\nlink set dummy_0.10 up\n"));
+            let told = differences(lab, "networks", "red");
+            assert!(
+                told[0].starts_with("the tag of dummy_0.10 is 11") || told[0].contains("stands on dummy_1"),
+                "{told:?}"
+            );
+            let healed = crate::here::tool::tool(lab, "check --heal", "").expect(0).out;
+            assert!(healed.starts_with("brought back in "), "{healed}");
+            assert_same(&wanted, &text(&["red", "dummy_0.10"]), other);
+            assert_same(&others, &text(&["dummy_0", "dummy_1", "blue"]), other);
+        }
+        // Another kind of VLAN is somebody's, and told as that.
+        lab.ip("link del dummy_0.10\nlink add link dummy_0 name dummy_0.10 type vlan proto 802.1ad id 10\n");
+        let told = differences(lab, "networks", "red");
+        let wanted = "dummy_0.10 is another device (802.1ad vlan); nothing here is mended until the name is free";
+        assert_eq!(told, [wanted]);
+    });
+}
+
+#[test]
 fn a_bond_gets_its_slaves_as_they_come_and_its_networks_with_the_first() {
     story_with("drift = ignore", Dummy, 4, |lab| {
         let networks = json!({ "red": { "bonding": "bond0", "vlan": 10, "ipaddr": "10.0.0.1", "prefix": 24 }, "blue": { "bonding": "bond1" } });

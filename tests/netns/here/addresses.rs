@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::lab::{Nics::Veth, story};
-use crate::look::{Look, disable_ipv6};
+use crate::look::{Look, assert_same, disable_ipv6};
 
 #[test]
 fn static_addresses_are_on_the_top_device_and_nothing_else_is_anywhere() {
@@ -170,5 +170,33 @@ fn an_mtu_of_1280_keeps_ipv6_and_a_smaller_one_comes_back_from() {
         lab.nets(red(600, false));
         lab.nets(red(1300, true));
         assert_eq!(Look::now().addresses("red"), ["fd00::1/64"]);
+    });
+}
+
+/// The kernel's words of an address: whether it ends by itself.
+fn ends(device: &str, address: &str) -> bool {
+    let text = Look::now().text(Some(&[device]));
+    let found = text.lines().find(|line| line.contains(&format!("\"{address}\""))).unwrap_or_else(|| panic!("{text}"));
+    found.contains("\"dynamic\":true")
+}
+
+#[test]
+fn an_address_that_a_client_left_behind_stays_when_a_network_has_it() {
+    story(Veth, 1, |lab| {
+        // As a host that was installed over DHCP has it, and whose client is gone.
+        for address in ["10.0.0.1/24", "fd00::1/64"] {
+            lab.ip(&format!("addr add {address} dev veth_0 valid_lft 900 preferred_lft 800\n"));
+        }
+        lab.ip("link set veth_0 up\n");
+        assert!(ends("veth_0", "10.0.0.1") && ends("veth_0", "fd00::1"));
+        let red =
+            json!({ "nic": "veth_0", "bridged": false, "ipaddr": "10.0.0.1", "prefix": 24, "ipv6addr": "fd00::1/64" });
+        let before = Look::now().text(Some(&["veth_0"]));
+        // Whoever fails gives it its end back.
+        lab.expect_error(10, json!({ "networks": { "red": red }, "bondings": {}, "options": { "connectivityCheck": true, "connectivityTimeout": 0.1 } }));
+        assert_same(&before, &Look::now().text(Some(&["veth_0"])), "rolled back");
+        lab.nets(json!({ "red": red }));
+        assert!(!ends("veth_0", "10.0.0.1") && !ends("veth_0", "fd00::1"));
+        lab.again(json!({ "red": red }), json!({}));
     });
 }

@@ -17,12 +17,20 @@ fn red() -> Value {
 }
 
 /// What somebody does to it, and what is told of that.
-const PRANKS: [(&str, &[&str]); 7] = [
+const PRANKS: [(&str, &[&str]); 9] = [
     (
         "addr del 10.0.0.1/24 dev red",
         &["address 10.0.0.1/24 on red is missing", "default route via 10.0.0.254 on red is missing"],
     ),
     ("addr add 10.0.0.77/24 dev red", &["address 10.0.0.77/24 on red is not ours"]),
+    (
+        "addr change 10.0.0.1/24 dev red valid_lft 900 preferred_lft 800",
+        &["address 10.0.0.1/24 on red has an end, and is to stay"],
+    ),
+    (
+        "addr change fd00::1/64 dev red valid_lft 900 preferred_lft 800",
+        &["address fd00::1/64 on red has an end, and is to stay"],
+    ),
     ("link set veth_0 nomaster", &["veth_0 left red"]),
     ("link set red mtu 1400", &["the MTU of red is 1400 instead of 1500"]),
     ("link set red type bridge stp_state 1", &["STP on red is on instead of off"]),

@@ -25,8 +25,12 @@ pub(super) enum Drift {
     Link(Index, Change),
     /// To one that has an address.
     DropAddress(Index),
+    /// To one that has an address, which is to end.
+    EndAddress(Index),
     /// To one that has a route.
     DropRoute(Index),
+    /// To a VLAN: another one of its name, with this tag.
+    Retag(Index, i64),
     /// Into a bond or bridge.
     Join(Index, Index),
     /// To whatever is no nic.
@@ -83,7 +87,9 @@ pub(super) fn drift() -> impl Strategy<Value = Drift> {
     prop_oneof![
         15 => (index(), change()).prop_map(|(at, change)| Drift::Link(at, change)),
         2 => index().prop_map(Drift::DropAddress),
+        1 => index().prop_map(Drift::EndAddress),
         1 => index().prop_map(Drift::DropRoute),
+        1 => (index(), 5i64..12).prop_map(|(at, tag)| Drift::Retag(at, tag)),
         2 => (index(), index()).prop_map(|(at, to)| Drift::Join(at, to)),
         2 => index().prop_map(Drift::Delete),
         1 => index().prop_map(Drift::Unplug),
@@ -141,6 +147,20 @@ impl Drift {
                 let all = links().flat_map(|l| l.addresses.iter().map(|a| (l.name, *a)));
                 pick(at, all).map(|(device, address)| vec![Action::DelAddress { device, address }])?
             }
+            Drift::EndAddress(at) => {
+                let (device, mut address) = pick(at, links().flat_map(|l| l.addresses.iter().map(|a| (l.name, *a))))?;
+                address.more.lifetime = Some((60, 120));
+                vec![Action::AddAddress { device, address, replace: true }]
+            }
+            Drift::Retag(at, tag) => {
+                let vlan = |link: &SeenLink| matches!(link.kind, SeenKind::Vlan { .. });
+                let found = pick(at, links().filter(|l| vlan(l)))?;
+                let tag =
+                    VlanTag::new(*tag).filter(|tag| found.base.is_some_and(|base| seen.vlan(base, *tag).is_none()))?;
+                let kind = NewLink::Vlan { device: found.base?, tag };
+                let new = Action::AddLink { name: found.name, kind, mtu: None, mac: None };
+                vec![Action::DelLink { name: found.name }, new]
+            }
             Drift::DropRoute(at) => {
                 let all = links().flat_map(|l| l.routes.iter().map(|r| (l.name, *r)));
                 pick(at, all).map(|(device, route)| vec![Action::DelRoute { device, route }])?
@@ -181,7 +201,7 @@ impl Change {
             }
             Change::AddAddress(net, host) => {
                 let addr = Ipv4Addr::new(10, *net, 0, *host).into();
-                vec![Action::AddAddress { device: name, address: Address::new(addr, 24) }]
+                vec![Action::AddAddress { device: name, address: Address::new(addr, 24), replace: false }]
             }
             Change::AddDefaultRoute => {
                 vec![Action::AddRoute { device: name, route: default_near(link)?, replace: false }]

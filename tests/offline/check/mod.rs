@@ -174,6 +174,21 @@ fn a_missing_address_is_told_with_the_routes_it_took_along() {
 }
 
 #[test]
+fn an_address_that_is_to_end_is_told_and_stays_in_its_place() {
+    for (network, device, text) in [("plain", "dummy_2", "192.0.2.9/24"), ("net1", "net1", "fd00::1/64")] {
+        let mut world = world();
+        let mut address = world.link(device).addresses[0];
+        address.more.lifetime = Some((60, 120));
+        world.act(Action::AddAddress { device: dev(device), address, replace: true });
+        assert_eq!(world.said(network), [format!("address {text} on {device} has an end, and is to stay")]);
+        let plan = world.check().plan.to_string();
+        assert_eq!(plan, format!("address {device}: {text} without end\n"));
+        world.heal();
+        assert_eq!(world.link(device).addresses[0].more.lifetime, None);
+    }
+}
+
+#[test]
 fn an_address_of_somebody_elses_is_told() {
     says("net1", |w| w.add_address("net1", "198.51.100.7/24"), ["address 198.51.100.7/24 on net1 is not ours"]);
 }

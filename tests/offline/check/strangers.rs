@@ -101,10 +101,58 @@ fn a_name_taken_by_another_device_is_told_of_its_network_alone() {
     let checked = world.check();
     let c = verdict(&checked, "c");
     assert_eq!(c.state, State::Drifted);
-    assert_eq!(texts(c), ["network 'c': it needs a device called 'c', but that is a bond"]);
+    assert_eq!(texts(c), ["c is another device (bond); nothing here is mended until the name is free"]);
     assert_eq!(texts(verdict(&checked, "a")), ["the MTU of bond0.1 is 1400 instead of 1500"]);
     assert_eq!(texts(verdict(&checked, "b")), CLEAN);
     assert_eq!(checked.plan.to_string(), "change vlan bond0.1: mtu 1400 -> 1500\n");
+}
+
+#[test]
+fn a_bond_whose_name_another_device_has_is_told() {
+    let mut world = bonded();
+    world.delete("bond0");
+    world.add_bridge("bond0", &[]);
+    let told = "bond0 is another device (bridge); nothing here is mended until the name is free";
+    assert_eq!(world.said("bond0"), [told]);
+    assert_eq!(world.said("a"), ["its bond bond0 is out of sync"]);
+}
+
+#[test]
+fn a_vlan_made_anew_with_another_tag_is_mended_where_nobody_stands_on_it() {
+    let mut world = World::with(
+        json!({ "a": { "nic": "dummy_0", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 }, "b": { "nic": "dummy_0", "vlan": 6, "bridged": false } }),
+        json!({}),
+    );
+    world.delete("dummy_0.5");
+    world.add_vlan("dummy_0.5", "dummy_1", 7);
+    world.set_mtu("dummy_0.5", 1400);
+    let told = [
+        "the tag of dummy_0.5 is 7 instead of 5",
+        "dummy_0.5 stands on dummy_1 instead of dummy_0",
+        "dummy_0.5 left a",
+    ];
+    assert_eq!(world.said("a"), told);
+    // Who asks for the network again gets it, and is told what went for that.
+    let done =
+        world.set(json!({ "a": { "nic": "dummy_0", "vlan": 5, "ipaddr": "10.0.0.1", "prefix": 24 } }), json!({}));
+    assert_eq!(done.warnings, ["the vlan dummy_0.5 is made anew: somebody gave it tag 7 on dummy_1"]);
+    world.delete("dummy_0.5");
+    world.add_vlan("dummy_0.5", "dummy_1", 7);
+    // What stands on it would go with it.
+    world.add_vlan("theirs", "dummy_0.5", 9);
+    let told = ["dummy_0.5 is another VLAN and carries theirs; nothing here is mended until it does not"];
+    assert_eq!(world.said("a"), told);
+    assert!(world.check().plan.is_empty());
+    world.delete("theirs");
+    world.heal();
+    // One that is a network's by its tag is that network's, whatever it is called.
+    world.delete("dummy_0.5");
+    world.delete("dummy_0.6");
+    world.add_vlan("dummy_0.5", "dummy_0", 6);
+    let told =
+        "dummy_0.5 is another device (vlan with tag 6 on dummy_0); nothing here is mended until the name is free";
+    assert_eq!(world.said("a")[0], told);
+    assert_eq!(world.check().plan.to_string(), "change vlan dummy_0.5: ipv6 off\n");
 }
 
 #[test]
@@ -228,8 +276,7 @@ fn nobody_plans_to_make_a_nic() {
     let seen = world.sim.look().with([(dev("dummy_1"), Some(slave))]);
     let checked = check(&world.running, &seen, &world.policy, None);
     assert!(checked.plan.is_empty(), "{}", checked.plan);
-    let told = "bond 'bond0': unknown nic 'dummy_1': the host has none of that name, or hides it";
-    assert_eq!(texts(verdict(&checked, "bond0")), [told]);
+    assert_eq!(texts(verdict(&checked, "bond0")), ["dummy_1 is no nic that networks may use (dummy)"]);
 }
 
 #[test]
@@ -240,10 +287,7 @@ fn a_nic_that_is_hidden_now_is_told() {
     nic.nic = false;
     seen = seen.with([(dev("dummy_3"), Some(nic))]);
     let checked = check(&world.running, &seen, &world.policy, None);
-    assert_eq!(
-        texts(verdict(&checked, "c")),
-        ["network 'c': unknown nic 'dummy_3': the host has none of that name, or hides it"]
-    );
+    assert_eq!(texts(verdict(&checked, "c")), ["dummy_3 is hidden from networks"]);
     assert_eq!(verdict(&checked, "a").state, State::InSync);
 }
 

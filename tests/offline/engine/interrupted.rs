@@ -338,7 +338,7 @@ fn what_a_lease_makes_of_strangers_is_undone_as_well() {
             let address = Address::new([10, 1, 0, 5].into(), 24);
             let route = Route::default_via(std::net::IpAddr::from([10, 1, 0, 1]));
             for action in [
-                Action::AddAddress { device: dev("dummy_3"), address },
+                Action::AddAddress { device: dev("dummy_3"), address, replace: false },
                 Action::AddRoute { device: dev("dummy_3"), route, replace: false },
             ] {
                 node.sim.act(&action).unwrap();

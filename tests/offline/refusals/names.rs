@@ -130,11 +130,8 @@ fn a_device_of_another_kind_keeps_its_name() {
     );
 
     world.add_bridge("bond5", &[]);
-    let is = |kind: &str| Problem::BondOption {
-        bond: dev("bond5"),
-        problem: format!("a device of that name exists and is a {kind}"),
-    };
-    refuses(&world, json!({}), json!({ "bond5": { "nics": ["dummy_2"] } }), &[is("bridge")]);
+    let taken = Problem::BondNameTaken { bond: dev("bond5"), kind: "bridge".to_owned() };
+    refuses(&world, json!({}), json!({ "bond5": { "nics": ["dummy_2"] } }), &[taken]);
 }
 
 #[test]

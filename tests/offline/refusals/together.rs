@@ -231,6 +231,12 @@ fn each_problem_has_its_sentence_and_code() {
             "network 'n': the VLAN device would be called 'enp0s20f0u1u2.100', which is no name: it is 17 bytes long",
         ),
         (
+            Problem::BondNameTaken { bond: dev("bond1"), kind: text("bridge") },
+            BadBonding,
+            Switch,
+            "bond 'bond1': a device of that name exists (bridge)",
+        ),
+        (
             Problem::NameTaken { network: n(), device: dev("n"), kind: text("nic"), code: BadBridge },
             BadBridge,
             Apply,

@@ -161,8 +161,10 @@ impl Builder<'_> {
             // What comes and goes by itself was somebody's whom we have sent away.
             let is_theirs =
                 |a: &&Address| !owned.addresses.contains(*a) && !ip.addresses.contains(*a) && !a.is_dynamic();
+            // For as long as the network wants it, however long it is there.
+            let wanted = |a: &Address| ip.addresses.iter().find(|it| *it == a).copied().unwrap_or(*a);
             let mut addresses: Vec<Address> =
-                live.addresses.iter().filter(|a| is_kept(a) || is_theirs(a)).copied().collect();
+                live.addresses.iter().filter(|a| is_kept(a) || is_theirs(a)).map(wanted).collect();
             let missing: Vec<Address> = ip.addresses.iter().filter(|a| !addresses.contains(*a)).copied().collect();
             addresses.extend(missing);
             ip.addresses = addresses;
