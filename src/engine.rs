@@ -14,6 +14,7 @@ mod hooked;
 pub mod journal;
 mod reaction;
 mod restoring;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -46,6 +47,7 @@ use guard::Interrupted;
 use history::{ChangeHistory, HistoryError};
 use journal::{Asker, ChangeJournal};
 use reaction::Reaction;
+use saved::Saved;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +82,7 @@ pub struct Engine {
     probes: Vec<conf::Probe>,
     quorum: conf::Quorum,
     dirty: AtomicBool,
+    saved: Saved,
     /// Odd while a change is under way.
     changes: AtomicU64,
     reaction: Reaction,
@@ -281,6 +284,7 @@ impl Engine {
             probes: settings.connectivity_probes.clone(),
             quorum: settings.connectivity_quorum,
             dirty: AtomicBool::new(false),
+            saved: Saved::default(),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
             dead_man: None,
@@ -301,7 +305,8 @@ impl Engine {
         Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether something was changed since the configuration was made safe, in this daemon's life.
+    /// Whether a change was asked for since the configuration was made safe, in this daemon's life, also one
+    /// that failed: `netConfigDirty` of the original. What a boot would lose is [`Engine::is_unsaved`]'s.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::SeqCst)
     }

@@ -165,7 +165,7 @@ impl Topology {
             networks: named(answer, "networks", Network::read, |network| &network.name),
             bonds,
             nameservers: texts(answer, "nameservers"),
-            unsaved: flag(answer, "dirty"),
+            unsaved: flag(answer, "unsaved"),
             places,
             ports,
             bond_places,
