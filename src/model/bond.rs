@@ -29,7 +29,7 @@ impl NetDevice for Bond {
         {
             problems.push(Problem::BondOption {
                 bond: name,
-                problem: format!("a device of that name exists and is a {}", found.kind.word()),
+                problem: format!("a device of that name exists already ({})", found.kind.word()),
             });
         }
         problems.extend(self.check_options());

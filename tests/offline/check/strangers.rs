@@ -101,7 +101,7 @@ fn a_name_taken_by_another_device_is_told_of_its_network_alone() {
     let checked = world.check();
     let c = verdict(&checked, "c");
     assert_eq!(c.state, State::Drifted);
-    assert_eq!(texts(c), ["network 'c': it needs a device called 'c', but that is a bond"]);
+    assert_eq!(texts(c), ["network 'c': it needs a device called 'c', but that name is taken (bond)"]);
     assert_eq!(texts(verdict(&checked, "a")), ["the MTU of bond0.1 is 1400 instead of 1500"]);
     assert_eq!(texts(verdict(&checked, "b")), CLEAN);
     assert_eq!(checked.plan.to_string(), "change vlan bond0.1: mtu 1400 -> 1500\n");

@@ -132,7 +132,7 @@ fn a_device_of_another_kind_keeps_its_name() {
     world.add_bridge("bond5", &[]);
     let is = |kind: &str| Problem::BondOption {
         bond: dev("bond5"),
-        problem: format!("a device of that name exists and is a {kind}"),
+        problem: format!("a device of that name exists already ({kind})"),
     };
     refuses(&world, json!({}), json!({ "bond5": { "nics": ["dummy_2"] } }), &[is("bridge")]);
 }
