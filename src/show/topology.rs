@@ -196,6 +196,12 @@ impl Topology {
         !link.ours && matches!(link.kind, Kind::Cable(_)) && bridge().is_some_and(|it| it.kind == Kind::Bridge)
     }
 
+    /// The device of a stranger's that has this one of ours as its port.
+    pub(crate) fn stranger_above(&self, link: &Link) -> Option<&str> {
+        let master = self.link(link.master.as_deref()?)?;
+        (link.ours && !master.ours).then_some(master.name.as_str())
+    }
+
     /// Whether a person wants to see it at all, as a device of its own.
     pub(crate) fn is_shown(&self, link: &Link) -> bool {
         link.ours || !(link.hidden || link.kind == Kind::Loopback || self.is_vm_port(link))
