@@ -9,6 +9,7 @@ mod drift;
 #[cfg(test)]
 mod fuzzed;
 mod guard;
+mod healing;
 pub mod history;
 mod hooked;
 pub mod journal;
@@ -44,6 +45,8 @@ use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Done, SetupError, chain};
 use guard::Interrupted;
+pub(crate) use healing::Failing;
+pub use healing::Healing;
 use history::{ChangeHistory, HistoryError};
 use journal::{Asker, ChangeJournal};
 use reaction::Reaction;
@@ -90,6 +93,8 @@ pub struct Engine {
     dead_man: Option<Launcher>,
     /// None for an engine over hands of a test's choice.
     _lock: Option<Lock>,
+    /// What the keeper could not bring back.
+    pub healing: Healing,
     /// Signs of life of the engine.
     pub connectivity: Connectivity,
 }
@@ -289,6 +294,7 @@ impl Engine {
             reaction: Reaction::default(),
             dead_man: None,
             _lock: None,
+            healing: Healing::default(),
             connectivity: Connectivity::default(),
         };
         engine.recover(&mut engine.host.lock().unwrap_or_else(PoisonError::into_inner));

@@ -398,6 +398,9 @@ impl Keeper {
             let again = self.pauses.until(entity).map(|at| at.saturating_duration_since(now));
             self.noted.out(entity, differences, fate, again.map(|wait| wait.as_secs_f64().ceil() as u64));
         }
+        if self.drift == Drift::Heal {
+            self.noted.publish(&self.engine.healing, &self.pauses, now);
+        }
     }
 
     /// Brings back networks and bonds, all together or, if that fails, each by itself.

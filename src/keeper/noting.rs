@@ -1,12 +1,16 @@
 //! What the log says of drift and of healing that fails: each state once, however often it is tried.
 //!
-//! When something is looked at, or mended, is not known here.
+//! When something is looked at, or mended, is not known here. Whoever asks for a check is told by
+//! [`Healing`] of what fails.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
 
 use super::Brought;
+use super::pauses::Pauses;
 use super::waiting::Entity;
 use crate::check::Selection;
+use crate::engine::{Failing, Healing};
 
 /// What was said, and what could not be brought back the last time.
 #[derive(Default)]
@@ -86,5 +90,14 @@ impl Noted {
             }
             stays
         });
+    }
+
+    /// Tells whoever checks.
+    pub(super) fn publish(&self, healing: &Healing, pauses: &Pauses, now: Instant) {
+        let failing = self.failing.iter().map(|(entity, why)| {
+            let failing = Failing { why: why.clone(), again: pauses.until(entity).unwrap_or(now) };
+            (entity.key(), failing)
+        });
+        healing.set(failing.collect());
     }
 }

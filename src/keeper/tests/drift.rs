@@ -190,7 +190,7 @@ fn the_log_says_once_what_is_out_of_sync() {
 }
 
 #[test]
-fn the_log_says_once_that_healing_fails_and_when_it_is_tried_again() {
+fn the_log_and_a_check_say_that_healing_fails_and_when_it_is_tried_again() {
     let mut stage = stage(Drift::Heal);
     stage.refuse(&["red"]);
     let said = logged(|| {
@@ -205,11 +205,23 @@ fn the_log_says_once_that_healing_fails_and_when_it_is_tried_again() {
         line.starts_with("WARN network red is out of sync: the bridge red is missing; it cannot be brought back: ")
     );
     assert!(line.ends_with("not today; tried again in 1 s, and less and less often"), "{line}");
+    let check = || {
+        let mut answer = stage.engine.check(None, true).unwrap().to_json();
+        stage.engine.healing.tell(&mut answer);
+        answer
+    };
+    let told = &check()["networks"];
+    assert!(told["red"]["healing"]["failed"].as_str().unwrap().ends_with("not today"), "{told}");
+    assert!(told["red"]["healing"]["again"].as_u64().unwrap() > 1000, "of this stage's clock: {told}");
+    assert!(told["blue"].get("healing").is_none());
     stage.refuse(&[]);
     let said = logged(|| stage.pass(Duration::from_secs(301)));
     assert_eq!(said.len(), 2, "{said:#?}");
     assert!(said[0].starts_with("INFO drift was found; brought back: "), "{said:#?}");
     assert_eq!(said[1], "INFO network red is in sync again");
+    let mut answer = stage.engine.check(None, true).unwrap().to_json();
+    stage.engine.healing.tell(&mut answer);
+    assert!(!answer.to_string().contains("healing"), "{answer}");
 }
 
 #[test]
