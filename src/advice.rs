@@ -161,6 +161,13 @@ const OTHERS: &[Explanation] = &[
         advice: "Look who holds connections (ss -xp), and end what leaks them; or raise `max_clients`.",
     },
     Explanation {
+        code: rpc::NO_ROOM,
+        name: "NO_ROOM",
+        meaning: "the daemon holds as much as it may of lines that are not answered yet; the line was not read",
+        when: "The caller's user has sent much at once on many connections, or leaves long lines unfinished; together they may take four times `max_request_bytes`, and one user half of what others leave.",
+        advice: "Try again; a line is done with in 30 seconds at most. If it happens again, the daemon's log names the user and process: look what they send.",
+    },
+    Explanation {
         code: rpc::PARSE_ERROR,
         name: "PARSE_ERROR",
         meaning: "the line is not JSON",

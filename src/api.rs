@@ -162,7 +162,9 @@ impl Api {
 
     /// The truth is the kernel's tables, read anew: who asks wants to be sure.
     fn check(&self) -> Answer {
-        Ok(self.engine.check(None, true).map_err(refused)?.to_json())
+        let mut answer = self.engine.check(None, true).map_err(refused)?.to_json();
+        self.engine.healing.tell(&mut answer);
+        Ok(answer)
     }
 
     /// What is left is told in the form of a check, with what was done.

@@ -9,11 +9,13 @@ mod drift;
 #[cfg(test)]
 mod fuzzed;
 mod guard;
+mod healing;
 pub mod history;
 mod hooked;
 pub mod journal;
 mod reaction;
 mod restoring;
+mod saved;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -43,9 +45,12 @@ use crate::restore::Omission;
 use crate::settings::judged;
 use crate::transaction::{Done, SetupError, chain};
 use guard::Interrupted;
+pub(crate) use healing::Failing;
+pub use healing::Healing;
 use history::{ChangeHistory, HistoryError};
 use journal::{Asker, ChangeJournal};
 use reaction::Reaction;
+use saved::Saved;
 
 /// A daemon that was killed, or whoever acts in its place, is done by then.
 const LOCK_PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +85,7 @@ pub struct Engine {
     probes: Vec<conf::Probe>,
     quorum: conf::Quorum,
     dirty: AtomicBool,
+    saved: Saved,
     /// Odd while a change is under way.
     changes: AtomicU64,
     reaction: Reaction,
@@ -87,6 +93,8 @@ pub struct Engine {
     dead_man: Option<Launcher>,
     /// None for an engine over hands of a test's choice.
     _lock: Option<Lock>,
+    /// What the keeper could not bring back.
+    pub healing: Healing,
     /// Signs of life of the engine.
     pub connectivity: Connectivity,
 }
@@ -281,10 +289,12 @@ impl Engine {
             probes: settings.connectivity_probes.clone(),
             quorum: settings.connectivity_quorum,
             dirty: AtomicBool::new(false),
+            saved: Saved::default(),
             changes: AtomicU64::new(0),
             reaction: Reaction::default(),
             dead_man: None,
             _lock: None,
+            healing: Healing::default(),
             connectivity: Connectivity::default(),
         };
         engine.recover(&mut engine.host.lock().unwrap_or_else(PoisonError::into_inner));
@@ -301,7 +311,8 @@ impl Engine {
         Arc::clone(&self.running.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether something was changed since the configuration was made safe, in this daemon's life.
+    /// Whether a change was asked for since the configuration was made safe, in this daemon's life, also one
+    /// that failed: `netConfigDirty` of the original. What a boot would lose is [`Engine::is_unsaved`]'s.
     pub fn is_dirty(&self) -> bool {
         self.dirty.load(Ordering::SeqCst)
     }

@@ -9,6 +9,7 @@
 //! came: a nic of ours that bears nothing at all counts as come (see `waiting.rs`). Who waits for a nic is `waiting.rs`'s,
 //! how long something is left alone `pauses.rs`'s.
 
+mod noting;
 mod pauses;
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ use crate::events::{self, Event};
 use crate::hub::Hub;
 use crate::netinfo::Moment;
 use crate::transaction::{Done, SetupError, chain};
+use noting::{Fate, Noted};
 use pauses::Pauses;
 use waiting::{Entity, bare, mendable, waiting};
 
@@ -98,6 +100,8 @@ struct Keeper {
     out: BTreeMap<Entity, Vec<String>>,
     /// What was mended lately, or could not be.
     pauses: Pauses,
+    /// What the log has said of them.
+    noted: Noted,
 }
 
 impl Keeper {
@@ -117,6 +121,7 @@ impl Keeper {
             awake: false,
             out: BTreeMap::new(),
             pauses: Pauses::default(),
+            noted: Noted::default(),
         }
     }
 
@@ -136,6 +141,7 @@ impl Keeper {
                 (_, None) => {
                     self.appeared.remove(name);
                     self.unserved.remove(name);
+                    self.noted.begin_anew(&waiting(&self.engine.running(), &BTreeSet::from([*name])));
                 }
                 (before, after) if before != after || self.unserved.remove(name) => {
                     self.appeared.insert(*name, now + SETTLING);
@@ -215,14 +221,18 @@ impl Keeper {
             }
             checked => checked,
         };
-        let brought = checked.and_then(|checked| self.bring_back(&mendable(&checked)));
+        let brought = checked.and_then(|checked| {
+            let wanted = mendable(&checked);
+            Ok((self.bring_back(&wanted)?, wanted))
+        });
         let appeared = settled.iter().filter(|name| !waiting(&running, &BTreeSet::from([**name])).is_empty());
         let appeared = appeared.map(ToString::to_string).collect::<Vec<_>>().join(", ");
         match brought {
             Err(EngineError::Busy) => return Some(now + BUSY),
             Err(error) => tracing::warn!("{appeared} appeared, and who waits for it is not known: {}", chain(&error)),
-            Ok(brought) => {
-                brought.tell(&format!("{appeared} appeared"));
+            Ok((brought, wanted)) => {
+                let news = self.noted.tried(&wanted, &brought);
+                brought.tell(&format!("{appeared} appeared"), |entity| news.contains(entity));
                 // What has failed is tried again, later each time.
                 brought.failed.iter().for_each(|(entity, _)| self.pauses.lengthen(entity, now));
                 return brought.failed.iter().filter_map(|(entity, _)| self.pauses.until(entity)).min();
@@ -249,7 +259,7 @@ impl Keeper {
             Err(EngineError::Busy) => return Some(now + BUSY),
             Err(error) => tracing::warn!("what follows from a lease is not known: {}", chain(&error)),
             Ok(brought) => {
-                brought.tell("a lease changed");
+                brought.tell("a lease changed", |_| true);
                 if !brought.failed.is_empty() {
                     return Some(now + LATER);
                 }
@@ -281,7 +291,12 @@ impl Keeper {
             Ok(None) => None,
             Ok(Some((checked, selection))) => {
                 self.tell(&checked, &selection, now);
-                if self.drift == Drift::Heal { self.mend(&checked, now) } else { None }
+                if self.drift == Drift::Heal {
+                    self.mend(&checked, now)
+                } else {
+                    self.note(&checked, &BTreeSet::new(), now);
+                    None
+                }
             }
         };
         self.judged = running;
@@ -333,6 +348,7 @@ impl Keeper {
         // What is not in the configuration any more is none of ours.
         self.out.retain(|entity, _| seen.contains(entity) || !entity.is_in(selection));
         self.pauses.forget(|entity| self.out.contains_key(entity), now);
+        self.noted.forget(|entity| self.out.contains_key(entity), |entity| seen.contains(entity));
         self.hub.publish(&events);
     }
 
@@ -341,16 +357,50 @@ impl Keeper {
         let (due, waiting): (BTreeSet<Entity>, BTreeSet<Entity>) =
             mendable(checked).into_iter().partition(|entity| self.pauses.is_over(entity, now));
         if due.is_empty() {
+            self.note(checked, &due, now);
             return waiting.iter().filter_map(|entity| self.pauses.until(entity)).min();
         }
         match self.bring_back(&due) {
             Err(EngineError::Busy) => return Some(now + BUSY),
-            Err(error) => tracing::warn!("drift cannot be mended: {}", chain(&error)),
-            Ok(brought) => brought.tell("drift was found"),
+            Err(error) => {
+                let mut nothing = Brought::default();
+                due.iter().for_each(|entity| nothing.fail(Some(entity), &error));
+                self.noted.tried(&due, &nothing);
+            }
+            Ok(brought) => {
+                self.noted.tried(&due, &brought);
+                // What failed is noted with what is the matter with it.
+                brought.tell("drift was found", |_| false);
+            }
         }
         // Whoever changes it again and again is not fought without end, nor is what cannot be had.
         due.iter().for_each(|entity| self.pauses.lengthen(entity, now));
+        self.note(checked, &due, now);
         Some(now + GATHERING)
+    }
+
+    /// Has the log say what is out of sync and what becomes of that, if it has not said so yet; of those who were
+    /// `tried`, what failed.
+    fn note(&mut self, checked: &Checked, tried: &BTreeSet<Entity>, now: Instant) {
+        let helped = mendable(checked);
+        let is_judged = |entity: &Entity| match entity {
+            Entity::Network(name) => checked.networks.contains_key(name),
+            Entity::Bond(name) => checked.bonds.contains_key(name),
+        };
+        for (entity, differences) in self.out.iter().filter(|(entity, _)| is_judged(entity)) {
+            let fate = match self.noted.why(entity) {
+                _ if self.drift != Drift::Heal => Fate::Told,
+                _ if !helped.contains(entity) => Fate::Lasting,
+                Some(why) => Fate::Failed(why.clone()),
+                None if tried.contains(entity) => continue,
+                None => Fate::Fought,
+            };
+            let again = self.pauses.until(entity).map(|at| at.saturating_duration_since(now));
+            self.noted.out(entity, differences, fate, again.map(|wait| wait.as_secs_f64().ceil() as u64));
+        }
+        if self.drift == Drift::Heal {
+            self.noted.publish(&self.engine.healing, &self.pauses, now);
+        }
     }
 
     /// Brings back networks and bonds, all together or, if that fails, each by itself.
@@ -362,7 +412,7 @@ impl Keeper {
         match self.heal(entities.iter()) {
             Ok(done) => brought.done.extend(done),
             Err(EngineError::Setup(error)) if entities.len() > 1 => {
-                tracing::info!("not all can be brought back together, trying each: {}", chain(&error));
+                tracing::debug!("not all can be brought back together, trying each: {}", chain(&error));
                 self.bring_back_each(entities, &mut brought);
             }
             Err(error @ EngineError::Setup(_)) => brought.fail(entities.first(), &error),
@@ -376,7 +426,8 @@ impl Keeper {
         let running = self.engine.running();
         let mut lost = BTreeSet::new();
         for entity in entities {
-            if entity.base(&running).is_some_and(|base| lost.contains(&base)) {
+            if let Some(base) = entity.base(&running).filter(|base| lost.contains(base)) {
+                brought.failed.push((entity.clone(), format!("its bond {base} cannot be brought back")));
                 continue;
             }
             match self.heal(std::iter::once(entity)) {
@@ -412,11 +463,12 @@ impl Brought {
         self.failed.extend(entity.map(|entity| (entity.clone(), reason)));
     }
 
-    fn tell(&self, why: &str) {
+    /// Has the log say it; what failed, where it is news.
+    fn tell(&self, why: &str, is_news: impl Fn(&Entity) -> bool) {
         for done in &self.done {
             tracing::info!("{why}; brought back: {}", done.plan.to_string().trim_end().replace('\n', "; "));
         }
-        for (entity, reason) in &self.failed {
+        for (entity, reason) in self.failed.iter().filter(|(entity, _)| is_news(entity)) {
             tracing::warn!("{why}; {entity} cannot be brought back: {reason}");
         }
     }

@@ -67,7 +67,7 @@ impl Reports {
     /// Host.getTopology.
     pub(crate) fn topology(&self, engine: &Engine) -> Result<Reply, RpcError> {
         let (seen, checked) = engine.survey().map_err(refused)?;
-        let text = topology(&seen, &engine.running(), &checked, &seen.resolver.servers(), engine.is_dirty());
+        let text = topology(&seen, &engine.running(), &checked, &seen.resolver.servers(), engine.is_unsaved());
         Ok(RawJson::from(text).into())
     }
 }

@@ -27,6 +27,8 @@ pub const INVALID_PARAMS: i64 = -32602;
 pub const INTERNAL_ERROR: i64 = -32603;
 /// The server has as many connections as it takes.
 pub const TOO_MANY_CLIENTS: i64 = -32000;
+/// The server holds as much as it may of lines that it has not answered yet.
+pub const NO_ROOM: i64 = -32002;
 
 /// What the caller wants to find again beside the answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -139,11 +139,12 @@ impl<'a> Tree<'a> {
         self.used.extend(name);
         let usual = format!("{}.{tag}", network.base.as_deref().unwrap_or_default());
         let unusual = name.filter(|name| *name != usual).map(|name| format!(" ({name})")).unwrap_or_default();
-        let state = match device {
-            None if name.is_some() && network.agreement == Agreement::Drifted => " missing".to_owned(),
-            Some(device) if bridge.is_some() && device.light.is_dark() => format!(" {}", device.light.word()),
-            Some(device) => device.odd_port_state().map(|state| format!(" {state}")).unwrap_or_default(),
-            None => String::new(),
+        let state = match (device, device.and_then(|device| self.host.stranger_above(device))) {
+            (_, Some(master)) => format!(" held by {master}"),
+            (None, _) if name.is_some() && network.agreement == Agreement::Drifted => " missing".to_owned(),
+            (Some(device), _) if bridge.is_some() && device.light.is_dark() => format!(" {}", device.light.word()),
+            (Some(device), _) => device.odd_port_state().map(|state| format!(" {state}")).unwrap_or_default(),
+            (None, _) => String::new(),
         };
         let paint = if state.is_empty() { Paint::Plain } else { Paint::Warning };
         Some(Part::new(format!("vlan {tag}{unusual}{state}"), paint))
@@ -157,6 +158,7 @@ impl<'a> Tree<'a> {
         let (bond, device) = (host.bond(name), host.link(name));
         let agreement = bond.map_or(Agreement::Agrees, |bond| bond.agreement);
         let mut parts = vec![mark(if device.is_none() { Agreement::Missing } else { agreement })];
+        parts.extend(device.and_then(|device| held(host, device)));
         match device {
             Some(device) => parts.extend(self.device(device, layer3)),
             None => parts.extend(bond.map(|_| Part::plain("bond"))),
@@ -189,7 +191,8 @@ impl<'a> Tree<'a> {
             (true, false) => "! not wanted",
             (true, true) => "",
         };
-        let mut parts = vec![Part::new(odd, Paint::Warning), kind(link), light(link.light)];
+        let odd = held(self.host, link).unwrap_or_else(|| Part::new(odd, Paint::Warning));
+        let mut parts = vec![odd, kind(link), light(link.light)];
         parts.extend(link.speed_words().map(Part::plain));
         parts.push(Part::plain(link.mac.as_str()));
         let active = self.host.link(bond).is_some_and(|bond| bond.active.as_deref() == Some(name));
@@ -285,6 +288,12 @@ fn paint(agreement: Agreement) -> Paint {
 
 fn mark(agreement: Agreement) -> Part {
     Part::new(agreement.mark(), paint(agreement))
+}
+
+/// A device of ours that is drawn below its network, and that a stranger's bridge or bond has.
+fn held(host: &Topology, link: &Link) -> Option<Part> {
+    let master = host.stranger_above(link)?;
+    Some(Part::new(format!("! held by {master}, which is not ours"), Paint::Warning))
 }
 
 fn light(light: Light) -> Part {

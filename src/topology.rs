@@ -25,7 +25,7 @@ pub fn topology(
     running: &NetConfig,
     checked: &Checked,
     nameservers: &[String],
-    dirty: bool,
+    unsaved: bool,
 ) -> Vec<u8> {
     let ours = ours(seen, running);
     Object::document(seen.count() * LINK_BYTES, |all| {
@@ -40,7 +40,7 @@ pub fn topology(
             verdict(checked.bonds.get(name), out);
         });
         all.texts("nameservers", nameservers.iter().map(String::as_str));
-        all.truth("dirty", dirty);
+        all.truth("unsaved", unsaved);
     })
 }
 

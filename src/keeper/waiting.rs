@@ -36,6 +36,14 @@ impl Entity {
         }
     }
 
+    /// The list of a check's answer that it is in, and its name there.
+    pub(super) fn key(&self) -> (&'static str, String) {
+        match self {
+            Entity::Network(name) => ("networks", name.to_string()),
+            Entity::Bond(name) => ("bonds", name.to_string()),
+        }
+    }
+
     /// Its name, if it is a bond.
     pub(super) fn bond(&self) -> Option<DeviceName> {
         match self {

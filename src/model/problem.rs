@@ -351,7 +351,8 @@ impl fmt::Display for Problem {
                 "network '{network}': the VLAN device would be called '{base}.{tag}', which is no name: {error}"
             ),
             Problem::NameTaken { network, device, kind, .. } => {
-                write!(f, "network '{network}': it needs a device called '{device}', but that is a {kind}")
+                // Kinds are the kernel's words, an ifb among them, so no article goes before one.
+                write!(f, "network '{network}': it needs a device called '{device}', but that name is taken ({kind})")
             }
             Problem::BridgeInUse { network, ports } => {
                 write!(f, "network '{network}': its bridge would go, but has {} connected", list(ports))

@@ -14,11 +14,11 @@ use tokio::net::unix::OwnedReadHalf;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
 
-use super::lines::{Line, Lines};
+use super::lines::{Held, Line, Lines};
 use super::reply::Text;
 use super::writer::{self, Answer};
 use super::{Desk, Peer, at_least_one, dispatch, permits};
-use crate::rpc::RpcError;
+use crate::rpc::{NO_ROOM, RpcError};
 
 /// Serves a client until it leaves, is dropped, or the server closes.
 ///
@@ -70,26 +70,37 @@ async fn read_requests(
 ) -> Parting {
     let limits = &desk.limits;
     let pending = permits(at_least_one(limits.max_pending_per_client));
-    let mut lines = Lines::new(from, limits.max_request_bytes, limits.idle_partial);
+    let room = desk.rooms.of(peer.access).clone();
+    let mut lines = Lines::new(from, limits.max_request_bytes, limits.idle_partial, room, peer.uid);
     // Neither semaphore is ever closed, so acquiring can only wait.
     while let Ok(turn) = pending.clone().acquire_owned().await {
         let (refusal, last) = match lines.next().await {
             Ok(Line::Whole(line)) => {
-                let Ok(permit) = desk.calls.of(peer.access).acquire_owned().await else {
+                let Ok(permit) = desk.calls.of(peer.access).clone().acquire_owned().await else {
                     break;
                 };
                 execute(line, turn, permit, &peer, &desk, &answers);
                 continue;
             }
-            Ok(Line::TooLong) => (format!("the line is longer than {} bytes", limits.max_request_bytes), false),
-            Ok(Line::Unfinished) => (format!("the line was not finished within {:?}", limits.idle_partial), true),
+            Ok(Line::TooLong) => {
+                let text = format!("the line is longer than {} bytes", limits.max_request_bytes);
+                (RpcError::invalid_request(text), false)
+            }
+            Ok(Line::NoRoom) => {
+                tracing::warn!(?peer, "no room for a line beside what this user's clients hold, it is refused");
+                (RpcError::new(NO_ROOM, "no room for the line beside others that are not answered yet"), false)
+            }
+            Ok(Line::Unfinished) => {
+                let text = format!("the line was not finished within {:?}", limits.idle_partial);
+                (RpcError::invalid_request(text), true)
+            }
             Ok(Line::End) => return Parting::Silent,
             Err(error) => {
                 tracing::debug!(%error, ?peer, "cannot read from a client");
                 break;
             }
         };
-        let line = Text::refusal(RpcError::invalid_request(refusal));
+        let line = Text::refusal(refusal);
         if answers.send(Answer { line: Some(line), feed: None, turn }).is_err() || last {
             break;
         }
@@ -99,7 +110,7 @@ async fn read_requests(
 
 /// Starts the calls of a line; the document is read there too, since it may be large.
 fn execute(
-    line: Vec<u8>,
+    line: Held,
     turn: OwnedSemaphorePermit,
     permit: OwnedSemaphorePermit,
     peer: &Arc<Peer>,

@@ -8,19 +8,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use super::feed::Attached;
+use super::lines::Held;
 use super::reply::{Answered, Text};
 use super::{Caller, Peer, Service};
 use crate::rpc::{Incoming, Request, Response, RpcError, shortened};
 
 /// The answer to a line, none when it held only notifications; and the feed its calls attached.
 pub(super) fn answer(
-    line: Vec<u8>,
+    line: Held,
     service: &dyn Service,
     peer: &Arc<Peer>,
     longest_batch: usize,
 ) -> (Option<Text>, Option<Attached>) {
-    let incoming = Incoming::read(&line);
-    // A call may take minutes; its text is not needed for any of them.
+    let incoming = Incoming::read(line.bytes());
+    // A call may take minutes; its text, and the room for it, is not needed for any of them.
     drop(line);
     let mut feed = None;
     let outcome = |request: Result<Request, Box<Response>>| match request {

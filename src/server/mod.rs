@@ -16,6 +16,7 @@ mod lines;
 mod listen;
 mod peer;
 mod reply;
+mod room;
 mod writer;
 
 use std::future::Future;
@@ -38,6 +39,7 @@ pub use peer::{Access, Peer};
 pub use reply::{RawJson, Reply};
 
 use reply::Text;
+use room::Room;
 
 /// What the server serves.
 pub trait Service: Send + Sync + 'static {
@@ -46,10 +48,15 @@ pub trait Service: Send + Sync + 'static {
     fn call(&self, method: &str, params: serde_json::Value, caller: &Caller) -> Result<Reply, RpcError>;
 }
 
+/// How many of the longest lines there is room for at once. One user's clients have half of what
+/// others leave, so whoever else comes has room for one of the longest lines, too.
+const ROOM: usize = 4;
+
 /// What a client may take of us. A zero counts as a one.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// A longer line is refused unread; the connection stays usable.
+    /// A longer line is refused unread; the connection stays usable. Lines that come still, or wait
+    /// for their call, take [`ROOM`] times as much together, counted for each access apart.
     pub max_request_bytes: usize,
     /// Connections at once. Those with [`Access::Read`] are counted apart from
     /// those with [`Access::Change`], so neither can shut the other out.
@@ -94,7 +101,7 @@ pub async fn serve(
     limits: Limits,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let places = PerAccess::new(limits.max_clients);
+    let places = PerAccess::new(|| permits(at_least_one(limits.max_clients)));
     let desk = Arc::new(Desk::new(service, limits));
     let (close, closing) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -129,7 +136,7 @@ pub async fn serve(
         note_panic(ended);
     }
     // Clients that did not take their answers are gone, their calls may not be.
-    desk.calls.all_back().await;
+    desk.all_back().await;
     outcome
 }
 
@@ -137,41 +144,41 @@ pub async fn serve(
 struct Desk {
     service: Arc<dyn Service>,
     limits: Limits,
-    calls: PerAccess,
+    calls: PerAccess<Arc<Semaphore>>,
+    rooms: PerAccess<Arc<Room>>,
 }
 
 impl Desk {
     fn new(service: Arc<dyn Service>, limits: Limits) -> Desk {
-        let calls = PerAccess::new(limits.max_calls);
-        Desk { service, limits, calls }
-    }
-}
-
-/// The same number of permits for those who change and for those who read.
-struct PerAccess {
-    count: u32,
-    change: Arc<Semaphore>,
-    read: Arc<Semaphore>,
-}
-
-impl PerAccess {
-    fn new(count: usize) -> PerAccess {
-        let count = at_least_one(count);
-        PerAccess { count, change: permits(count), read: permits(count) }
+        let calls = PerAccess::new(|| permits(at_least_one(limits.max_calls)));
+        let rooms = PerAccess::new(|| Room::new(limits.max_request_bytes.saturating_mul(ROOM)));
+        Desk { service, limits, calls, rooms }
     }
 
-    /// Waits until nobody holds a permit.
+    /// Waits until no call runs any more.
     async fn all_back(&self) {
-        for permits in [&self.change, &self.read] {
+        for access in [Access::Change, Access::Read] {
             // An error means closed, and we never close one.
-            let _ = permits.acquire_many(self.count).await;
+            let _ = self.calls.of(access).acquire_many(at_least_one(self.limits.max_calls)).await;
         }
     }
+}
 
-    fn of(&self, access: Access) -> Arc<Semaphore> {
+/// The same for those who change and for those who read.
+struct PerAccess<T> {
+    change: T,
+    read: T,
+}
+
+impl<T> PerAccess<T> {
+    fn new(make: impl Fn() -> T) -> PerAccess<T> {
+        PerAccess { change: make(), read: make() }
+    }
+
+    fn of(&self, access: Access) -> &T {
         match access {
-            Access::Change => self.change.clone(),
-            Access::Read => self.read.clone(),
+            Access::Change => &self.change,
+            Access::Read => &self.read,
         }
     }
 }
@@ -187,7 +194,7 @@ fn at_least_one(limit: usize) -> u32 {
 
 type Admitted = (UnixStream, Peer, tokio::sync::OwnedSemaphorePermit);
 
-fn admit(stream: UnixStream, places: &PerAccess, group: Option<u32>) -> Option<Admitted> {
+fn admit(stream: UnixStream, places: &PerAccess<Arc<Semaphore>>, group: Option<u32>) -> Option<Admitted> {
     let peer = match Peer::of(&stream, group) {
         Ok(peer) => peer,
         Err(error) => {
@@ -195,7 +202,7 @@ fn admit(stream: UnixStream, places: &PerAccess, group: Option<u32>) -> Option<A
             return None;
         }
     };
-    match places.of(peer.access).try_acquire_owned() {
+    match places.of(peer.access).clone().try_acquire_owned() {
         Ok(place) => Some((stream, peer, place)),
         Err(_) => {
             tracing::warn!(?peer, "too many clients, one is turned away");

@@ -77,7 +77,7 @@ pub(crate) fn answer() -> BoxedStrategy<Value> {
     prop_oneof![
         1 => value.clone(),
         4 => top(value.boxed()).prop_map(|(links, networks, bonds)| {
-            json!({ "links": links, "networks": networks, "bonds": bonds, "nameservers": links, "dirty": true })
+            json!({ "links": links, "networks": networks, "bonds": bonds, "nameservers": links, "unsaved": true })
         }),
     ]
     .boxed()
@@ -134,7 +134,7 @@ fn built(nics: usize, bonds: usize, asked: &[Asked], strangers: usize) -> Value 
         let kind = ["veth", "dummy", "macvlan", "bridge", "nic", "team"][stranger];
         links.push(json!({"name": format!("far{stranger}"), "kind": kind, "base": (kind == "macvlan").then_some("eth0"), "up": false}));
     }
-    json!({"links": links, "networks": networks, "bonds": [], "nameservers": ["192.0.2.53"], "dirty": false})
+    json!({"links": links, "networks": networks, "bonds": [], "nameservers": ["192.0.2.53"], "unsaved": false})
 }
 
 /// The devices and networks of a host that a drawing must name.

@@ -90,6 +90,41 @@ fn a_network_has_the_addresses_that_were_found() {
 }
 
 #[test]
+fn what_a_stranger_holds_of_a_network_is_drawn_as_his() {
+    let networks = json!([
+        {"name": "a", "bridged": true, "top": "a", "base": "eth0", "state": "drifted"},
+        {"name": "b", "bridged": true, "top": "b", "base": "bond0", "vlan": 5, "state": "drifted",
+            "wants": [{"device": "bond0.5", "kind": "vlan", "on": ["bond0"]}]},
+    ]);
+    let link = |name: &str, kind: &str, master: Value| json!({"name": name, "kind": kind, "ours": true, "up": true, "master": master});
+    let links = json!([
+        link("a", "bridge", json!(null)),
+        link("b", "bridge", json!(null)),
+        link("eth0", "nic", json!("theirs")),
+        link("bond0", "bond", json!(null)),
+        link("bond0.5", "vlan", json!("theirs")),
+        link("eth1", "nic", json!("bond0")),
+        link("eth2", "nic", json!("theirs")),
+        {"name": "theirs", "kind": "bridge", "up": true},
+    ]);
+    let bonds = json!([{"name": "bond0", "slaves": ["eth1", "eth2"], "state": "drifted"}]);
+    let drawn = tree(&json!({ "networks": networks, "bonds": bonds, "links": links }), false);
+    let expected = "\
+┌─ a        ! drifted, bridge, up
+└─ eth0     ! held by theirs, which is not ours, nic, up
+
+┌─ b        ! drifted, bridge, vlan 5 held by theirs, up
+└─ bond0    ! drifted, bond, up
+   ├─ eth1  nic, up
+   └─ eth2  ! held by theirs, which is not ours, nic, up
+
+not ours
+   theirs   bridge, up, ports bond0.5 eth0 eth2
+";
+    assert_eq!(drawn, expected, "drawn:\n{drawn}");
+}
+
+#[test]
 fn what_is_out_of_sight_is_left_out_unless_it_is_ours() {
     let link = |name: &str, ours: bool| json!({"name": name, "kind": "nic", "hidden": true, "ours": ours});
     let links = json!([link("usb0", false), link("usb1", true), {"name": "lo", "kind": "loopback"}]);

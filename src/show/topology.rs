@@ -165,7 +165,7 @@ impl Topology {
             networks: named(answer, "networks", Network::read, |network| &network.name),
             bonds,
             nameservers: texts(answer, "nameservers"),
-            unsaved: flag(answer, "dirty"),
+            unsaved: flag(answer, "unsaved"),
             places,
             ports,
             bond_places,
@@ -194,6 +194,12 @@ impl Topology {
     pub(crate) fn is_vm_port(&self, link: &Link) -> bool {
         let bridge = || link.master.as_deref().and_then(|master| self.link(master));
         !link.ours && matches!(link.kind, Kind::Cable(_)) && bridge().is_some_and(|it| it.kind == Kind::Bridge)
+    }
+
+    /// The device of a stranger's that has this one of ours as its port.
+    pub(crate) fn stranger_above(&self, link: &Link) -> Option<&str> {
+        let master = self.link(link.master.as_deref()?)?;
+        (link.ours && !master.ours).then_some(master.name.as_str())
     }
 
     /// Whether a person wants to see it at all, as a device of its own.

@@ -266,7 +266,7 @@ fn a_bond_is_told_with_the_slaves_it_should_have() {
     assert_eq!(bond0, wanted);
     let told = told();
     assert_eq!(told["bonds"].as_array().unwrap().len(), 1, "a stranger's is among the links alone");
-    assert_eq!((&told["nameservers"], &told["dirty"]), (&json!(["192.0.2.53"]), &json!(true)));
+    assert_eq!((&told["nameservers"], &told["unsaved"]), (&json!(["192.0.2.53"]), &json!(true)));
 }
 
 #[test]

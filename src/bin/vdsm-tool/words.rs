@@ -64,6 +64,7 @@ pub(crate) fn checked(answer: &Value) -> String {
                 let state = verdict["state"].as_str().unwrap_or("drifted");
                 text += &format!("{word} {}: {}\n", plain(name), plain(state));
                 text.extend(differences.into_iter().map(|it| format!("  {}\n", plain(it))));
+                text += &failing(&verdict["healing"]);
             }
         }
     }
@@ -81,6 +82,16 @@ pub(crate) fn checked(answer: &Value) -> String {
         text += "all networks are as configured\n";
     }
     text
+}
+
+/// What the daemon's healing says of a verdict.
+fn failing(healing: &Value) -> String {
+    match (healing["failed"].as_str(), healing["again"].as_u64()) {
+        (Some(why), Some(again)) => {
+            format!("  the daemon could not bring it back, and tries again in {again} s: {}\n", plain(why))
+        }
+        _ => String::new(),
+    }
 }
 
 /// The answer of Host.restoreNetworks.
@@ -243,6 +254,7 @@ mod tests {
             "networks": {
                 "red": { "state": "drifted", "differences": of(&["eth0 left red", "two\nlines"]) },
                 "blue": { "state": "missing", "differences": of(&["its nic eth9 is missing"]) },
+                "black": { "state": "missing", "differences": of(&["the bridge black is missing"]), "healing": { "failed": "not\ntoday", "again": 16 } },
             },
             "bonds": { "bond0": { "state": "drifted", "differences": of(&["the mode is other"]) } },
             "plan": [{}], "text": "change bridge red: +eth0\nchange bond bond0\n", "mended": 0,
@@ -252,6 +264,10 @@ mod tests {
   two\n    lines
 network blue: missing
   its nic eth9 is missing
+network black: missing
+  the bridge black is missing
+  the daemon could not bring it back, and tries again in 16 s: not
+    today
 bond bond0: drifted
   the mode is other
 what would bring it back (vdsm-tool check --heal):

@@ -146,3 +146,111 @@ fn what_failed_when_its_nic_came_is_not_mended_a_moment_later() {
     stage.rest();
     assert_eq!(stage.refusals(), 1);
 }
+
+/// What the log says meanwhile, without times and targets.
+fn logged(act: impl FnOnce()) -> Vec<String> {
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+    impl std::io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let log = Log::default();
+    let to = log.clone();
+    let lines = tracing_subscriber::fmt().without_time().with_target(false).with_ansi(false);
+    let lines = lines.with_max_level(tracing::Level::INFO).with_writer(move || to.clone()).finish();
+    tracing::subscriber::with_default(lines, act);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    text.lines().map(|line| line.trim().to_owned()).collect()
+}
+
+#[test]
+fn the_log_says_once_what_is_out_of_sync() {
+    let mut stage = stage(Drift::Report);
+    let said = logged(|| {
+        stage.set_mtu("red", 1400);
+        stage.pass(Duration::from_secs(600));
+        // What happens to it otherwise is nothing new.
+        stage.add_address("eth3", "10.9.0.1");
+        stage.release("eth0");
+        stage.pass(Duration::from_secs(600));
+        stage.engine.heal().unwrap();
+        stage.pass(Duration::from_secs(600));
+    });
+    let wanted = [
+        "WARN network red is out of sync: the MTU of red is 1400 instead of 1500",
+        "WARN network red is out of sync: the MTU of red is 1400 instead of 1500; eth0 left red",
+        "INFO network red is in sync again",
+    ];
+    assert_eq!(said, wanted);
+}
+
+#[test]
+fn the_log_and_a_check_say_that_healing_fails_and_when_it_is_tried_again() {
+    let mut stage = stage(Drift::Heal);
+    stage.refuse(&["red"]);
+    let said = logged(|| {
+        stage.delete("red");
+        stage.pass(Duration::from_secs(3600));
+    });
+    assert!(stage.refusals() > 10);
+    // Each way back from an attempt is an act on the host, and told as any.
+    let said: Vec<_> = said.iter().filter(|line| !line.starts_with("WARN rolling back: ")).collect();
+    let [line] = &said[..] else { panic!("{said:#?}") };
+    assert!(
+        line.starts_with("WARN network red is out of sync: the bridge red is missing; it cannot be brought back: ")
+    );
+    assert!(line.ends_with("not today; tried again in 1 s, and less and less often"), "{line}");
+    let check = || {
+        let mut answer = stage.engine.check(None, true).unwrap().to_json();
+        stage.engine.healing.tell(&mut answer);
+        answer
+    };
+    let told = &check()["networks"];
+    assert!(told["red"]["healing"]["failed"].as_str().unwrap().ends_with("not today"), "{told}");
+    assert!(told["red"]["healing"]["again"].as_u64().unwrap() > 1000, "of this stage's clock: {told}");
+    assert!(told["blue"].get("healing").is_none());
+    stage.refuse(&[]);
+    let said = logged(|| stage.pass(Duration::from_secs(301)));
+    assert_eq!(said.len(), 2, "{said:#?}");
+    assert!(said[0].starts_with("INFO drift was found; brought back: "), "{said:#?}");
+    assert_eq!(said[1], "INFO network red is in sync again");
+    let mut answer = stage.engine.check(None, true).unwrap().to_json();
+    stage.engine.healing.tell(&mut answer);
+    assert!(!answer.to_string().contains("healing"), "{answer}");
+}
+
+#[test]
+fn the_log_says_once_what_no_plan_mends() {
+    let mut stage = stage(Drift::Heal);
+    let said = logged(|| {
+        stage.release("eth0");
+        stage.add_bridge("theirs", "eth0");
+        stage.pass(Duration::from_secs(600));
+    });
+    let ours: Vec<_> = said.iter().filter(|line| line.contains("is out of sync")).collect();
+    let [line] = &ours[..] else { panic!("{said:#?}") };
+    assert!(line.contains("eth0 is port of theirs"), "{line}");
+    assert!(
+        line.ends_with("; nothing brings that back now, and it is looked at again when the host changes"),
+        "{line}"
+    );
+}
+
+#[test]
+fn the_log_says_that_who_is_fought_with_is_left_alone() {
+    let mut stage = stage(Drift::Heal);
+    stage.drop_address("blue", "10.0.0.1");
+    stage.pass(Duration::from_millis(300));
+    let said = logged(|| {
+        stage.drop_address("blue", "10.0.0.1");
+        stage.pass(Duration::from_millis(300));
+    });
+    let [line] = &said[..] else { panic!("{said:#?}") };
+    assert!(line.contains("address 10.0.0.1/24 on blue is missing"), "{line}");
+    assert!(line.ends_with("; it was brought back a moment ago, and is left alone for 1 s"), "{line}");
+}

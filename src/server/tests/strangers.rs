@@ -78,3 +78,43 @@ fn readers_cannot_shut_out_those_who_change() {
     }
     assert_eq!(server.gates.change(|calls| calls.most), 2);
 }
+
+#[test]
+fn who_fills_the_room_for_lines_with_halves_keeps_no_other_from_his_calls() {
+    const LONGEST: usize = 1 << 20;
+    let server = Server::start(Limits { max_request_bytes: LONGEST, max_clients: 100, ..Limits::default() });
+    // Nearly a whole line each: two are half of the room, and all that one user has.
+    let half = "x".repeat(LONGEST - 10);
+    let mut held = Vec::new();
+    for _ in 0..20 {
+        let Some(mut wire) = connect_as(&server, 1001, 1001, &[]) else {
+            return;
+        };
+        wire.stream.write_all(half.as_bytes()).unwrap();
+        held.push(wire);
+    }
+    // The longest line of all.
+    let line = |id: usize| {
+        let padding =
+            "x".repeat(LONGEST - format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"size","params":[""]}}"#).len());
+        (format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"size","params":["{padding}"]}}"#), padding.len())
+    };
+    let others = [server.connect(), connect_as(&server, 1002, 1002, &[]).unwrap()];
+    for (id, mut wire) in others.into_iter().enumerate() {
+        let (line, size) = line(id);
+        wire.say(&line);
+        wire.hears(id, size);
+    }
+    let mut refused = 0;
+    for wire in &mut held {
+        // A short call is heard from him as well, once the line is at its end.
+        wire.say("");
+        let heard = wire.hear().unwrap();
+        refused += usize::from(heard["error"]["code"] == json!(-32002));
+        wire.is_usable();
+    }
+    assert_eq!(refused, 18);
+    let (line, size) = line(7);
+    held[0].say(&line);
+    held[0].hears(7, size);
+}

@@ -224,6 +224,39 @@ fn what_is_made_safe_is_the_running_configuration() {
 }
 
 #[test]
+fn what_a_boot_would_lose_is_unsaved_whatever_was_asked() {
+    let machine = machine();
+    let engine = &machine.engine;
+    assert!(engine.is_unsaved());
+    engine.set_safe().unwrap();
+    assert!(!engine.is_unsaved());
+    // Refused, rolled back, and asked for again as it is: the original calls all of them dirty.
+    let wrong = unchecked(json!({ "mgmt": { "nic": "nowhere" } }), json!({}));
+    engine.setup(&wrong).map(|_| ()).unwrap_err();
+    machine.fuse.after(3);
+    engine.setup(&unchecked(json!({ "mgmt": { "nic": "dummy_3" } }), json!({}))).map(|_| ()).unwrap_err();
+    machine.fuse.after(usize::MAX);
+    let (networks, bonds) = two_networks();
+    machine.set(networks, bonds);
+    assert!(engine.is_dirty() && !engine.is_unsaved());
+    // A daemon that begins anew was asked for nothing, and what runs is not what is saved.
+    machine.set(json!({ "mgmt": { "remove": true } }), json!({}));
+    assert!(machine.engine.is_unsaved());
+    let machine = machine.restart();
+    assert!(!machine.engine.is_dirty() && machine.engine.is_unsaved());
+    let (networks, bonds) = two_networks();
+    machine.set(networks, bonds);
+    assert!(!machine.engine.is_unsaved(), "it is as it was saved again");
+    // Boots, before and after the restore.
+    let machine = machine.reboot(&NICS);
+    assert!(machine.engine.is_unsaved());
+    machine.restore();
+    assert!(!machine.engine.is_unsaved());
+    store(&machine, "nets/mgmt", "{ broken");
+    assert!(machine.restart().engine.is_unsaved());
+}
+
+#[test]
 fn commit_on_success_makes_the_change_safe() {
     let machine = Machine::new();
     let safe = json!({ "connectivityCheck": false, "commitOnSuccess": true });

@@ -240,7 +240,7 @@ fn each_problem_has_its_sentence_and_code() {
             Problem::NameTaken { network: n(), device: dev("n"), kind: text("nic"), code: BadBridge },
             BadBridge,
             Apply,
-            "network 'n': it needs a device called 'n', but that is a nic",
+            "network 'n': it needs a device called 'n', but that name is taken (nic)",
         ),
         (
             Problem::BridgeInUse { network: n(), ports: vec![dev("vnet0"), dev("vnet1")] },
