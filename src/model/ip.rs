@@ -143,12 +143,13 @@ impl IpConfig {
     }
 
     /// The addresses that both have but not for as long: of the one it ends by itself, of the other it
-    /// does not. As `to` has them; what comes and goes by itself there is not ours to say.
+    /// does not. As `to` has them; what somebody sees to there is not ours to say, unless `to` has an end
+    /// that was taken away.
     pub fn outliving<'a>(&'a self, to: &'a IpConfig) -> impl Iterator<Item = &'a Address> {
         let ends = |a: &Address| a.more.lifetime.is_some();
         let other = move |a: &&Address| {
             let now = self.addresses.iter().find(|now| now == a);
-            now.is_some_and(|now| ends(now) != ends(a) && ![now, *a].iter().any(|it| to.dynamic.tolerates(it)))
+            now.is_some_and(|now| ends(now) != ends(a) && !to.dynamic.tolerates(now))
         };
         to.addresses.iter().filter(other)
     }
