@@ -369,6 +369,11 @@ impl Work<'_> {
         with_foreign_clients(eyes, seen, &self.desired.scope)
     }
 
+    /// The prior graph as far as it can be had by now; beside it, what cannot.
+    fn former(&self, seen: &NetInfo) -> (Graph, Vec<DeviceName>) {
+        self.desired.prior.clone().without_hidden_macs(seen, &self.desired.scope).without_missing(seen)
+    }
+
     /// Brings back the prior graph, through the same planner and configurator.
     fn roll_back(&mut self, cause: Cause) -> SetupError {
         tracing::warn!("rolling back: {}", chain(&cause));
@@ -383,7 +388,7 @@ impl Work<'_> {
                     continue;
                 }
             };
-            let (prior, gone) = self.desired.prior.clone().without_missing(&seen);
+            let (prior, gone) = self.former(&seen);
             missing = gone;
             let leg = Leg::Back(Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior));
             if leg.plan().is_empty() {
@@ -398,7 +403,7 @@ impl Work<'_> {
         }
         // The last round may have done it.
         if let Ok(seen) = self.look_hard() {
-            let (prior, _) = self.desired.prior.clone().without_missing(&seen);
+            let (prior, _) = self.former(&seen);
             if Plan::between(&Graph::seen(&seen, &self.desired.scope), &prior).is_empty() {
                 return SetupError::RolledBack { cause, missing };
             }

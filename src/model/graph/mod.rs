@@ -301,6 +301,20 @@ impl Graph {
         floor
     }
 
+    /// The graph without the hardware addresses of devices that a stranger has taken into his bond since: as
+    /// long as he has them they wear the bond's, and theirs comes back with their release.
+    pub fn without_hidden_macs(mut self, seen: &NetInfo, ours: &Scope) -> Graph {
+        let hidden =
+            |link: &SeenLink| link.permanent_mac.is_some() && link.master.is_some_and(|it| !ours.contains(&it));
+        let names = self.devices().map(Device::name).filter(|name| seen.link(name).is_some_and(hidden));
+        for name in names.collect::<Vec<_>>() {
+            if let Some(device) = self.device_mut(&name) {
+                device.link_mut().mac = None;
+            }
+        }
+        self
+    }
+
     /// The graph without nics that the host has lost, and without what cannot be without them;
     /// beside it, what was left out.
     pub fn without_missing(mut self, seen: &NetInfo) -> (Graph, Vec<DeviceName>) {

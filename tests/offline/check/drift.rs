@@ -118,6 +118,12 @@ fn pick<T: Clone>(at: &Index, among: impl Iterator<Item = T>) -> Option<T> {
 }
 
 impl Drift {
+    /// Whether it may put something of a stranger's on a device of ours, or take one away.
+    pub(super) fn brings_strangers(&self) -> bool {
+        let change = |it: &Change| matches!(it, Change::AddVlan(..) | Change::AddBridge | Change::AddBond);
+        matches!(self, Drift::Join(..) | Drift::Unplug(_)) || matches!(self, Drift::Link(_, it) if change(it))
+    }
+
     /// Does it, as far as the kernel lets anybody.
     pub(super) fn happen(&self, sim: &mut Sim) {
         let seen = sim.look();

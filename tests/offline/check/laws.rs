@@ -29,7 +29,7 @@ pub(super) struct Case {
     pub(super) sim: Sim,
     host: Host,
     pub(super) running: NetConfig,
-    policy: Policy,
+    pub(super) policy: Policy,
 }
 
 impl Case {
@@ -60,7 +60,7 @@ impl Case {
     }
 }
 
-fn wanted(random: &mut Random) -> NetConfig {
+pub(super) fn wanted(random: &mut Random) -> NetConfig {
     config(random, &NICS.map(str::to_owned), Kinds { bonds: true, vlans: true })
 }
 

@@ -6,6 +6,7 @@ mod concerned;
 mod cost;
 mod drift;
 mod laws;
+mod meddling;
 mod parts;
 mod strangers;
 
