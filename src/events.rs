@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 use vdsm_model::dhcp::SeenClient;
-use vdsm_model::ip::MAIN_TABLE;
+use vdsm_model::ip::{Fate, MAIN_TABLE};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Driver, NetInfo, SeenKind, SeenLink};
 use vdsm_model::units::Mac;
@@ -354,7 +354,9 @@ fn default_route(host: &NetInfo, v6: bool) -> Option<(String, DeviceName)> {
     let all = host
         .with_default_routes()
         .flat_map(|link| defaults(link, v6).map(move |route| (route.metric, link.name, route)));
-    let (_, device, route) = all.min_by_key(|(metric, device, _)| (*metric, *device))?;
+    let best = all.min_by_key(|(metric, device, _)| (*metric, *device));
+    // One that leads nowhere is as good as none.
+    let (_, device, route) = best.filter(|(.., route)| route.fate == Fate::Forwarded)?;
     Some((route.gateway.as_ref().map(IpAddr::to_string).unwrap_or_default(), device))
 }
 

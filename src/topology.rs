@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use vdsm_model::config::{Base, NetConfig, NetworkConfig};
 use vdsm_model::graph::Stack;
-use vdsm_model::ip::MAIN_TABLE;
+use vdsm_model::ip::{Fate, MAIN_TABLE, Route};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{Driver, NetInfo, Port, SeenKind, SeenLink};
 use vdsm_model::units::Mac;
@@ -114,7 +114,8 @@ fn kind(link: &SeenLink) -> &str {
 }
 
 fn gateways(link: &SeenLink, out: &mut Object<'_>) {
-    let all = || link.routes.iter().chain(&link.made_routes).filter(|route| route.to.prefix == 0);
+    let is_default = |route: &&Route| route.to.prefix == 0 && route.fate == Fate::Forwarded;
+    let all = || link.routes.iter().chain(&link.made_routes).filter(is_default);
     let best = |v6: bool| {
         let of_family = all().filter(|route| route.to.addr.is_ipv6() == v6);
         of_family.min_by_key(|route| (route.table != MAIN_TABLE, route.metric, route.table))

@@ -9,7 +9,7 @@ use vdsm_model::bond_options::{BondOptions, OptionChange, OptionValue, Payload};
 use vdsm_model::bridge_options::{BridgeChange, BridgeOptions};
 use vdsm_model::device::Adverts;
 use vdsm_model::ethtool_options::{Group, Settings};
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, Fate, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::resolver::Resolver;
 use vdsm_model::rule::Rule;
@@ -197,9 +197,9 @@ impl fmt::Display for Action {
             Action::Dhcp { device, change } => clients::Spelled(device, change).fmt(f),
             Action::AddRoute { device, route, replace } => {
                 let verb = if *replace { "replace" } else { "add" };
-                write!(f, "ip {}route {verb} {route} dev {device} proto {}", family(route), route.protocol)
+                write!(f, "ip {}route {verb} {} proto {}", family(route), Way(device, route), route.protocol)
             }
-            Action::DelRoute { device, route } => write!(f, "ip {}route del {route} dev {device}", family(route)),
+            Action::DelRoute { device, route } => write!(f, "ip {}route del {}", family(route), Way(device, route)),
             Action::AddRule { rule } => write!(f, "ip rule add {}", rule.spelled()),
             Action::DelRule { rule } => write!(f, "ip rule del {}", rule.spelled()),
             Action::Resolver { to, .. } => resolver::write_command(f, to),
@@ -218,6 +218,19 @@ pub(super) fn adverts_sysctls(adverts: Adverts) -> Vec<(&'static str, u8)> {
         all.insert(0, ("accept_ra", 0));
     }
     all
+}
+
+/// A route with its device, where it has one of its own.
+struct Way<'a>(&'a DeviceName, &'a Route);
+
+impl fmt::Display for Way<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Way(device, route) = self;
+        match (route.fate, route.nhid) {
+            (Fate::Forwarded, None) => write!(f, "{route} dev {device}"),
+            _ => write!(f, "{route}"),
+        }
+    }
 }
 
 fn family(route: &Route) -> &'static str {

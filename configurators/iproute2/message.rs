@@ -3,14 +3,14 @@
 use netlink_packet_core::{DefaultNla, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use netlink_packet_route::link::{InfoBond, InfoBridge, InfoData, InfoKind, LinkAttribute, LinkInfo, LinkMessage};
-use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteVia};
+use netlink_packet_route::route::{RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType, RouteVia};
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::{LinkBond, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVlan, RouteMessageBuilder};
 use std::net::IpAddr;
 use vdsm_model::bond_options::{Attribute, Payload};
 use vdsm_model::bridge_options;
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, Fate, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_netlink::Request;
@@ -207,19 +207,36 @@ fn address(index: u32, address: &Address) -> AddressMessage {
 /// Of linux/if_addr.h.
 const IFA_RT_PRIORITY: u16 = 9;
 
+/// Of linux/rtnetlink.h.
+const RTA_NH_ID: u16 = 30;
+
+/// Whether the kernel wants to be told a device: not where a nexthop object says it, nor where an IPv4
+/// route leads nowhere. IPv6 has such routes at the loopback, and would else take another one
+/// without a gateway for it.
+fn has_device(route: &Route) -> bool {
+    route.nhid.is_none() && (route.fate == Fate::Forwarded || route.to.addr.is_ipv6())
+}
+
 fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
     let impossible = |_| RunError::Unspeakable(format!("{route} mixes address families"));
     let mut builder = RouteMessageBuilder::<IpAddr>::new()
         .destination_prefix(route.to.addr, route.to.prefix)
         .map_err(impossible)?
-        .output_interface(index)
         .table_id(route.table)
         .protocol(RouteProtocol::from(route.protocol))
         .scope(RouteScope::from(route.scope));
+    if let Some(nhid) = route.nhid {
+        builder.get_mut().attributes.push(RouteAttribute::Other(DefaultNla::new(RTA_NH_ID, nhid.to_ne_bytes().into())));
+    } else {
+        builder = builder.kind(RouteType::from(route.fate.number()));
+    }
+    if has_device(route) {
+        builder = builder.output_interface(index);
+    }
     if route.metric != 0 {
         builder = builder.priority(route.metric);
     }
-    match route.gateway {
+    match route.gateway.filter(|_| route.nhid.is_none()) {
         // An IPv4 route through an IPv6 neighbour (RFC 5549).
         Some(IpAddr::V6(via)) if route.to.addr.is_ipv4() => {
             builder.get_mut().attributes.push(RouteAttribute::Via(RouteVia::Inet6(via)))
@@ -227,7 +244,7 @@ fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {
         Some(gateway) => builder = builder.gateway(gateway).map_err(impossible)?,
         None => {}
     }
-    if route.onlink {
+    if route.onlink && route.nhid.is_none() {
         builder = builder.onlink();
     }
     if let Some(source) = route.source {

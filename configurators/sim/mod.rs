@@ -20,7 +20,7 @@ use vdsm_model::bridge_options::BridgeOptions;
 use vdsm_model::device::Adverts;
 use vdsm_model::dhcp::{Foreign, Lease, SeenClients};
 use vdsm_model::ethtool_options::{SeenSettings, Tuned};
-use vdsm_model::ip::{Address, RA, Route};
+use vdsm_model::ip::{Address, Fate, RA, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{Details, NetInfo, Qdisc, SeenKind, SeenLink};
 use vdsm_model::qos::Shaper;
@@ -77,6 +77,8 @@ pub(crate) struct Link {
 #[derive(Clone, Debug)]
 enum Kind {
     Nic,
+    /// It is there once it has a route: nothing else of it matters here.
+    Loopback,
     Tap,
     Bond {
         /// As the kernel keeps them: by attribute.
@@ -137,9 +139,13 @@ impl Sim {
     }
 
     /// Somebody adds a route whatever is there, as `ip route append` does; one that is shared is a
-    /// next hop of `ip route add default nexthop ...`.
+    /// next hop of `ip route add default nexthop ...`. One that leads nowhere is the loopback's.
     pub fn append(&self, device: DeviceName, route: Route) {
         self.with(|host| {
+            if route.fate != Fate::Forwarded && !host.links.contains_key(&device) {
+                host.add(device, Kind::Loopback, 65536);
+                host.links.entry(device).and_modify(|link| link.up = true);
+            }
             host.links.entry(device).and_modify(|link| link.routes.push(route));
         });
     }
@@ -242,6 +248,7 @@ impl Host {
     fn seen(&self, name: DeviceName, link: &Link) -> SeenLink {
         let kind = match &link.kind {
             Kind::Nic => SeenKind::Nic,
+            Kind::Loopback => SeenKind::Other("loopback".to_owned()),
             Kind::Tap => SeenKind::Tap,
             Kind::Bond { options, .. } => {
                 SeenKind::Bond { options: self.bond_options(options), active: None, lacp: None }

@@ -5,7 +5,7 @@
 use vdsm_model::bond_options::{BondMode, MODE_ATTRIBUTE, Payload, find};
 use vdsm_model::bridge_options::{BridgeOptions, default_of};
 use vdsm_model::device::Adverts;
-use vdsm_model::ip::{Address, RA, Route};
+use vdsm_model::ip::{Address, Fate, RA, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::units::Mac;
 
@@ -453,10 +453,10 @@ impl Host {
 
     fn add_route(&mut self, device: DeviceName, route: Route, replace: bool) -> Done {
         let link = self.get(&device)?;
-        if !link.up {
+        if !link.up && route.fate == Fate::Forwarded {
             return Err("Device for nexthop is not up".into());
         }
-        if let Some(gateway) = route.gateway.filter(|_| !route.onlink) {
+        if let Some(gateway) = route.gateway.filter(|_| !route.onlink && route.nhid.is_none()) {
             let near = link.addresses.iter().any(|a| {
                 a.ip.network() == vdsm_model::units::Prefixed { addr: gateway, prefix: a.ip.prefix }.network()
             });
@@ -472,8 +472,11 @@ impl Host {
         if !replace && !rivals.is_empty() {
             return Err("File exists".into());
         }
-        // One goes, and in IPv6 one of those before one that a router announced.
-        let taken = rivals.iter().find(|it| it.protocol != RA).or(rivals.first());
+        // One goes, and in IPv6 first one that could be a next hop beside the new one, or neither of them could
+        // (rt6_qualify_for_ecmp): what the kernel made of an announcement never can.
+        let joins = |it: &Route| it.nhid.is_none() && it.fate == Fate::Forwarded && it.gateway.is_some();
+        let alike = |it: &&Route| (joins(it) && it.protocol != RA) == joins(&route);
+        let taken = rivals.iter().find(alike).or(rivals.first());
         if let Some(taken) = taken {
             let holder = self.links.values_mut().find(|link| link.routes.contains(taken));
             holder.into_iter().for_each(|link| link.routes.retain(|it| it != taken));

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use vdsm_model::ip::{MAIN_TABLE, Route};
+use vdsm_model::ip::{Fate, MAIN_TABLE, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::units::Prefixed;
@@ -20,9 +20,10 @@ pub(crate) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
     let routes = seen.links().flat_map(|link| {
         let all = link.routes.iter().chain(&link.made_routes);
         let fit = all.filter(|route| route.table == MAIN_TABLE && leads_to(route, client));
-        fit.map(|route| (Reverse(route.to.prefix), route.metric, link.name))
+        fit.map(|route| (Reverse(route.to.prefix), route.metric, link.name, route.fate))
     });
-    routes.filter(|_| !is_link_local).min().map(|(.., name)| name)
+    let best = routes.filter(|_| !is_link_local).min();
+    best.filter(|(.., fate)| *fate == Fate::Forwarded).map(|(_, _, name, _)| name)
 }
 
 /// Of the loopback's network, every address is the host's (RFC 1122, section 3.2.1.3).

@@ -5,9 +5,11 @@
 //! devices in question, so that a change costs the same however many others there are.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use vdsm_model::config::{Base, NetConfig};
 use vdsm_model::graph::Stack;
+use vdsm_model::ip::MAIN_TABLE;
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 
@@ -17,7 +19,7 @@ use super::Selection;
 /// and the host as it is: those made of them, of their masters and ports, or of what they stand on.
 ///
 /// The owner of the default route is always among them, since any device may get or lose a rival
-/// of it. A device that is gone says no more what it stood on and belonged to: who knows adds that
+/// of it; and so are those in whose tables for source routing a device has a route. A device that is gone says no more what it stood on and belonged to: who knows adds that
 /// to `devices`.
 pub fn concerned(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceName>) -> Selection {
     if devices.is_empty() {
@@ -31,6 +33,7 @@ pub fn concerned(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceN
     let mut networks: BTreeSet<&NetworkName> =
         touched.iter().flat_map(|device| Stack::with(*device, &running.networks, seen)).map(|(name, _)| name).collect();
     networks.extend(running.networks.default_routes());
+    networks.extend(devices.iter().filter_map(|device| seen.link(device)).flat_map(|link| routed(running, link)));
     let base_of = |name: &NetworkName| running.networks.get(name)?.base.map(Base::device);
     let bases: BTreeSet<DeviceName> = networks.iter().filter_map(|name| base_of(name)).chain(bonds.clone()).collect();
     networks.extend(bases.iter().flat_map(|base| lifting(running, seen, *base)));
@@ -49,6 +52,12 @@ fn around(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceName>) -
         touched.extend(seen.ports_of(link.name).map(|port| port.name));
     }
     touched
+}
+
+/// The networks in whose tables for source routing a link has a route.
+fn routed<'a>(running: &'a NetConfig, link: &SeenLink) -> Vec<&'a NetworkName> {
+    let tables: BTreeSet<u32> = link.routes.iter().map(|route| route.table).filter(|it| *it != MAIN_TABLE).collect();
+    tables.into_iter().flat_map(|table| running.networks.routed_from(Ipv4Addr::from(table))).collect()
 }
 
 fn is_our_vlan(running: &NetConfig, seen: &NetInfo, link: &SeenLink) -> bool {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use vdsm_model::config::{Base, NetConfig, NetworkConfig, Policy};
 use vdsm_model::device::{Device, NetDevice};
 use vdsm_model::graph::{Desired, Graph, Stack, no_ipv6};
-use vdsm_model::ip::Route;
+use vdsm_model::ip::{MAIN_TABLE, Place, Route};
 use vdsm_model::name::{DeviceName, NetworkName};
 use vdsm_model::netinfo::{NetInfo, SeenKind};
 use vdsm_model::plan::{Part, Plan, Step, deviations};
@@ -169,7 +169,7 @@ impl<'a> Trial<'a> {
             | Problem::Missing { of, .. }
             | Problem::Both { of, .. }
             | Problem::UnknownNic { of, .. }
-            | Problem::CrowdedDefaultRoute { of, .. }
+            | Problem::CrowdedRoute { of, .. }
             | Problem::NotSupported { of, .. } => self.subject(of),
             Problem::SharedInterface { networks, .. }
             | Problem::SharedAddress { networks, .. }
@@ -304,7 +304,8 @@ impl<'a> Judged<'a> {
             all.push((losers, difference(master, Part::Device, format!("{port} is held by {master}"))));
         }
         for (network, device, route) in self.rivals(chosen, seen) {
-            let text = format!("{route} on {device} is in the way of its default route");
+            let whose = if route.table == MAIN_TABLE { "default route" } else { "source routing" };
+            let text = format!("{} is in the way of its {whose}", route.on(device));
             all.push((vec![Entity::Network(network)], difference(device, Part::Addresses, text)));
         }
         all
@@ -353,18 +354,28 @@ impl<'a> Judged<'a> {
         pairs
     }
 
-    /// Default routes that others have and a network's own does not suffer.
+    /// Routes that others have and a network's own do not suffer.
     fn rivals(&self, chosen: &'a NetConfig, seen: &NetInfo) -> Vec<(&'a NetworkName, DeviceName, Route)> {
+        let mut going: BTreeMap<Place, Vec<(DeviceName, Route)>> = BTreeMap::new();
+        for (device, ip) in self.prior.ips() {
+            let stays = |route: &Route| self.wished.ip(device).is_some_and(|left| left.routes.contains(route));
+            for route in ip.routes.iter().filter(|route| route.is_exclusive() && !stays(route)) {
+                going.entry(route.place()).or_default().push((*device, *route));
+            }
+        }
+        if going.is_empty() {
+            return Vec::new();
+        }
         let mut rivals = Vec::new();
-        let owners = chosen.networks.default_routes().filter_map(|name| chosen.networks.get_key_value(name));
-        for (name, net) in owners.filter(|(name, _)| self.request.networks.contains_key(*name)) {
-            let Some(top) = Stack::of(name, net, seen).top else { continue };
-            let ours = self.wished.ip(&top).into_iter().flat_map(|ip| &ip.routes);
-            let ours: Vec<&Route> = ours.filter(|route| route.to.prefix == 0).collect();
-            for (device, ip) in self.prior.ips().filter(|(device, _)| **device != top) {
-                let left = self.wished.ip(device).map(|ip| &ip.routes);
-                let goes = |r: &&Route| !left.is_some_and(|left| left.contains(*r)) && ours.iter().any(|o| r.rivals(o));
-                rivals.extend(ip.routes.iter().filter(goes).map(|route| (name, *device, *route)));
+        for (top, ip) in self.wished.ips() {
+            let theirs = ip.routes.iter().filter_map(|ours| going.get(&ours.place())).flatten();
+            let theirs: Vec<_> = theirs.filter(|(device, _)| device != top).collect();
+            if theirs.is_empty() {
+                continue;
+            }
+            let owners = Stack::topped_by(*top, &chosen.networks, seen).map(|(name, _)| name);
+            for owner in owners.filter(|name| self.request.networks.contains_key(*name)) {
+                rivals.extend(theirs.iter().map(|(device, route)| (owner, *device, *route)));
             }
         }
         rivals

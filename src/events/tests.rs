@@ -63,6 +63,9 @@ fn the_default_route_is_the_best_of_the_main_table() {
         ["ipv4 default route: via 198.51.100.1 dev b"]
     );
     assert_eq!(told(&[best.clone(), other], &[best.clone(), link("b")]), [""; 0], "it was not in use");
+    let nowhere = Route { gateway: None, fate: Fate::Unreachable, ..Route::default_via([0, 0, 0, 0].into()) };
+    let lo = SeenLink { routes: vec![nowhere], ..link("lo") };
+    assert_eq!(told(&[best.clone(), link("lo")], &[link("a"), lo]), ["there is no ipv4 default route"]);
     assert_eq!(told(&[best], &[link("a")]), ["there is no ipv4 default route"]);
     assert_eq!(told(&[link("a")], &[with("a", "192.0.2.1", 0, 77)]), [""; 0]);
     let six = with("a", "2001:db8::1", 1024, MAIN_TABLE);

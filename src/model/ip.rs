@@ -9,6 +9,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::name::DeviceName;
 use crate::rule::Rule;
 use crate::units::Prefixed;
 
@@ -26,6 +27,9 @@ pub const DHCP: u8 = 16;
 pub const RA: u8 = 9;
 /// `RT_SCOPE_LINK` of linux/rtnetlink.h: the destination is on the link itself.
 const LINK_SCOPE: u8 = 253;
+
+/// See [`Route::place`].
+pub type Place = (u32, Prefixed<IpAddr>, u32);
 
 /// Everything a device is to have at layer three; what is not named here goes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +103,8 @@ impl IpConfig {
             matches!(gateway, IpAddr::V6(it) if it.is_unicast_link_local())
                 && self.addresses.iter().any(|a| a.ip.addr.is_ipv6())
         };
-        route.onlink || route.gateway.is_none_or(|it| is_near(it) || is_link_local(it))
+        // A nexthop object was told so when it was made.
+        route.onlink || route.nhid.is_some() || route.gateway.is_none_or(|it| is_near(it) || is_link_local(it))
     }
 
     /// Whether any of it needs IPv6.
@@ -230,7 +235,48 @@ impl fmt::Display for Address {
     }
 }
 
-/// A unicast route through one device.
+/// What becomes of the packets that take a route (`rtm_type`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fate {
+    /// They leave through a device.
+    #[default]
+    Forwarded,
+    /// They are dropped.
+    Blackhole,
+    /// They are turned away: host unreachable.
+    Unreachable,
+    /// They are turned away: administratively prohibited.
+    Prohibit,
+    /// This table has nothing to say of them.
+    Throw,
+}
+
+impl Fate {
+    /// The kernel's numbers (`RTN_*` of linux/rtnetlink.h), and what `ip` says before the destination.
+    const ALL: [(u8, &str, Fate); 5] = [
+        (1, "", Fate::Forwarded),
+        (6, "blackhole ", Fate::Blackhole),
+        (7, "unreachable ", Fate::Unreachable),
+        (8, "prohibit ", Fate::Prohibit),
+        (9, "throw ", Fate::Throw),
+    ];
+
+    /// By the kernel's number; none for what a host's own addresses, broadcasts and the like are routed by.
+    pub fn from_kernel(number: u8) -> Option<Fate> {
+        Fate::ALL.iter().find(|(it, ..)| *it == number).map(|(.., fate)| *fate)
+    }
+
+    fn row(self) -> &'static (u8, &'static str, Fate) {
+        Fate::ALL.iter().find(|(.., fate)| *fate == self).unwrap_or(&Fate::ALL[0])
+    }
+
+    /// The kernel's number.
+    pub fn number(self) -> u8 {
+        self.row().0
+    }
+}
+
+/// A route through one device; and, at the loopback, one that leads nowhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Route {
     /// The destination; prefix 0 is the default route.
@@ -254,6 +300,12 @@ pub struct Route {
     /// It is one of several next hops of one route, which no one device has for itself.
     #[serde(default)]
     pub shared: bool,
+    /// Whether packets leave by it at all.
+    #[serde(default)]
+    pub fate: Fate,
+    /// The nexthop object (ip-nexthop(8)) that says the way: gateway and device are only what it says.
+    #[serde(default)]
+    pub nhid: Option<u32>,
 }
 
 impl Route {
@@ -274,6 +326,8 @@ impl Route {
             onlink: false,
             metrics: [0; ROUTE_METRICS],
             shared: false,
+            fate: Fate::Forwarded,
+            nhid: None,
         }
     }
 
@@ -282,22 +336,42 @@ impl Route {
         Route { to, gateway: None, scope: LINK_SCOPE, ..Route::default_via(Ipv4Addr::UNSPECIFIED.into()) }
     }
 
-    /// Whether this is a default route that would stand in the way of ours: same table, same metric.
+    /// Whether this would stand in the way of ours: same destination, same table, same metric.
     pub fn rivals(&self, ours: &Route) -> bool {
-        self.to == ours.to && self.table == ours.table && self.metric == ours.metric
+        self.place() == ours.place()
+    }
+
+    /// Where the kernel has room for one: table, destination and metric.
+    pub fn place(&self) -> Place {
+        (self.table, self.to, self.metric)
+    }
+
+    /// Whether it is in a place where one of ours does not suffer another: one for default routes,
+    /// or any of a table for source routing.
+    pub fn is_exclusive(&self) -> bool {
+        self.to.prefix == 0 || self.table != MAIN_TABLE
+    }
+
+    /// In a sentence, with its device unless it leads nowhere.
+    pub fn on(&self, device: DeviceName) -> String {
+        if self.fate == Fate::Forwarded { format!("{self} on {device}") } else { self.to_string() }
     }
 }
 
 impl fmt::Display for Route {
     /// As iproute2 takes it after `ip route add`, the device left out.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A nexthop object has its own fate.
+        f.write_str(if self.nhid.is_none() { self.fate.row().1 } else { "" })?;
         if self.to.prefix == 0 {
             f.write_str("default")?
         } else {
             write!(f, "{}", self.to)?
         }
-        if let Some(gateway) = self.gateway {
-            write!(f, " via {gateway}")?;
+        match (self.nhid, self.gateway) {
+            (Some(nhid), _) => write!(f, " nhid {nhid}")?,
+            (None, Some(gateway)) => write!(f, " via {gateway}")?,
+            (None, None) => {}
         }
         if self.table != MAIN_TABLE {
             write!(f, " table {}", self.table)?;

@@ -169,9 +169,9 @@ pub enum Problem {
     ForeignResolver { network: NetworkName, why: String },
     /// The way to whoever manages the host would be interrupted, and nobody would notice.
     CutsOff { whom: String, steps: Vec<String> },
-    /// A default route would change where several are in one place, which nobody could put back; each
-    /// with its device.
-    CrowdedDefaultRoute { of: Subject, routes: Vec<String> },
+    /// A default route, or one for source routing, would change where several are in one place, which
+    /// nobody could put back; each with its device.
+    CrowdedRoute { of: Subject, routes: Vec<String> },
     /// A key that needs IPv6, on a kernel that has none.
     NoIpv6 { network: NetworkName, key: &'static str, value: String },
     /// A key whose behaviour no configurator of this version has.
@@ -194,7 +194,7 @@ impl Problem {
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
             | Problem::CutsOff { .. }
-            | Problem::CrowdedDefaultRoute { .. }
+            | Problem::CrowdedRoute { .. }
             | Problem::NotSupported { .. } => Code::BadParams,
             Problem::SharedAddress { .. } | Problem::NoIpv6 { .. } => Code::BadAddr,
             Problem::UnknownNic { .. } => Code::BadNic,
@@ -240,7 +240,7 @@ impl Problem {
             | Problem::ForeignQdisc { .. }
             | Problem::ForeignResolver { .. }
             | Problem::CutsOff { .. }
-            | Problem::CrowdedDefaultRoute { .. }
+            | Problem::CrowdedRoute { .. }
             | Problem::NoIpv6 { .. }
             | Problem::NameTaken { .. } => Stage::Apply,
             Problem::NotSupported { .. } => Stage::Support,
@@ -370,9 +370,9 @@ impl fmt::Display for Problem {
                 "the way to {whom} is interrupted by {}: that takes a connectivityCheck, or allowInterruption = true",
                 list(steps)
             ),
-            Problem::CrowdedDefaultRoute { of, routes } => write!(
+            Problem::CrowdedRoute { of, routes } => write!(
                 f,
-                "{of}: a default route would change in a place that has {}, which could not be put back as they are; \
+                "{of}: a route would change in a place that has {}, which could not be put back as they are; \
                  leave it one at most, with one gateway",
                 list(routes)
             ),

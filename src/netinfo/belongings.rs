@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use vdsm_model::ip::{Address, Route};
+use vdsm_model::ip::{Address, Fate, Route};
 use vdsm_model::netinfo::{MANY_ROUTES, Qdisc};
 use vdsm_model::qos::Shaper;
 
@@ -109,7 +109,7 @@ impl Belongings {
         let known = self.addresses.iter().position(same)?;
         self.addresses.remove(known);
         let was_last = address.ip.addr.is_ipv4() && !self.addresses().any(|it| it.ip.addr.is_ipv4());
-        Some(if was_last { self.drop_routes(|route| route.to.addr.is_ipv4()) } else { Vec::new() })
+        Some(if was_last { self.drop_routes(|route| route.to.addr.is_ipv4() && leaves(route)) } else { Vec::new() })
     }
 
     /// Adds a route, unless it is there; gives back those that became too many.
@@ -129,7 +129,8 @@ impl Belongings {
     pub(super) fn remove_route(&mut self, route: &Route) {
         let list = self.list_of(route);
         // What an event repeats of a route may differ in its metrics.
-        let like = |it: &Route| it.rivals(route) && (it.gateway, it.source) == (route.gateway, route.source);
+        let told = |it: &Route| (it.place(), it.gateway, it.source, it.fate, it.nhid);
+        let like = |it: &Route| told(it) == told(route);
         let place = list.iter().position(|it| it == route).or_else(|| list.iter().position(like));
         place.map(|place| list.remove(place));
     }
@@ -199,6 +200,12 @@ impl Belongings {
             self.remove_qdisc(handle);
         }
     }
+}
+
+/// Whether a route hangs on its device: one that leads nowhere is IPv4's own, and here at the loopback only
+/// to be somewhere.
+pub(super) fn leaves(route: &Route) -> bool {
+    route.fate == Fate::Forwarded || route.to.addr.is_ipv6()
 }
 
 /// How far an IPv6 address reaches, as `ipv6_addr_src_scope` orders it.

@@ -186,7 +186,10 @@ fn routes_agree(host: &NetInfo) {
                 "1" | "2" | "9" => false,
                 _ => default,
             };
-            if !kept || text("type") != "1" || table == "255" || route.get("nexthops").is_some() {
+            // Those that lead nowhere are kept where one of ours might want the place.
+            let (fate, exclusive) = (text("type"), default || !["254", "-"].contains(&table.as_str()));
+            let is_told = fate == "1" || exclusive && ["6", "7", "8", "9"].contains(&fate.as_str());
+            if !kept || !is_told || table == "255" || route.get("nexthops").is_some() {
                 continue;
             }
             let gateway = route["via"]["host"].as_str().unwrap_or(route["gateway"].as_str().unwrap_or("-"));
@@ -199,8 +202,9 @@ fn routes_agree(host: &NetInfo) {
                 (false, family) => format!("{}/{}", text("dst"), [32, 128][family]),
             };
             let (dev, source) = (text("dev"), text("prefsrc"));
+            let dev = if fate == "1" { &dev } else { "lo" };
             expected.insert(format!(
-                "{to} via {gateway} dev {dev} table {table} metric {metric} proto {protocol} src {source}"
+                "{fate} {to} via {gateway} dev {dev} table {table} metric {metric} proto {protocol} src {source}"
             ));
         }
     }
@@ -210,8 +214,12 @@ fn routes_agree(host: &NetInfo) {
             let or_none = |ip: Option<std::net::IpAddr>| ip.map_or("-".to_owned(), |ip| ip.to_string());
             let (gateway, source) = (or_none(r.gateway), or_none(r.source));
             format!(
-                "{} via {gateway} dev {dev} table {} metric {} proto {} src {source}",
-                r.to, r.table, r.metric, r.protocol
+                "{} {} via {gateway} dev {dev} table {} metric {} proto {} src {source}",
+                r.fate.number(),
+                r.to,
+                r.table,
+                r.metric,
+                r.protocol
             )
         })
         .collect();

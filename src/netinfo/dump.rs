@@ -84,7 +84,7 @@ impl<'r> Dump<'r> {
             libc::RTM_NEWADDR => self.addresses.extend(layer3::address(payload).filter(|told| told.address.is_some())),
             libc::RTM_NEWROUTE => {
                 let Some((index, route)) = layer3::route(payload) else {
-                    self.passed_over += 1;
+                    self.passed_over += usize::from(!layer3::is_local(payload));
                     self.routes.extend(layer3::hops(payload));
                     return;
                 };

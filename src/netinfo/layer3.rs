@@ -4,13 +4,15 @@
 //! - addresses: IPv6's link-local ones;
 //! - routes: link-local ones the kernel made, and what redirects say; and, as the
 //!   host may carry a full routing table, those of routing daemons except for default routes.
-//!   Routes over several next hops belong to no single link and are left out too, but for the next
-//!   hops of default routes ([`hops`]): one of ours must not stumble over them. Left out are those that ask for a source or a type of service, as
-//!   [`Route`] cannot tell them from others to the same destination.
+//!   Routes over several next hops belong to no single link, and those that lead nowhere (unreachable,
+//!   blackhole) to none. They are left out too, but where one of ours might stumble over them: default routes, and
+//!   tables beside the main one. There the former are kept as their next hops ([`hops`]), and the
+//!   latter at the loopback, where IPv6 itself has them. Left out are those that ask for a source or a
+//!   type of service, as [`Route`] cannot tell them from others to the same destination.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use vdsm_model::ip::{Address, DHCP, More, RA, ROUTE_METRICS, Route};
+use vdsm_model::ip::{Address, DHCP, Fate, More, RA, ROUTE_METRICS, Route};
 use vdsm_model::units::Prefixed;
 use vdsm_netlink::attrs::{self, Attrs};
 
@@ -22,6 +24,10 @@ const RTNEXTHOP: usize = 8;
 pub(super) const INET: u8 = libc::AF_INET as u8;
 pub(super) const INET6: u8 = libc::AF_INET6 as u8;
 
+/// The loopback's index, the same in each network namespace (net/core/dev.c).
+pub(super) const LOOPBACK: u32 = 1;
+/// `RTA_NH_ID` of linux/rtnetlink.h.
+const RTA_NH_ID: u16 = 30;
 // Of linux/rtnetlink.h; the libc crate has the others.
 /// `RTNH_F_ONLINK` of linux/rtnetlink.h, in the flags of a route with one next hop.
 const RTNH_F_ONLINK: u32 = 4;
@@ -112,10 +118,11 @@ pub(super) fn route(payload: &[u8]) -> Option<(u32, Route)> {
     }
 }
 
-/// The next hops of a default route that goes over several, each with the index it leaves through.
+/// The next hops of a route that goes over several, each with the index it leaves through, where one of
+/// ours might want its place.
 pub(super) fn hops(payload: &[u8]) -> Vec<(u32, Route)> {
-    let default = read(payload).filter(|(route, _)| route.to.prefix == 0);
-    let Some((route, Ways::Several(mut rest))) = default else { return Vec::new() };
+    let exclusive = read(payload).filter(|(route, _)| route.is_exclusive());
+    let Some((route, Ways::Several(mut rest))) = exclusive else { return Vec::new() };
     let mut all = Vec::new();
     // `struct rtnexthop` of linux/rtnetlink.h: length, flags, weight, index; its attributes follow.
     while let (Some(length), Some(index)) = (attrs::u16(rest).map(usize::from), rest.get(4..).and_then(attrs::u32)) {
@@ -146,7 +153,8 @@ fn read(payload: &[u8]) -> Option<(Route, Ways<'_>)> {
     let [family, prefix, from, tos, table, protocol, scope, kind, ..] = *payload.first_chunk::<RTMSG>()?;
     let flags = attrs::u32(&payload[8..])?;
     let cached = flags & libc::RTM_F_CLONED != 0;
-    if kind != libc::RTN_UNICAST || from != 0 || tos != 0 || cached || !is_kept(protocol, prefix) {
+    let fate = Fate::from_kernel(kind)?;
+    if from != 0 || tos != 0 || cached || !is_kept(protocol, prefix) {
         return None;
     }
     let any: IpAddr = match family {
@@ -165,6 +173,8 @@ fn read(payload: &[u8]) -> Option<(Route, Ways<'_>)> {
         onlink: flags & RTNH_F_ONLINK != 0,
         metrics: [0; ROUTE_METRICS],
         shared: false,
+        fate,
+        nhid: None,
     };
     let (mut index, mut hops) = (None, None);
     for (kind, value) in Attrs::after(payload, RTMSG) {
@@ -178,13 +188,29 @@ fn read(payload: &[u8]) -> Option<(Route, Ways<'_>)> {
             libc::RTA_PREFSRC => route.source = Some(ip(family, value)?),
             libc::RTA_METRICS => metrics(value, &mut route.metrics),
             libc::RTA_MULTIPATH => hops = Some(value),
+            RTA_NH_ID => route.nhid = Some(attrs::u32(value)?),
             _ => {}
         }
     }
     if route.table == u32::from(libc::RT_TABLE_LOCAL) || (is_made(&route) && is_link_local_subnet(&route.to)) {
         return None;
     }
-    Some((route, hops.map(Ways::Several).or(index.map(Ways::One))?))
+    let leads_nowhere = fate != Fate::Forwarded;
+    // Of a nexthop object the kernel may tell no more than its number (nexthop_compat_mode).
+    let is_unnamed = leads_nowhere || route.nhid.is_some() && index.is_none();
+    let way = match (hops, index) {
+        (Some(hops), _) => Ways::Several(hops),
+        _ if is_unnamed && route.is_exclusive() => Ways::One(LOOPBACK),
+        (None, Some(index)) if !is_unnamed => Ways::One(index),
+        _ => return None,
+    };
+    Some((route, way))
+}
+
+/// Whether it is one of the routes to a host's own addresses, of which each has a few.
+pub(super) fn is_local(payload: &[u8]) -> bool {
+    let kinds = [libc::RTN_LOCAL, libc::RTN_BROADCAST, libc::RTN_ANYCAST, libc::RTN_MULTICAST];
+    payload.get(7).is_some_and(|kind| kinds.contains(kind))
 }
 
 /// Table, destination and metric of the message's route, whatever kind of route it is: with

@@ -106,6 +106,41 @@ fn link_local_routes_and_those_of_daemons_are_left_out() {
 }
 
 #[test]
+fn what_leads_nowhere_is_the_loopbacks_where_one_of_ours_might_want_the_place() {
+    let to = || attribute(libc::RTA_DST, &[10, 9, 0, 0]);
+    let table = || number(libc::RTA_TABLE, 3232);
+    let text = |header: Header, more: &[Vec<u8>]| {
+        let (index, route) = route(&route_message(header, 0, more))?;
+        assert_eq!(index, LOOPBACK);
+        Some(route.to_string())
+    };
+    for (kind, word) in [(6, "blackhole"), (7, "unreachable"), (8, "prohibit"), (9, "throw")] {
+        assert_eq!(text([2, 0, 0, 0, 254, 3, 0, kind], &[]), Some(format!("{word} default")));
+        let lo = number(libc::RTA_OIF, LOOPBACK);
+        let metric = number(libc::RTA_PRIORITY, 1024);
+        assert_eq!(text([10, 0, 0, 0, 254, 3, 0, kind], &[lo, metric]), Some(format!("{word} default")));
+        let expected = Some(format!("{word} 10.9.0.0/16 table 3232"));
+        assert_eq!(text([2, 16, 0, 0, 0, 3, 0, kind], &[to(), table()]), expected);
+        // Of a main table full of them one has no use.
+        assert_eq!(text([2, 16, 0, 0, 254, 3, 0, kind], &[to()]), None);
+    }
+    let local = route_message([2, 32, 0, 0, 255, 2, 254, 2], 0, &[to()]);
+    assert!(is_local(&local) && !is_local(&route_message([2, 0, 0, 0, 254, 3, 0, 7], 0, &[])) && !is_local(&[]));
+}
+
+#[test]
+fn of_a_nexthop_object_its_number_is_enough() {
+    let nhid = || number(RTA_NH_ID, 77);
+    let whole = [nhid(), number(libc::RTA_OIF, 7), attribute(libc::RTA_GATEWAY, &[10, 0, 0, 9])];
+    let (index, seen) = route(&route_message([2, 0, 0, 0, 254, 3, 0, 1], 0, &whole)).unwrap();
+    assert_eq!((index, seen.to_string().as_str(), seen.gateway), (7, "default nhid 77", Some([10, 0, 0, 9].into())));
+    let (index, seen) = route(&route_message([2, 0, 0, 0, 254, 3, 0, 1], 0, &[nhid()])).unwrap();
+    assert_eq!((index, seen.to_string().as_str()), (LOOPBACK, "default nhid 77"));
+    let elsewhere = route_message([2, 16, 0, 0, 254, 3, 0, 1], 0, &[nhid(), attribute(libc::RTA_DST, &[10, 9, 0, 0])]);
+    assert_eq!(route(&elsewhere), None);
+}
+
+#[test]
 fn next_hops_of_a_default_route_are_routes_of_their_own() {
     let hop = |index: u8, gateway: u8| {
         [&[16, 0, 0, 2, index, 0, 0, 0][..], &attribute(libc::RTA_GATEWAY, &[10, 0, 0, gateway])].concat()

@@ -58,6 +58,8 @@ fn change() -> impl Strategy<Value = String> {
     let protocol = || prop::sample::select(vec!["", " proto static", " proto dhcp", " proto bird"]);
     let to = prop::sample::select(vec!["default", "10.9.0.0/16", "10.8.1.0/24"]);
     let to6 = prop::sample::select(vec!["::/0", "2001:db8:9::/48"]);
+    let nowhere = prop::sample::select(vec!["default", "10.9.0.0/16", "::/0", "2001:db8:9::/48"]);
+    let fate = prop::sample::select(vec!["unreachable", "blackhole", "prohibit", "throw"]);
     prop_oneof![
         4 => (dev(), kind, dev()).prop_map(|(it, kind, other)| format!("link add {it} {}", kind.replace("BASE", &other))),
         2 => dev().prop_map(|it| format!("link del {it}")),
@@ -87,6 +89,9 @@ fn change() -> impl Strategy<Value = String> {
         3 => (verb(), to6, six(), metric(), table()).prop_map(|(verb, to, via, metric, table)| {
             format!("route {verb} {to} via {via}{metric}{table}")
         }),
+        3 => (verb(), fate, nowhere, metric(), table()).prop_map(|(verb, fate, to, metric, table)| {
+            format!("route {verb} {fate} {to}{metric}{table}")
+        }),
         1 => (verb(), dev(), six()).prop_map(|(verb, it, src)| format!("route {verb} 2001:db8:7::/48 dev {it} src {src}")),
         2 => (any::<bool>(), 100..103_u16, 0..3_u8).prop_map(|(add, priority, net)| {
             format!("rule {} from 10.0.{net}.0/24 lookup 77 priority {priority}", if add { "add" } else { "del" })
@@ -108,7 +113,7 @@ fn random_changes_by_others_are_followed() {
         let mut runner = TestRunner::new_with_rng(Config::default(), rng);
         let changes = prop::collection::vec(change(), 1..25);
         let mut done: Vec<String> = Vec::new();
-        let (mut routed, mut ruled) = (0, 0);
+        let (mut routed, mut ruled, mut nowhere) = (0, 0, 0);
         for _ in 0..60 {
             let lines = changes.new_tree(&mut runner).unwrap().current();
             batch(&lines);
@@ -117,9 +122,10 @@ fn random_changes_by_others_are_followed() {
             same(&live, &mut reader, &done[from..].join("\n"));
             let now = live.latest();
             routed += now.links().flat_map(|link| &link.routes).filter(|it| it.to.addr.is_ipv6()).count();
+            nowhere += now.link(&name("lo")).unwrap().routes.len();
             ruled += now.rules().filter(|rule| rule.v6 && rule.table == 78).count();
         }
-        assert!(routed > 0 && ruled > 0, "IPv6, too");
+        assert!(routed > 0 && ruled > 0 && nowhere > 0, "IPv6, too");
         // Of what is up, everything is told.
         batch(&(0..8).map(|n| format!("link set d{n} up")).collect::<Vec<_>>());
         same(&live, &mut reader, "all up");

@@ -17,7 +17,7 @@ use vdsm_netlink::{Dumped, Got, KernelError, Wire, WireError};
 
 use super::NicRule;
 use super::dump::Dump;
-use super::layer3::is_made;
+use super::layer3::{LOOPBACK, is_made};
 use super::link::IFINFOMSG;
 use super::mirror::Mirror;
 use super::shaping::HANDLE;
@@ -165,8 +165,8 @@ impl Reader {
         if self.crowded {
             return Ok(true);
         }
-        // The kernel keeps no route through a link that is down.
-        let up = heads.iter().filter(|(.., up)| *up).map(|(index, ..)| *index).collect();
+        // The kernel keeps no route through a link that is down, but those that lead nowhere.
+        let up = heads.iter().filter(|(index, _, up)| *up || *index == LOOPBACK).map(|(index, ..)| *index).collect();
         self.routes(&up, dump)?;
         Ok(true)
     }
@@ -174,7 +174,8 @@ impl Reader {
     /// The routes through these links; there are none through one that does not exist.
     pub(super) fn routes(&mut self, links: &BTreeSet<u32>, dump: &mut Dump<'_>) -> Result<(), LookError> {
         let mut through: Vec<Option<u32>> = links.iter().copied().map(Some).collect();
-        if through.len() > WORTH_ALL_ROUTES {
+        // Those of the loopback that lead nowhere have no device to ask for.
+        if through.len() > WORTH_ALL_ROUTES || links.contains(&LOOPBACK) {
             through = vec![None];
         }
         for index in through {
@@ -292,14 +293,14 @@ fn addresses_on(index: u32) -> Question {
     (libc::RTM_GETADDR, header)
 }
 
-/// The unicast routes of both families and all tables.
+/// The routes of both families and all tables, or the unicast ones through a link. One can ask for a
+/// single type, and all of them together cost less than the few that are wanted by themselves.
 fn routes_through(index: Option<u32>) -> Question {
     let mut header = vec![0; 12];
-    header[7] = libc::RTN_UNICAST;
-    let header = match index {
-        Some(index) => with_attribute(header, libc::RTA_OIF, &index.to_ne_bytes()),
-        None => header,
-    };
+    if let Some(index) = index {
+        header[7] = libc::RTN_UNICAST;
+        header = with_attribute(header, libc::RTA_OIF, &index.to_ne_bytes());
+    }
     (libc::RTM_GETROUTE, header)
 }
 

@@ -1,5 +1,6 @@
 //! Behind which device somebody is.
 
+use vdsm_model::ip::Fate;
 use vdsm_model::units::Prefixed;
 
 use super::*;
@@ -72,4 +73,13 @@ fn without_a_client_or_a_way_to_him_there_is_no_device() {
         let report = told(&host, &NetConfig::default(), &about);
         assert_eq!((&report["lastClient"], &report["lastClientIface"]), (&json!(told_as), &json!(iface)));
     }
+}
+
+#[test]
+fn nobody_is_behind_what_leads_nowhere() {
+    let turned_away = Route { fate: Fate::Unreachable, ..to("10.9.0.0/16", 0, MAIN_TABLE) };
+    let mgmt = device("mgmt", &[], &[to("0.0.0.0/0", 0, MAIN_TABLE)], &[]);
+    let host = NetInfo::new([mgmt, device("lo", &[], &[turned_away], &[])], true);
+    let towards = |client: &str| towards(&host, client.parse().unwrap()).map(|it| it.to_string());
+    assert_eq!((towards("10.9.0.1"), towards("10.8.0.1").as_deref()), (None, Some("mgmt")));
 }

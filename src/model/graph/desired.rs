@@ -320,9 +320,7 @@ impl<'a> Builder<'a> {
         }
         self.put_clients();
         self.put_stays();
-        for (name, net) in self.wanted() {
-            self.put_default_routes(name, net);
-        }
+        self.put_aside_rivals();
     }
 
     fn link(&self, name: DeviceName, mtu: Mtu, ipv6: Option<bool>) -> Link {

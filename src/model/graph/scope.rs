@@ -71,10 +71,10 @@ impl Scope {
         }
     }
 
-    /// The devices whose default route of the main table would stand in the way of ours.
+    /// The devices with a route that would stand in the way of ours.
     pub(super) fn add_rivals(&mut self, ours: &Route, seen: &NetInfo) {
         let all = |link: &SeenLink| link.routes.iter().chain(&link.made_routes).any(|it| it.rivals(ours));
-        let rivals = seen.with_default_routes().filter(|link| all(link));
+        let rivals = seen.with_routes_in(ours.table).filter(|link| all(link));
         self.0.extend(rivals.map(|l| l.name));
     }
 }

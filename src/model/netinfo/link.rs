@@ -49,12 +49,13 @@ pub struct SeenLink {
     pub adverts: Option<Adverts>,
     /// Without IPv6's link-local ones, in the kernel's order.
     pub addresses: Vec<Address>,
-    /// Unicast routes through it that the kernel did not make by itself.
+    /// Routes through it that the kernel did not make by itself. The loopback's are also those that
+    /// lead nowhere, where one of ours might want the place.
     pub routes: Vec<Route>,
     /// Routes through it that came without anybody's wish: the kernel made them of an address, or
     /// a router announced them. Link-local ones are left out.
     pub made_routes: Vec<Route>,
-    /// Next hops through it of default routes that go over several (multipath).
+    /// Next hops through it of routes that go over several (multipath), where one of ours might want the place.
     pub shared_routes: Vec<Route>,
     /// The DHCP clients that serve it.
     pub dhcp: Arc<SeenClients>,

@@ -35,7 +35,8 @@ pub struct NetInfo {
     ports: RedBlackTreeSetSync<(DeviceName, DeviceName)>,
     uppers: RedBlackTreeSetSync<(DeviceName, Reverse<Mtu>, DeviceName)>,
     tags: RedBlackTreeMapSync<(DeviceName, VlanTag), DeviceName>,
-    defaults: RedBlackTreeSetSync<DeviceName>,
+    // The tables in which a link has an exclusive route, see `Route::is_exclusive`.
+    tables: RedBlackTreeSetSync<(u32, DeviceName)>,
     rules: RedBlackTreeSetSync<Arc<Rule>>,
     // The same rules by the device packets come in on, and by the table they lead to.
     incoming: RedBlackTreeSetSync<(DeviceName, Arc<Rule>)>,
@@ -67,9 +68,7 @@ impl NetInfo {
         if let Some(key) = tag_of(&link) {
             self.tags.insert_mut(key, link.name);
         }
-        if has_default(&link) {
-            self.defaults.insert_mut(link.name);
-        }
+        tables_of(&link).into_iter().for_each(|table| self.tables.insert_mut((table, link.name)));
         self.links.insert_mut(link.name, link);
     }
 
@@ -90,8 +89,8 @@ impl NetInfo {
         if let Some(key) = tag_of(&link).filter(|key| self.tags.get(key) == Some(name)) {
             self.tags.remove_mut(&key);
         }
-        if has_default(&link) {
-            self.defaults.remove_mut(name);
+        for table in tables_of(&link) {
+            self.tables.remove_mut(&(table, *name));
         }
         Some(link)
     }
@@ -156,7 +155,13 @@ impl NetInfo {
 
     /// The links with a default route of the main table, by name, whoever made it.
     pub fn with_default_routes(&self) -> impl Iterator<Item = &SeenLink> {
-        self.defaults.iter().filter_map(|name| self.link(name))
+        self.with_routes_in(MAIN_TABLE)
+    }
+
+    /// The links with a route in a table, of the main table a default route, by name, whoever made it.
+    pub fn with_routes_in(&self, table: u32) -> impl Iterator<Item = &SeenLink> {
+        let from_there = self.tables.range((table, DeviceName::LOWEST)..);
+        from_there.take_while(move |(it, _)| *it == table).filter_map(|(_, name)| self.link(name))
     }
 
     /// The VLAN device with that tag on that link, whatever it is called.
@@ -224,12 +229,9 @@ impl NetInfo {
     }
 }
 
-fn has_default(link: &SeenLink) -> bool {
-    link.routes
-        .iter()
-        .chain(&link.made_routes)
-        .chain(&link.shared_routes)
-        .any(|route| route.to.prefix == 0 && route.table == MAIN_TABLE)
+fn tables_of(link: &SeenLink) -> BTreeSet<u32> {
+    let all = link.routes.iter().chain(&link.made_routes).chain(&link.shared_routes);
+    all.filter(|route| route.is_exclusive()).map(|route| route.table).collect()
 }
 
 fn tag_of(link: &SeenLink) -> Option<(DeviceName, VlanTag)> {

@@ -18,6 +18,7 @@ use vdsm_netlink::generic::GenericError;
 use vdsm_netlink::team::{Team, Teams};
 
 use super::super::dump::Dump;
+use super::super::layer3::LOOPBACK;
 use super::super::mirror::{Mirror, Wants};
 use super::super::reader::{LookError, Reader};
 use super::{AT_ONCE, Live, Pumped, ROUNDS};
@@ -70,7 +71,8 @@ impl Live {
             }
             side.mirror.learn_shapers(&shapers, &dump.pieces);
             if asker.reader.is_crowded() {
-                let up: Vec<u32> = dump.heads().filter(|(.., up)| *up).map(|(index, ..)| index).collect();
+                let has_routes = |(index, _, up): &(u32, DeviceName, bool)| *up || *index == LOOPBACK;
+                let up: Vec<u32> = dump.heads().filter(has_routes).map(|(index, ..)| index).collect();
                 dump.routes.extend(side.mirror.routes_of(&up));
             }
             side.mirror.refresh(dump, names);

@@ -1,5 +1,5 @@
-//! Default routes of others in the place of ours: what routers announce, and what goes over several
-//! next hops or stands beside another.
+//! Routes of others in the place of ours: what routers announce, what leads nowhere, what a nexthop object
+//! leads, what stands in our tables, and what goes over several next hops or stands beside another.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::beyond::server::{Announce, Offers, Server};
 use crate::ears::until;
 use crate::lab::{Lab, Nics::Veth, story, story_needing};
-use crate::look::Look;
+use crate::look::{Look, assert_same, without_indexes};
 use crate::monitor::changes;
 
 const V4: &str = "addr add 192.0.2.1/24 dev veth_1\naddr add 198.51.100.1/24 dev veth_2\n";
@@ -125,6 +125,114 @@ fn from_one_that_hears_routers_to_a_static_gateway_there_is_always_one() {
     });
 }
 
+/// What others have put where ours goes, how the answer's warning names it, and how a check does.
+const IN_THE_WAY: [(&str, &str, &str); 12] = [
+    ("route add unreachable default\n", "'unreachable default'", "default route"),
+    ("route add blackhole default proto static mtu 1400\n", "'blackhole default'", "default route"),
+    ("route add prohibit default\n", "'prohibit default'", "default route"),
+    ("route add throw default\n", "'throw default'", "default route"),
+    ("route add unreachable ::/0 metric 1024\n", "'unreachable default'", "default route"),
+    ("route add prohibit ::/0 metric 1024 proto static\n", "'prohibit default'", "default route"),
+    ("nexthop add id 77 via 192.0.2.254 dev veth_1\nroute add default nhid 77\n", "that of veth_1", "default route"),
+    ("nexthop add id 78 blackhole\nroute add default nhid 78\n", "'default nhid 78'", "default route"),
+    (
+        "route add default via 192.0.2.254 dev veth_1 table 167772161\n",
+        "'default via 192.0.2.254 table 167772161 on veth_1'",
+        "source routing",
+    ),
+    ("route add unreachable default table 167772161\n", "'unreachable default table 167772161'", "source routing"),
+    ("route add 10.0.0.0/24 dev veth_1 table 167772161\n", "'10.0.0.0/24 table 167772161 on veth_1'", "source routing"),
+    ("route add blackhole 10.0.0.0/24 table 167772161\n", "'blackhole 10.0.0.0/24 table 167772161'", "source routing"),
+];
+
+/// With gateways of both families.
+fn dual() -> Value {
+    let mut net = red(false);
+    net.as_object_mut().unwrap().extend(red(true).as_object().unwrap().clone());
+    net
+}
+
+#[test]
+fn what_leads_nowhere_or_stands_in_our_tables_gives_way_and_comes_back() {
+    for (add, name, _) in IN_THE_WAY {
+        story(Veth, 3, move |lab| {
+            lab.ip(V4);
+            lab.ip(add);
+            let before = Look::now().text(None);
+            // It fails after the route has moved.
+            let bad = json!({ "nic": "veth_2", "ipaddr": "10.9.0.1", "prefix": 24, "gateway": "10.5.0.254" });
+            let moves = told(|| drop(lab.expect_error(29, json!({ "networks": { "red": dual(), "zz": bad } }))));
+            assert_same(&without_indexes(&before), &without_indexes(&Look::now().text(None)), add);
+            // Each family's comes, and one of them was another's before and is again; the other goes.
+            let gone = moves.iter().filter(|it| it.starts_with('-')).count();
+            assert!(gone <= 1 + usize::from(name.contains("table")), "{add}: {moves:?}");
+            let answer = lab.request(json!({ "networks": { "red": dual() } })).unwrap();
+            assert!(answer["warnings"].to_string().contains(name), "{add}: {answer}");
+            assert_eq!(Look::now().default_routes(), ["10.0.0.254 red", "fd00::fffe red"], "{add}");
+            assert_eq!(Look::now().source_routes(), OURS, "{add}");
+            lab.again(json!({ "red": dual() }), json!({}));
+        });
+    }
+}
+
+const OURS: [&str; 2] = ["10.0.0.0/24 via - of red, table 167772161", "default via 10.0.0.254 of red, table 167772161"];
+
+#[test]
+fn what_has_taken_the_place_of_ours_is_told_in_words_and_healed() {
+    for (add, name, whose) in IN_THE_WAY {
+        story(Veth, 3, move |lab| {
+            lab.ip(V4);
+            lab.nets(json!({ "red": dual() }));
+            let before = Look::now().text(None);
+            lab.ip(&add.replace("route add", "route replace"));
+            let checked = lab.call("Host.checkNetworks", json!({})).unwrap();
+            let words = name.replace("that of veth_1", "default nhid 77 on veth_1").replace('\'', "");
+            let expected = format!("{words} is in the way of its {whose}");
+            assert!(checked["networks"]["red"].to_string().contains(&expected), "{add}: {checked}");
+            lab.call("Host.healNetworks", json!({})).unwrap();
+            assert_same(&before, &Look::now().text(None), add);
+            assert_eq!(lab.call("Host.checkNetworks", json!({})).unwrap()["in_sync"], true);
+        });
+    }
+}
+
+#[test]
+fn a_restore_at_boot_comes_up_in_spite_of_them() {
+    story(Veth, 3, |lab| {
+        lab.nets(json!({ "red": dual() }));
+        lab.set_safe();
+        lab.reboot();
+        lab.ip(V4);
+        for (add, ..) in [0, 4, 8, 11].map(|at| IN_THE_WAY[at]) {
+            lab.ip(add);
+        }
+        let told = lab.restore(false);
+        assert_eq!((&told["restored"], &told["failed"]), (&json!(true), &json!([])), "{told}");
+        assert_eq!(Look::now().default_routes(), ["10.0.0.254 red", "fd00::fffe red"]);
+        assert_eq!(Look::now().source_routes(), OURS);
+    });
+}
+
+#[test]
+fn a_nexthop_object_of_which_the_kernel_tells_its_number_alone_gives_way_and_comes_back() {
+    for next in [
+        "nexthop add id 77 via 192.0.2.254 dev veth_1\n",
+        "nexthop add id 76 via 192.0.2.254 dev veth_1\nnexthop add id 77 group 76\n",
+    ] {
+        story(Veth, 3, move |lab| {
+            std::fs::write("/proc/sys/net/ipv4/nexthop_compat_mode", "0").unwrap();
+            lab.ip(V4);
+            lab.ip(&format!("{next}route add default nhid 77\n"));
+            let before = shown();
+            assert!(before.contains("nhid 77"), "{before}");
+            fails(lab, false);
+            assert_eq!(shown(), before);
+            assert!(lab.nets(json!({ "red": red(false) })));
+            assert!(shown().contains("via 10.0.0.254 dev red") && !shown().contains("nhid"), "{}", shown());
+        });
+    }
+}
+
 #[test]
 fn what_could_not_be_put_back_is_not_taken() {
     let both = "default via 192.0.2.254 on veth_1' and 'default via 198.51.100.254 on veth_2";
@@ -144,6 +252,20 @@ fn what_could_not_be_put_back_is_not_taken() {
             "route add default via 192.0.2.254 dev veth_1\nroute append default via 198.51.100.254 dev veth_2\n",
             "route del default via 198.51.100.254 dev veth_2\n",
         ),
+        // One that leads nowhere is one of several, too.
+        (
+            false,
+            "unreachable default' and 'default via 192.0.2.254 on veth_1",
+            "route add default via 192.0.2.254 dev veth_1\nroute append unreachable default\n",
+            "route del default\nroute del unreachable default\n",
+        ),
+        // In a table of ours.
+        (
+            false,
+            "unreachable default table 167772161' and 'default via 198.51.100.254 table 167772161 on veth_2",
+            "route add unreachable default table 167772161\nroute append default via 198.51.100.254 dev veth_2 table 167772161\n",
+            "route flush table 167772161\n",
+        ),
         // IPv6 makes several next hops of that.
         (
             true,
@@ -159,7 +281,7 @@ fn what_could_not_be_put_back_is_not_taken() {
             let before = Look::now().text(None);
             let error = lab.refused(21, json!({ "red": red(v6) }), json!({}));
             let expected = format!(
-                "network 'red': a default route would change in a place that has '{names}', which could not be put back as they are; leave it one at most, with one gateway"
+                "network 'red': a route would change in a place that has '{names}', which could not be put back as they are; leave it one at most, with one gateway"
             );
             assert_eq!(error.data.as_ref().unwrap()["problems"][0]["message"], expected);
             assert_eq!(Look::now().text(None), before);

@@ -11,7 +11,7 @@ use super::super::waiting::{self, Stay};
 use super::Builder;
 use crate::config::{Base, BondAddresses, NetworkConfig};
 use crate::dhcp::{self, Clients};
-use crate::ip::{Address, Dynamic, IpConfig, MAIN_TABLE, Route};
+use crate::ip::{Address, Dynamic, Fate, IpConfig, MAIN_TABLE, Place, RA, Route};
 use crate::name::{DeviceName, NetworkName};
 use crate::source_routing;
 
@@ -94,37 +94,45 @@ impl Builder<'_> {
         ip
     }
 
-    /// The host's default routes, if they are this network's.
-    pub(super) fn default_routes(&self, name: &NetworkName, net: &NetworkConfig) -> Vec<Route> {
+    /// The routes of a network whose place they have for themselves: the host's default routes, if they
+    /// are its, and those of its source routing.
+    pub(super) fn exclusive_routes(&self, name: &NetworkName, net: &NetworkConfig) -> Vec<Route> {
         let Some(top) = top_of(name, net, self.seen) else { return Vec::new() };
-        self.ip_of(top, net).routes.into_iter().filter(|r| r.to.prefix == 0 && r.table == MAIN_TABLE).collect()
+        self.ip_of(top, net).routes.into_iter().filter(Route::is_exclusive).collect()
     }
 
-    pub(super) fn put_default_routes(&mut self, name: &NetworkName, net: &NetworkConfig) {
-        let Some(top) = top_of(name, net, self.seen) else { return };
-        for ours in self.default_routes(name, net) {
-            let has = self.seen.link(&top).is_some_and(|link| link.routes.contains(&ours));
-            // One default route a family: whoever has another at the same metric gives it up.
-            let rivals: Vec<(DeviceName, IpConfig)> = self
-                .graph
-                .ips()
-                .filter(|(device, ip)| **device != top && ip.all_routes().any(|r| r.rivals(&ours)))
-                .map(|(d, ip)| (*d, ip.clone()))
-                .collect();
-            for (device, mut ip) in rivals {
-                // Beside ours a router may announce itself again and again, and only a new one of ours
-                // takes the place of what it says.
-                let gives = !has || ip.routes.iter().any(|r| r.rivals(&ours));
-                if gives && Stack::topped_by(device, &self.running.networks, self.seen).next().is_none() {
-                    let announced = ip.announced.iter().any(|r| r.rivals(&ours));
-                    let until = if announced { " until a router announces it anew" } else { "" };
-                    self.warnings.push(format!("network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way{until}"));
-                }
-                ip.routes.retain(|r| !r.rivals(&ours));
-                ip.announced.retain(|r| !r.rivals(&ours));
-                self.graph.set_ip(device, ip);
+    /// Whoever has another route in the place of one of ours gives it up.
+    pub(super) fn put_aside_rivals(&mut self) {
+        let mut holders: BTreeMap<Place, Vec<DeviceName>> = BTreeMap::new();
+        for (device, ip) in self.graph.ips() {
+            for route in ip.all_routes().filter(|route| route.is_exclusive()) {
+                holders.entry(route.place()).or_default().push(*device);
             }
         }
+        for (name, net) in self.wanted() {
+            let Some(top) = top_of(name, net, self.seen) else { continue };
+            for ours in self.exclusive_routes(name, net) {
+                let others: BTreeSet<DeviceName> =
+                    holders.get(&ours.place()).into_iter().flatten().filter(|it| **it != top).copied().collect();
+                others.into_iter().for_each(|device| self.put_aside(name, top, &ours, device));
+            }
+        }
+    }
+
+    /// A device gives up what it has in the place of a network's route.
+    fn put_aside(&mut self, name: &NetworkName, top: DeviceName, ours: &Route, device: DeviceName) {
+        let Some(mut ip) = self.graph.ip(&device).cloned() else { return };
+        let has = self.seen.link(&top).is_some_and(|link| link.routes.contains(ours));
+        // Beside ours a router may announce itself again and again, and only a new one of ours
+        // takes the place of what it says.
+        let gives = !has || ip.routes.iter().any(|r| r.rivals(ours));
+        if gives && Stack::topped_by(device, &self.running.networks, self.seen).next().is_none() {
+            let theirs = ip.announced.iter().chain(&ip.routes).find(|r| r.rivals(ours));
+            self.warnings.extend(theirs.map(|theirs| gives_way(name, device, theirs)));
+        }
+        ip.routes.retain(|r| !r.rivals(ours));
+        ip.announced.retain(|r| !r.rivals(ours));
+        self.graph.set_ip(device, ip);
     }
 
     /// What a nic or bond has at layer three, and whether IPv6 runs on it.
@@ -177,6 +185,27 @@ impl Builder<'_> {
             ip.routes.extend(theirs);
         }
         (Some(net.wants_ipv6() || ip.uses_ipv6()), ip)
+    }
+}
+
+/// What is said of a stranger's route that gives way.
+fn gives_way(name: &NetworkName, device: DeviceName, theirs: &Route) -> String {
+    let route = theirs.on(device);
+    match theirs {
+        Route { table, .. } if *table != MAIN_TABLE => {
+            format!(
+                "network '{name}': '{route}', which is not ours, gives way: it is in the table of the network's source routing"
+            )
+        }
+        Route { fate: Fate::Forwarded, .. } => {
+            let until = if theirs.protocol == RA { " until a router announces it anew" } else { "" };
+            format!(
+                "network '{name}': the host has one default route a family: that of {device}, which is not ours, gives way{until}"
+            )
+        }
+        _ => format!(
+            "network '{name}': the host has one default route a family: '{route}', which is not ours, gives way"
+        ),
     }
 }
 

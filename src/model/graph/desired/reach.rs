@@ -8,14 +8,14 @@ use crate::device::NetDevice;
 use crate::name::{DeviceName, NetworkName};
 
 impl Builder<'_> {
-    /// The devices of the touched networks and bonds, and those whose default route they take.
+    /// The devices of the touched networks and bonds, and those whose routes give way to theirs.
     pub(super) fn find_scope(&mut self) {
         for (name, net) in self.former() {
             self.scope.add_network(name, net, self.running, self.seen);
         }
         for (name, net) in self.wanted() {
             self.scope.add_network(name, net, &self.merged.config, self.seen);
-            for ours in self.default_routes(name, net) {
+            for ours in self.exclusive_routes(name, net) {
                 self.scope.add_rivals(&ours, self.seen);
             }
         }
