@@ -143,12 +143,6 @@ impl Belongings {
         dropped
     }
 
-    /// IPv6 routes outlive their preferred source (net/ipv6/route.c, rt6_remove_prefsrc).
-    pub(super) fn forget_source(&mut self, source: &IpAddr) {
-        let all = self.routes.iter_mut().chain(&mut self.made).chain(&mut self.shared);
-        all.filter(|route| route.source.as_ref() == Some(source)).for_each(|route| route.source = None);
-    }
-
     /// A discipline came, in the place of the one that hung there.
     pub(super) fn add_qdisc(&mut self, qdisc: Qdisc) {
         self.qdiscs.retain(|it| it.parent != qdisc.parent);

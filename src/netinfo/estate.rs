@@ -24,6 +24,8 @@ pub(super) struct Estate {
     preferring: HashMap<IpAddr, Vec<u32>>,
     /// Links that lost something by another's change.
     disturbed: Vec<u32>,
+    /// Links of whose routes no event tells what became of them.
+    doubtful: Vec<u32>,
 }
 
 impl Estate {
@@ -40,6 +42,11 @@ impl Estate {
     /// The links that lost something by another's change since the last call.
     pub(super) fn take_disturbed(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.disturbed)
+    }
+
+    /// The links whose routes are to be read anew, see [`Estate::nobody_has`].
+    pub(super) fn take_doubtful(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.doubtful)
     }
 
     /// An address as a dump has it, behind those that came before.
@@ -73,20 +80,21 @@ impl Estate {
     }
 
     /// An address that nobody has any more cannot be preferred by a route of the main table
-    /// (net/ipv4/fib_semantics.c, fib_sync_down_addr); in other tables IPv4's stay.
+    /// (net/ipv4/fib_semantics.c, fib_sync_down_addr); in other tables IPv4's stay. IPv6's outlive it, with
+    /// it where its link went down or lost IPv6, and without it where somebody took it away
+    /// (net/ipv6/addrconf.c, ipv6_del_addr and rt6_remove_prefsrc): the events of both are alike.
     pub(super) fn nobody_has(&mut self, addr: IpAddr) {
         if self.owners.contains_key(&addr) {
             return;
         }
         for other in self.preferring.get(&addr).cloned().unwrap_or_default() {
             let Some(routes) = self.belongings.get_mut(&other) else { continue };
-            if addr.is_ipv4() {
-                let lost = routes.drop_routes(|route| route.source == Some(addr) && route.table == MAIN_TABLE);
-                self.forget_routes(other, &lost);
-            } else {
-                routes.forget_source(&addr);
-                forget(&mut self.preferring, &addr, other);
+            if addr.is_ipv6() {
+                self.doubtful.push(other);
+                continue;
             }
+            let lost = routes.drop_routes(|route| route.source == Some(addr) && route.table == MAIN_TABLE);
+            self.forget_routes(other, &lost);
             self.disturbed.push(other);
         }
     }

@@ -317,9 +317,10 @@ impl Mirror {
         std::mem::take(&mut self.wants.shapers)
     }
 
-    /// What lost something by another link's change has changed, too.
+    /// What lost something by another link's change has changed, too, or may have.
     fn note_disturbed(&mut self) {
         self.estate.take_disturbed().into_iter().for_each(|index| self.touch(index));
+        self.wants.routes.extend(self.estate.take_doubtful());
     }
 
     fn touch(&mut self, index: u32) {
