@@ -437,6 +437,25 @@ pub fn undo(host: &mut Host, prior: Graph, scope: Scope, tuned: Tuned) -> Result
     }
 }
 
+/// Brings a host to where a change had arrived, for what was done to it since; in how many rounds.
+///
+/// # Errors
+/// Why it is not there; it stays as it is then.
+pub fn complete(host: &mut Host, target: Graph, scope: Scope, tuned: Tuned) -> Result<usize, Cause> {
+    let seen = host.eyes.look()?;
+    let (graph, _) = target.without_missing(&seen);
+    let names: Vec<DeviceName> = scope.devices().copied().collect();
+    let desired =
+        Desired { config: NetConfig::default(), prior: graph.clone(), graph, scope, tuned, warnings: Vec::new() };
+    let mut work = Work { host, seen: NetInfo::default(), desired, diary: &Silent };
+    work.seen = work.whole(seen)?;
+    let plan = Plan::between(&Graph::seen(&work.seen, &work.desired.scope), &work.desired.graph);
+    if !plan.is_empty() {
+        tracing::warn!("the host is not as it was committed: {}", one_line(&plan));
+    }
+    work.arrive(Leg::Anew(plan), &names)
+}
+
 /// The host is as wished; nobody has confirmed that it can still be reached.
 pub struct Applied<'a> {
     work: Work<'a>,

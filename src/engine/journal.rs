@@ -3,7 +3,7 @@
 //!
 //! How the lines come to the disk is `persistence/journal.rs`'s. Here stands what they say, and what
 //! whoever finds them does: before its verdict the host becomes as it was, by the same planning as a
-//! rollback; after it the configuration is stored. After a reboot the kernel has nothing of either,
+//! rollback; after it the configuration is stored, and what was done to the host since is undone. After a reboot the kernel has nothing of either,
 //! so only what was to be safe is finished.
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use super::account::{self, Account};
 use super::{Engine, RESTORE, tree};
 use crate::conf::Settings;
 use crate::host::Host;
-use crate::transaction::{Planned, SetupError, chain, undo};
+use crate::transaction::{Planned, SetupError, chain, complete, undo};
 
 /// What the head's lines mean. Another number is another program's.
 const FORMAT: u32 = 1;
@@ -209,6 +209,12 @@ impl<'a> Reach<&'a Graph, &'a Scope, &'a Tuned> {
     }
 }
 
+/// What a change concerned in the end, as far as that was written down.
+fn latest(reach: Reach, unfinished: &Unfinished) -> Reach {
+    let widened = unfinished.notes.iter().rev().find_map(|note| note.get(WIDENED));
+    widened.and_then(|it| Reach::deserialize(it).ok()).unwrap_or(reach)
+}
+
 fn namespace() -> u64 {
     fs::metadata("/proc/thread-self/ns/net").map_or(0, |it| it.ino())
 }
@@ -298,7 +304,14 @@ impl Engine {
         let is_this_boot = head.boot == self.journal.boot;
         if unfinished.verdict == Verdict::Committed {
             tracing::warn!("{verb} ({} steps) was interrupted after its end; it is stored now", head.plan.len());
-            return self.finish(&head, is_this_boot);
+            let is_stored = self.finish(&head, is_this_boot);
+            if is_this_boot {
+                let Reach { target, scope, tuned, .. } = latest(reach, unfinished);
+                if let Err(error) = complete(host, target, scope, tuned) {
+                    tracing::error!("the host is not as it was committed, see vdsm-tool check: {}", chain(&error));
+                }
+            }
+            return is_stored;
         }
         let account = Account::of(unfinished);
         tracing::warn!("{verb} was interrupted ({account}); it is undone now");
@@ -311,9 +324,7 @@ impl Engine {
         if let Err(error) = self.journal.file.note(&account::recovery()) {
             tracing::debug!("{}", chain(&error));
         }
-        let widened = unfinished.notes.iter().rev().find_map(|note| note.get(WIDENED));
-        let widened = widened.and_then(|it| Reach::deserialize(it).ok());
-        let Reach { prior, scope, tuned, .. } = widened.unwrap_or(reach);
+        let Reach { prior, scope, tuned, .. } = latest(reach, unfinished);
         let undone = match undo(host, prior, scope, tuned) {
             Ok(missing) if missing.is_empty() => {
                 tracing::info!("the host is as it was before");

@@ -102,6 +102,13 @@ impl Ethtool {
     }
 }
 
+/// All that reads a message of the family, on one that may be anything.
+#[cfg(test)]
+pub(crate) fn read_all(payload: &[u8]) {
+    message::tests::read_all(payload);
+    settings::tests::read_all(payload);
+}
+
 #[cfg(test)]
 #[path = "ethtool/tests.rs"]
 mod tests;

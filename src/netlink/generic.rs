@@ -77,7 +77,7 @@ impl Family {
     }
 
     /// Reads `CTRL_CMD_NEWFAMILY`.
-    fn read(payload: &[u8]) -> Option<Self> {
+    pub(crate) fn read(payload: &[u8]) -> Option<Self> {
         let attributes = message::attributes(payload);
         let groups = find(attributes.clone(), CtrlAttr::McastGroups.into()).unwrap_or_default();
         let group = |group| {

@@ -21,6 +21,12 @@ mod request;
 mod socket;
 mod wire;
 
+#[cfg(test)]
+#[path = "../../tests/fuzz/mod.rs"]
+mod fuzz;
+#[cfg(test)]
+mod fuzzed;
+
 pub use dump::Dumped;
 pub use error::{BatchError, ENOTSUPP, KernelError, WireError, errno_name};
 pub use listener::{Drained, Event, Listener, Topic, events};

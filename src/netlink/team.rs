@@ -213,4 +213,4 @@ fn told(payload: &[u8]) -> Told {
 
 #[cfg(test)]
 #[path = "team/tests.rs"]
-mod tests;
+pub(crate) mod tests;

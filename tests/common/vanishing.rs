@@ -90,7 +90,8 @@ fn setup(ground: &mut impl Ground, running: &NetConfig, wanted: &NetConfig) -> R
     planned.apply()?.confirm(None, |_, _| Ok(()))?.commit(|_| Ok(())).map(drop)
 }
 
-fn uses(config: &NetConfig, nic: &str) -> bool {
+/// Whether a network or bond stands on a nic.
+pub fn uses(config: &NetConfig, nic: &str) -> bool {
     let is = |name: &DeviceName| name.as_str() == nic;
     config.bonds.values().any(|bond| bond.nics.iter().any(is))
         || config.networks.iter().any(|(_, net)| net.base.map(Base::device).as_ref().is_some_and(is))

@@ -127,9 +127,9 @@ struct Walk {
     live: std::sync::Arc<Live>,
     eyes: Reader,
     _watching: Watching,
-    /// When an action fails, and when that nic goes.
+    /// When an action fails, and when something happens to the host.
     fuse: Fuse,
-    loss: (Fuse, Victim),
+    misfortune: Fuse,
     store: RunningConfig,
     running: NetConfig,
     dir: tempfile::TempDir,
@@ -137,6 +137,11 @@ struct Walk {
 
 impl Walk {
     fn new(nics: &[String], kind: &'static str) -> Walk {
+        Walk::with(nics, kind, || ())
+    }
+
+    /// One to whose host something happens.
+    fn with(nics: &[String], kind: &'static str, what: impl FnMut() + Send + 'static) -> Walk {
         self::nics(nics, kind);
         // The eyes that change the host are the daemon's; those that judge read its tables.
         let (live, watching) = Live::open(Fakes, Duration::from_secs(60), None).unwrap();
@@ -147,10 +152,8 @@ impl Walk {
         let kernel = Rtnetlink::open(Duration::from_secs(60), resolver.clone()).unwrap();
         std::fs::write(dir.path().join("resolv.conf"), "search example.org\nnameserver 192.0.2.1").unwrap();
         let store = RunningConfig::new(dir.path().to_owned());
-        let loss = (Fuse::never(), Victim::default());
-        let victim = loss.1.clone();
-        let what = Box::new(move || unplug(&victim.lock().unwrap()));
-        let kernel = Disturbed { inner: kernel, fuse: loss.0.clone(), what };
+        let misfortune = Fuse::never();
+        let kernel = Disturbed { inner: kernel, fuse: misfortune.clone(), what: Box::new(what) };
         Walk {
             kind,
             host: host(WithResolver { eyes: std::sync::Arc::clone(&live), resolver }, kernel, &fuse),
@@ -158,7 +161,7 @@ impl Walk {
             _watching: watching,
             eyes,
             fuse,
-            loss,
+            misfortune,
             store,
             running: NetConfig::default(),
             dir,
@@ -218,11 +221,16 @@ impl Walk {
             );
         }
         let arrived = outside();
+        self.is_there(wanted, what);
+        assert_eq!(outside(), arrived, "{what}");
+        self.running = wanted.clone();
+    }
+
+    /// A second time changes nothing.
+    fn is_there(&mut self, wanted: &NetConfig, what: &str) {
         let again = Transaction::plan(&mut self.host, wanted, &Request::between(wanted, wanted), &policy())
             .unwrap_or_else(|e| panic!("{what}: {}", chain(&e)));
         assert_eq!(again.plan().to_string(), "nothing to do\n", "{what}: a second time");
-        assert_eq!(outside(), arrived, "{what}");
-        self.running = wanted.clone();
     }
 }
 
@@ -249,12 +257,101 @@ pub fn vanishing(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: 
     for seed in seeds {
         let lost = apart(move || {
             let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
-            let mut walk = Walk::new(&nics, kind);
-            let (fuse, victim) = walk.loss.clone();
+            let victim = Victim::default();
+            let what = {
+                let victim = victim.clone();
+                move || unplug(&victim.lock().unwrap())
+            };
+            let mut walk = Walk::with(&nics, kind, what);
+            let fuse = walk.misfortune.clone();
             vanishing::everywhere(&mut walk, (&fuse, &victim), &nics, kinds, (seed, steps, every))
         });
         assert!(lost > steps, "seed {seed}: lost {lost} times");
     }
+}
+
+/// What another tool may do to a device of ours.
+const PRANKS: [&str; 8] = [
+    "link set DEV down",
+    "link set DEV nomaster",
+    "link set DEV mtu 1400",
+    "link set DEV address 02:00:00:00:77:01",
+    "addr add 10.99.0.1/24 dev DEV",
+    "addr flush dev DEV",
+    "route flush dev DEV",
+    "link del DEV",
+];
+
+/// Before every `every`-th action of each step somebody else does one of [`PRANKS`]: it ends as before or
+/// as wished.
+pub fn meddling(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
+    for seed in seeds {
+        let (done, undone) = apart(move || {
+            let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
+            let prank = Victim::default();
+            let what = {
+                let prank = prank.clone();
+                // What the kernel refuses, it refuses.
+                move || drop(crate::look::try_ip(&prank.lock().unwrap()))
+            };
+            let (mut walk, mut random) = (Walk::with(&nics, kind, what), Random(seed));
+            let (mut done, mut undone) = (0, 0);
+            for step in 0..steps {
+                let wanted = config(&mut random, &nics, kinds);
+                if [&walk.running, &wanted].iter().all(|it| it.networks.is_empty() && it.bonds.is_empty()) {
+                    continue;
+                }
+                for at in 0.. {
+                    let before = (walk.state(), outside());
+                    let (prank_is, story) = a_prank(&mut random, &walk.running, &wanted, &nics);
+                    let story = format!("seed {seed}, step {step}, before action {}: {story}", at * every);
+                    prank.lock().unwrap().clone_from(&prank_is);
+                    walk.misfortune.after(at * every);
+                    let outcome = walk.setup(&wanted);
+                    if walk.misfortune.is_set() {
+                        walk.misfortune.after(usize::MAX);
+                        outcome.unwrap_or_else(|e| panic!("{story}: {}", chain(&e)));
+                        break;
+                    }
+                    match outcome {
+                        Ok(_) => {
+                            walk.is_there(&wanted, &story);
+                            let former = std::mem::replace(&mut walk.running, wanted.clone());
+                            walk.setup(&former).unwrap_or_else(|e| panic!("{story}, and back: {}", chain(&e)));
+                            walk.running = former;
+                            done += 1;
+                        }
+                        Err(SetupError::RolledBack { .. }) => {
+                            let after = (walk.state(), outside());
+                            let differs = state::difference(&before.0.0, &after.0.0);
+                            assert!(after == before, "{story}:\n{differs}\n{}", state::difference(&before.1, &after.1));
+                            undone += 1;
+                        }
+                        Err(other) => panic!("{story}: {}", chain(&other)),
+                    }
+                }
+                walk.running = wanted;
+            }
+            (done, undone)
+        });
+        assert!(done + undone > steps, "seed {seed}: {done} done, {undone} undone");
+    }
+}
+
+/// Something done to one of the devices that a change is about.
+fn a_prank(random: &mut Random, old: &NetConfig, new: &NetConfig, nics: &[String]) -> (String, String) {
+    let concerned = |nic: &&String| [old, new].iter().any(|it| vanishing::uses(it, nic));
+    let mut devices: Vec<String> = nics.iter().filter(concerned).cloned().collect();
+    for config in [old, new] {
+        devices.extend(config.networks.keys().map(ToString::to_string));
+        devices.extend(config.bonds.keys().map(ToString::to_string));
+    }
+    let device = random.pick(&devices);
+    let prank = random.pick(&PRANKS).replace("DEV", &device);
+    // A nic that is gone is the affair of another law.
+    let is_nic = nics.contains(&device) && prank.starts_with("link del");
+    let prank = if is_nic { format!("link set {device} down") } else { prank };
+    (format!("{prank}\n"), prank)
 }
 
 fn walk(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {

@@ -14,7 +14,7 @@ use crate::process::wait;
 /// What is asked of each target before a release.
 const EXECUTIONS: u64 = 10_000_000;
 /// The packages that have a `fuzzed.rs`.
-const WITH_TARGETS: [&str; 1] = ["vdsm-net"];
+const WITH_TARGETS: [&str; 2] = ["vdsm-net", "vdsm-netlink"];
 /// Longer than the slowest target needs for so many.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 

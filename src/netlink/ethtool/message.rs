@@ -90,4 +90,4 @@ pub(super) fn told(payload: &[u8]) -> Told {
 
 #[cfg(test)]
 #[path = "message_tests.rs"]
-mod tests;
+pub(super) mod tests;

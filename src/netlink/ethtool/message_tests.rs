@@ -105,10 +105,15 @@ fn a_notification_tells_the_link_or_that_it_cannot_be_read() {
     }
 }
 
+/// All that reads a message of the family.
+pub(crate) fn read_all(bytes: &[u8]) {
+    let _ = (modes(bytes), is_down(bytes), told(bytes));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_the_readers_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = (modes(&bytes), is_down(&bytes), told(&bytes));
+        read_all(&bytes);
     }
 
     /// As above, but cut from or spoilt in a sound answer.
@@ -119,6 +124,6 @@ proptest! {
             *spoilt = byte;
         }
         bytes.truncate(length);
-        let _ = (modes(&bytes), is_down(&bytes), told(&bytes));
+        read_all(&bytes);
     }
 }

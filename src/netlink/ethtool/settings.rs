@@ -200,4 +200,4 @@ fn values(payload: &[u8]) -> Vec<(u16, u32)> {
 
 #[cfg(test)]
 #[path = "settings_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -173,7 +173,8 @@ fn nobody_is_heard_before_there_is_a_family() {
     assert_eq!(monitor.drain(&mut |index| panic!("{index}")).unwrap(), Drained::Empty);
 }
 
-fn read_all(bytes: &[u8]) {
+/// All that reads a message of the family.
+pub(crate) fn read_all(bytes: &[u8]) {
     let (mut team, mut enabled) = (Team::default(), Vec::new());
     take_options(bytes, &mut team, &mut enabled);
     let _ = (ports(bytes).count(), told(bytes));

@@ -51,6 +51,11 @@ fn whoever_else_dies_anywhere_everything_is_as_before_or_as_wished() {
 }
 
 #[test]
+fn whatever_others_do_in_the_middle_everything_is_as_before_or_as_wished() {
+    crate::walk::meddling(60..62, 3, 3, "dummy", EVERYTHING);
+}
+
+#[test]
 fn whatever_vanishes_the_rest_is_as_before_or_as_wished() {
     crate::walk::vanishing(30_000..30_002, 4, 3, "dummy", EVERYTHING);
 }

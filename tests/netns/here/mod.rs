@@ -44,6 +44,12 @@ fn whatever_vanishes_bridges_are_as_before_or_as_wished() {
 }
 
 #[test]
+fn whatever_others_do_in_the_middle_bridges_are_as_before_or_as_wished() {
+    let kinds = crate::common::random::Kinds { bonds: false, vlans: false };
+    crate::walk::meddling(50..52, 3, 2, "veth", kinds);
+}
+
+#[test]
 fn a_plan_asks_the_kernel_nothing_and_a_change_is_verified_by_one_look() {
     crate::walk::questions("veth", crate::common::random::Kinds { bonds: false, vlans: false });
 }

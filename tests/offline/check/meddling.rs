@@ -39,7 +39,7 @@ fn change(case: &Case, fuse: &Fuse, drift: &Drift, request: &Request) -> Result<
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 20, failure_persistence: None, max_shrink_iters: 500, ..ProptestConfig::default() })]
 
     #[test]
     fn whatever_others_do_in_the_middle_the_host_is_as_before_or_as_wished(seed in any::<u64>(), drift in drift()) {

@@ -1,6 +1,7 @@
 //! A daemon that dies in the middle of a change, at anything it does to the host or to the disk, and
 //! what the next one makes of it; and one whose thread alone dies.
 
+use vdsm_configurators::iproute2::LinkChange;
 use vdsm_dhcp_client::Family;
 use vdsm_model::config::NetConfig;
 use vdsm_model::dhcp::Lease;
@@ -126,6 +127,46 @@ fn whoever_dies_anywhere_the_host_and_the_disk_are_as_before_or_as_wished() {
             }
         }
         assert!(undone > 60 && finished > 10, "{cuts} cuts: {undone} undone, {finished} finished");
+    });
+}
+
+#[test]
+fn what_was_committed_is_what_the_next_one_makes_of_the_host_too() {
+    quietly(|| {
+        let old = NetConfig::default();
+        let wish = request(
+            json!({ "red": { "nic": "dummy_0", "vlan": 7 } }),
+            json!({}),
+            json!({ "connectivityCheck": false }),
+        );
+        let (mut committed, mut undone) = (0, 0);
+        for at in 0.. {
+            let node = Node::new(&old);
+            let (before, daemon) = (node.state(), node.daemon());
+            if cut(at, false, || daemon.setup(&wish).map(|_| ()).unwrap()).is_some() {
+                break;
+            }
+            drop(daemon);
+            // Before and after its journal there is no change: what comes then is drift.
+            if !node.journals().contains(&"run/journal") {
+                continue;
+            }
+            // Somebody else is at work while there is no daemon.
+            let change = LinkChange { up: Some(false), ..LinkChange::default() };
+            let _ = node.sim.clone().act(&Action::SetLink { name: dev("red"), change });
+            drop(node.daemon());
+            match node.sim.look().link(&dev("red")) {
+                None => {
+                    assert_eq!(node.state(), before, "cut at {at}");
+                    undone += 1;
+                }
+                Some(red) => {
+                    assert!(red.up && node.disk.path().join("run/netconf/nets/red").exists(), "cut at {at}");
+                    committed += 1;
+                }
+            }
+        }
+        assert!(committed > 1 && undone > 10, "{committed} {undone}");
     });
 }
 
