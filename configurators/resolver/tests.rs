@@ -330,6 +330,9 @@ fn a_link_is_whose_it_leads_to() {
     fs::create_dir(host.path()).unwrap();
     closed(&host, "resolv.conf is no file");
     let host = Host::with(None);
+    nix::unistd::mkfifo(&host.path(), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    closed(&host, "resolv.conf is no file");
+    let host = Host::with(None);
     fs::write(host.path(), b"\xff").unwrap();
     closed(&host, "resolv.conf cannot be read: stream did not contain valid UTF-8");
     let host = Host::with(Some(&"# x\n".repeat(20_000)));

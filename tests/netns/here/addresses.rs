@@ -200,3 +200,15 @@ fn an_address_that_a_client_left_behind_stays_when_a_network_has_it() {
         lab.again(json!({ "red": red }), json!({}));
     });
 }
+
+#[test]
+fn a_nic_that_had_no_ipv6_for_its_small_size_has_none_when_it_is_released() {
+    story(Veth, 1, |lab| {
+        for bridged in [true, false] {
+            lab.nets(json!({ "red": { "nic": "veth_0", "mtu": 1000, "bridged": bridged } }));
+            assert_eq!(disable_ipv6("veth_0"), "-");
+            lab.nets(json!({ "red": { "remove": true } }));
+            assert_eq!((Look::now().mtu("veth_0"), disable_ipv6("veth_0")), (1500, "1".to_owned()), "{bridged}");
+        }
+    });
+}

@@ -427,6 +427,16 @@ impl Kernel for Meanwhile {
 }
 
 #[test]
+fn who_has_waited_for_a_lease_waits_for_none_that_follows() {
+    let node = Node::new(&NetConfig::default());
+    node.lease();
+    let daemon = node.daemon();
+    let dynamic = json!({ "nic": "dummy_0", "bootproto": "dhcp", "blockingdhcp": true });
+    daemon.setup(&unchecked(json!({ "dyn": dynamic, "other": { "nic": "dummy_1" } }), json!({}))).unwrap();
+    assert!(daemon.running().networks.values().all(|net| !net.blocking_dhcp));
+}
+
+#[test]
 fn what_follows_from_a_lease_and_cannot_be_written_down_is_not_done() {
     let node = Node::new(&NetConfig::default());
     node.lease();

@@ -144,6 +144,8 @@ impl Builder<'_> {
             // A stranger's address below our VLANs is not ours to disturb, nor is a nic that is
             // released.
             let ours = self.is_used(base) || self.merged.config.bonds.contains_key(&base);
+            // One that had none for its small MTU would have IPv6 when it grows again.
+            let ours = ours || self.seen.link(&base).is_some_and(|link| link.ipv6_disabled.is_none());
             return ((ours && ip.is_empty()).then_some(false), ip);
         };
         if net.bridged {
