@@ -225,31 +225,29 @@ impl Lowered {
         }
     }
 
-    /// The MTU is set on the bridge once it exists, not with its creation: only then does the
-    /// kernel know it as somebody's wish (BROPT_MTU_SET_BY_USER) and not follow the ports.
+    /// It comes up with its ports, whose hardware address it takes: its link-local address is made of the one
+    /// it has then. The MTU is set on the bridge once it exists, not with its creation: only then does the
+    /// kernel know it as somebody's wish (BROPT_MTU_SET_BY_USER) and not follow the ports. To say 1500 to a
+    /// new bridge says nothing, and it follows a port of another size: so that is said afterwards, where it
+    /// makes a difference.
     fn new_bridge(&mut self, bridge: &Bridge) {
         let Link { name, mtu, up, ipv6, adverts, mac } = bridge.link;
         self.push(Action::AddLink { name, kind: NewLink::Bridge(uncommon(&bridge.options)), mtu: None, mac });
         self.sysctls.extend(sysctls(name, ipv6, adverts).into_iter().map(|action| (self.step, action)));
-        self.ups.push((
-            self.step,
-            Action::SetLink { name, change: LinkChange { mtu, up: up.then_some(true), ..LinkChange::default() } },
-        ));
-        for port in &bridge.ports {
+        let follows = bridge.ports.iter().any(|port| self.mtus.get(port) != mtu.as_ref());
+        let (at_first, at_last) = match mtu {
+            Some(Mtu::DEFAULT) => (None, mtu.filter(|_| follows)),
+            other => (other, None),
+        };
+        let first = (name, LinkChange { mtu: at_first, ..LinkChange::default() });
+        let joins = bridge.ports.iter().map(|port| {
             let up = self.fresh.contains(port).then_some(true);
-            self.ups.push((
-                self.step,
-                Action::SetLink {
-                    name: *port,
-                    change: LinkChange { master: Some(Some(name)), up, ..LinkChange::default() },
-                },
-            ));
-        }
-        // To say 1500 to a new bridge says nothing, and it follows a port of another size: so it
-        // is said once more, when that makes a difference.
-        if mtu == Some(Mtu::DEFAULT) && bridge.ports.iter().any(|port| self.mtus.get(port) != mtu.as_ref()) {
-            self.ups.push((self.step, Action::SetLink { name, change: LinkChange { mtu, ..LinkChange::default() } }));
-        }
+            (*port, LinkChange { master: Some(Some(name)), up, ..LinkChange::default() })
+        });
+        let last = (name, LinkChange { mtu: at_last, up: up.then_some(true), ..LinkChange::default() });
+        let all = std::iter::once(first).chain(joins).chain([last]).filter(|(_, change)| !change.is_empty());
+        let all: Vec<_> = all.map(|(name, change)| (self.step, Action::SetLink { name, change })).collect();
+        self.ups.extend(all);
     }
 
     fn bridge(&mut self, from: &Bridge, to: &Bridge) {

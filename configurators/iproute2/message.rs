@@ -41,8 +41,10 @@ pub(super) fn request(action: &Action, indexes: &mut impl Indexes) -> Result<Opt
                         .iter()
                         .filter_map(|(name, value)| bridge_options::encode(name, value))
                         .map(|(kind, bytes)| InfoBridge::Other(DefaultNla::new(kind, bytes)));
+                    // `LinkBridge::new` would bring it up at once.
                     complete(
-                        LinkBridge::new(name.as_str()).set_info_data(InfoData::Bridge(data.collect())),
+                        LinkMessageBuilder::<LinkBridge>::new(name.as_str())
+                            .set_info_data(InfoData::Bridge(data.collect())),
                         index,
                         *mtu,
                         *mac,

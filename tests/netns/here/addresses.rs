@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::lab::{Nics::Veth, story};
+use crate::ears::until;
+use crate::lab::{Nics::Veth, mac, story};
 use crate::look::{Look, assert_same, disable_ipv6};
 
 #[test]
@@ -210,5 +211,44 @@ fn a_nic_that_had_no_ipv6_for_its_small_size_has_none_when_it_is_released() {
             lab.nets(json!({ "red": { "remove": true } }));
             assert_eq!((Look::now().mtu("veth_0"), disable_ipv6("veth_0")), (1500, "1".to_owned()), "{bridged}");
         }
+    });
+}
+
+#[test]
+fn a_bridges_link_local_address_is_made_of_its_ports() {
+    story(Veth, 1, |lab| {
+        let wanted = mac(0).parse::<vdsm_model::units::Mac>().unwrap().0;
+        let [a, b, c, d, e, f] = wanted;
+        let eui = format!(
+            "fe80::{:x}:{:x}:{:x}:{:x}",
+            u16::from_be_bytes([a ^ 2, b]),
+            u16::from_be_bytes([c, 0xff]),
+            u16::from_be_bytes([0xfe, d]),
+            u16::from_be_bytes([e, f])
+        );
+        let eui = eui.parse::<std::net::Ipv6Addr>().unwrap().to_string();
+        for mtu in [1500, 9000] {
+            lab.nets(json!({ "red": { "nic": "veth_0", "mtu": mtu, "ipv6addr": "fd00::1/64" } }));
+            until("it has one", |look| link_local(look, "red").is_some());
+            assert_eq!(link_local(&Look::now(), "red"), Some(eui.clone()), "{mtu}");
+            lab.nets(json!({ "red": { "remove": true } }));
+        }
+    });
+}
+
+fn link_local(look: &Look, device: &str) -> Option<String> {
+    let all = look.link(device)["addr_info"].as_array()?;
+    let found = all.iter().find(|it| it["family"] == "inet6" && it["scope"] == "link")?;
+    Some(found["local"].as_str()?.to_owned())
+}
+
+#[test]
+fn a_bridge_without_ipv6_never_has_any() {
+    story(Veth, 1, |lab| {
+        let told = crate::monitor::changes(|| {
+            lab.nets(json!({ "red": { "nic": "veth_0" } }));
+        });
+        let of_red: Vec<&String> = told.iter().filter(|line| line.ends_with("red")).collect();
+        assert!(!of_red.is_empty() && !of_red.iter().any(|line| line.contains("address")), "{told:#?}");
     });
 }
