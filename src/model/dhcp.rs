@@ -120,7 +120,8 @@ pub struct Lease {
 }
 
 /// Adds to a device's routes and rules what follows from its IPv4 lease. `default` says whether the
-/// host's default route is to lead there. The address itself is the client's business.
+/// host's default route is to lead there. A gateway beside the lease's subnet, as clouds hand out with a prefix of 32,
+/// is on the link all the same. The address itself is the client's business.
 pub fn follow(device: DeviceName, lease: &Lease, default: bool, config: &mut IpConfig) {
     let IpAddr::V4(addr) = lease.address.addr else { return };
     for (to, via) in &lease.routes {
@@ -131,16 +132,32 @@ pub fn follow(device: DeviceName, lease: &Lease, default: bool, config: &mut IpC
         });
     }
     if let Some(gateway) = lease.gateway {
+        let near = Prefixed { addr: gateway.into(), prefix: lease.address.prefix }.network() == lease.address.network();
+        let onlink = !near;
         if default {
-            config.routes.insert(Route { protocol: DHCP, ..Route::default_via(gateway.into()) });
+            config.routes.insert(Route { protocol: DHCP, onlink, ..Route::default_via(gateway.into()) });
         }
-        source_routing::add(device, Prefixed { addr, prefix: lease.address.prefix }, gateway, config);
+        source_routing::add(device, Prefixed { addr, prefix: lease.address.prefix }, gateway, onlink, config);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_gateway_beside_the_subnet_is_on_the_link() {
+        for (prefix, gateway, onlink) in
+            [(32, [10, 7, 0, 1], true), (24, [10, 99, 0, 1], true), (24, [10, 7, 0, 1], false)]
+        {
+            let address = Prefixed { addr: "10.7.0.5".parse().unwrap(), prefix };
+            let lease = Lease { address, gateway: Some(gateway.into()), routes: Vec::new(), nameservers: Vec::new() };
+            let mut config = IpConfig::default();
+            follow(DeviceName::try_from("red").unwrap(), &lease, true, &mut config);
+            let defaults: Vec<&Route> = config.routes.iter().filter(|route| route.to.prefix == 0).collect();
+            assert!(defaults.len() == 2 && defaults.iter().all(|route| route.onlink == onlink), "{config:?}");
+        }
+    }
 
     #[test]
     fn a_lease_leads_to_routes_and_rules_as_a_static_address_does() {

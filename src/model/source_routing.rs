@@ -20,14 +20,15 @@ pub const PRIORITY: u32 = 32_000;
 /// Adds to a device's routes and rules what its address needs.
 ///
 /// The original sends the subnet's packets `via` the host's own address, which the kernel takes for
-/// "directly"; here it says so. An address with prefix 0 has no subnet to tell apart.
-pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, gateway: Ipv4Addr, config: &mut IpConfig) {
+/// "directly"; here it says so. An address with prefix 0 has no subnet to tell apart. `onlink`: the gateway is
+/// beside the subnet.
+pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, gateway: Ipv4Addr, onlink: bool, config: &mut IpConfig) {
     if ip.prefix == 0 {
         return;
     }
     let table = u32::from(ip.addr);
     let subnet = Prefixed { addr: IpAddr::from(ip.addr), prefix: ip.prefix }.network();
-    let default = Route { table, ..Route::default_via(gateway.into()) };
+    let default = Route { table, onlink, ..Route::default_via(gateway.into()) };
     config.routes.insert(Route { table, ..Route::on_link(subnet) });
     config.routes.insert(default);
     let to_table = Rule { action: TO_TABLE, table, protocol: STATIC, ..Rule::new(PRIORITY) };
@@ -84,7 +85,7 @@ mod tests {
     fn of(device: &str) -> IpConfig {
         let mut config = IpConfig::default();
         let ip = Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 24 };
-        add(name(device), ip, Ipv4Addr::new(10, 7, 0, 1), &mut config);
+        add(name(device), ip, Ipv4Addr::new(10, 7, 0, 1), false, &mut config);
         config
     }
 
@@ -103,7 +104,13 @@ mod tests {
     #[test]
     fn an_address_without_a_subnet_has_none() {
         let mut config = IpConfig::default();
-        add(name("prod"), Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 0 }, Ipv4Addr::LOCALHOST, &mut config);
+        add(
+            name("prod"),
+            Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 0 },
+            Ipv4Addr::LOCALHOST,
+            false,
+            &mut config,
+        );
         assert!(config.is_empty());
     }
 

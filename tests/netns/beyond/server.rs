@@ -18,6 +18,8 @@ use super::{Elsewhere, PATIENCE};
 pub struct Offers {
     /// Addresses of 10.77.N.0/24 by their last number, with the server as router and name server.
     pub v4: Option<RangeInclusive<u8>>,
+    /// Of IPv4, another router than the server.
+    pub router: Option<std::net::Ipv4Addr>,
     /// Addresses of fd77:N::/64 by their last number, through DHCPv6.
     pub v6: Option<RangeInclusive<u16>>,
     /// What routers say of themselves.
@@ -129,7 +131,9 @@ impl Offers {
         if let Some(range) = &self.v4 {
             let (first, last) = range.clone().into_inner();
             arguments.push(format!("--dhcp-range=10.77.{n}.{first},10.77.{n}.{last},255.255.255.0,{lease}"));
-            arguments.extend([3, 6].map(|option| format!("--dhcp-option={option},10.77.{n}.1")));
+            let own = std::net::Ipv4Addr::new(10, 77, u8::try_from(n).unwrap(), 1);
+            arguments.push(format!("--dhcp-option=3,{}", self.router.unwrap_or(own)));
+            arguments.push(format!("--dhcp-option=6,{own}"));
         }
         if let Some(range) = &self.v6 {
             let (first, last) = range.clone().into_inner();

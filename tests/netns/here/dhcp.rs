@@ -71,6 +71,19 @@ fn a_request_may_wait_for_its_lease_and_has_all_that_follows() {
 }
 
 #[test]
+fn a_leased_gateway_beside_the_subnet_is_on_the_link() {
+    story_needing(&["dnsmasq"], Veth, 1, |lab| {
+        let (mut server, offers) = serving(100);
+        server.start(&Offers { router: Some([10, 99, 0, 1].into()), ..offers });
+        lab.nets(json!({ "red": blocking(json!({ "defaultRoute": true })) }));
+        assert_eq!(Look::now().default_routes(), ["10.99.0.1 red"]);
+        lab.again(json!({ "red": blocking(json!({ "defaultRoute": true })) }), json!({}));
+        lab.nets(json!({ "red": blocking(json!({ "mtu": 1400, "defaultRoute": true })) }));
+        lab.nets(json!({ "red": { "remove": true } }));
+    });
+}
+
+#[test]
 fn a_request_need_not_wait_and_the_lease_is_an_event_that_brings_its_routes() {
     story_needing(&["dnsmasq"], Veth, 1, |lab| {
         let mut server = Server::behind(0);
