@@ -53,7 +53,7 @@ impl Job {
 }
 
 /// Nothing that we run may hang for longer.
-pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(20 * 60);
+pub(crate) const DEFAULT_LIMIT: Duration = Duration::from_secs(30 * 60);
 
 /// `text` as one word of a shell script, whatever its bytes are.
 pub(crate) fn quoted(text: &OsStr) -> Vec<u8> {
