@@ -457,9 +457,7 @@ impl Host {
             return Err("Device for nexthop is not up".into());
         }
         if let Some(gateway) = route.gateway.filter(|_| !route.onlink && route.nhid.is_none()) {
-            let near = link.addresses.iter().any(|a| {
-                a.ip.network() == vdsm_model::units::Prefixed { addr: gateway, prefix: a.ip.prefix }.network()
-            });
+            let near = link.addresses.iter().any(|a| a.ip.covers(gateway));
             let linklocal = matches!(gateway, std::net::IpAddr::V6(a) if a.segments()[0] & 0xffc0 == 0xfe80)
                 && link.ipv6 == Some(true);
             if !near && !linklocal {

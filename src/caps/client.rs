@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::net::IpAddr;
 
-use vdsm_model::ip::{Fate, MAIN_TABLE, Route};
+use vdsm_model::ip::{Fate, MAIN_TABLE};
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::{NetInfo, SeenLink};
 use vdsm_model::units::Prefixed;
@@ -19,7 +19,7 @@ pub(crate) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
     }
     let routes = seen.links().flat_map(|link| {
         let all = link.routes.iter().chain(&link.made_routes);
-        let fit = all.filter(|route| route.table == MAIN_TABLE && leads_to(route, client));
+        let fit = all.filter(|route| route.table == MAIN_TABLE && route.to.covers(client));
         fit.map(|route| (Reverse(route.to.prefix), route.metric, link.name, route.fate))
     });
     let best = routes.filter(|_| !is_link_local).min();
@@ -28,13 +28,5 @@ pub(crate) fn towards(seen: &NetInfo, client: IpAddr) -> Option<DeviceName> {
 
 /// Of the loopback's network, every address is the host's (RFC 1122, section 3.2.1.3).
 fn is_own(own: &Prefixed<IpAddr>, client: IpAddr) -> bool {
-    own.addr == client || own.addr.is_loopback() && is_in(own, client)
-}
-
-fn leads_to(route: &Route, client: IpAddr) -> bool {
-    is_in(&route.to, client)
-}
-
-fn is_in(network: &Prefixed<IpAddr>, addr: IpAddr) -> bool {
-    Prefixed { addr, prefix: network.prefix }.network() == network.network()
+    own.addr == client || own.addr.is_loopback() && own.covers(client)
 }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use vdsm_model::ip::{Address, MAIN_TABLE, Route};
 use vdsm_model::netinfo::SeenLink;
-use vdsm_model::units::{Prefixed, netmask_of};
+use vdsm_model::units::netmask_of;
 
 use super::json::Object;
 
@@ -61,7 +61,6 @@ fn is_of_link(address: &Address) -> bool {
 
 /// The address in the gateway's subnet, or else the first.
 fn primary<'a>(addresses: impl Iterator<Item = &'a Address> + Clone, gateway: Option<IpAddr>) -> Option<&'a Address> {
-    let reaches =
-        |a: &&Address| gateway.is_some_and(|addr| Prefixed { addr, prefix: a.ip.prefix }.network() == a.ip.network());
+    let reaches = |a: &&Address| gateway.is_some_and(|addr| a.ip.covers(addr));
     addresses.clone().find(reaches).or_else(|| addresses.clone().next())
 }

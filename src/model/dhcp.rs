@@ -120,24 +120,26 @@ pub struct Lease {
 }
 
 /// Adds to a device's routes and rules what follows from its IPv4 lease. `default` says whether the
-/// host's default route is to lead there. A gateway beside the lease's subnet, as clouds hand out with a prefix of 32,
-/// is on the link all the same. The address itself is the client's business.
+/// host's default route is to lead there. A gateway beside the lease's subnet, as clouds hand out with a
+/// prefix of 32, is on the link all the same. The address itself is the client's business.
 pub fn follow(device: DeviceName, lease: &Lease, default: bool, config: &mut IpConfig) {
     let IpAddr::V4(addr) = lease.address.addr else { return };
+    let through = |gateway: Ipv4Addr| {
+        let onlink = !lease.address.covers(gateway.into());
+        Route { protocol: DHCP, onlink, ..Route::default_via(gateway.into()) }
+    };
     for (to, via) in &lease.routes {
         let to = Prefixed { addr: to.addr.into(), prefix: to.prefix }.network();
         config.routes.insert(match via {
-            Some(via) => Route { to, protocol: DHCP, ..Route::default_via((*via).into()) },
+            Some(via) => Route { to, ..through(*via) },
             None => Route { protocol: DHCP, ..Route::on_link(to) },
         });
     }
-    if let Some(gateway) = lease.gateway {
-        let near = Prefixed { addr: gateway.into(), prefix: lease.address.prefix }.network() == lease.address.network();
-        let onlink = !near;
+    if let Some(gateway) = lease.gateway.map(through) {
         if default {
-            config.routes.insert(Route { protocol: DHCP, onlink, ..Route::default_via(gateway.into()) });
+            config.routes.insert(gateway);
         }
-        source_routing::add(device, Prefixed { addr, prefix: lease.address.prefix }, gateway, onlink, config);
+        source_routing::add(device, Prefixed { addr, prefix: lease.address.prefix }, gateway, config);
     }
 }
 
@@ -151,11 +153,13 @@ mod tests {
             [(32, [10, 7, 0, 1], true), (24, [10, 99, 0, 1], true), (24, [10, 7, 0, 1], false)]
         {
             let address = Prefixed { addr: "10.7.0.5".parse().unwrap(), prefix };
-            let lease = Lease { address, gateway: Some(gateway.into()), routes: Vec::new(), nameservers: Vec::new() };
+            let gateway = Ipv4Addr::from(gateway);
+            let routes = vec![(Prefixed { addr: [10, 8, 0, 0].into(), prefix: 16 }, Some(gateway))];
+            let lease = Lease { address, gateway: Some(gateway), routes, nameservers: Vec::new() };
             let mut config = IpConfig::default();
             follow(DeviceName::try_from("red").unwrap(), &lease, true, &mut config);
-            let defaults: Vec<&Route> = config.routes.iter().filter(|route| route.to.prefix == 0).collect();
-            assert!(defaults.len() == 2 && defaults.iter().all(|route| route.onlink == onlink), "{config:?}");
+            let through: Vec<&Route> = config.routes.iter().filter(|route| route.gateway.is_some()).collect();
+            assert!(through.len() == 3 && through.iter().all(|route| route.onlink == onlink), "{config:?}");
         }
     }
 

@@ -95,9 +95,7 @@ impl IpConfig {
 
     /// Whether a route's gateway is on a subnet of the device's addresses, so that the kernel takes it.
     pub fn reaches(&self, route: &Route) -> bool {
-        let is_near = |gateway: IpAddr| {
-            self.addresses.iter().any(|a| a.ip.network() == Prefixed { addr: gateway, prefix: a.ip.prefix }.network())
-        };
+        let is_near = |gateway: IpAddr| self.addresses.iter().any(|a| a.ip.covers(gateway));
         // A device with IPv6 has a link-local address, which is not among these.
         let is_link_local = |gateway: IpAddr| {
             matches!(gateway, IpAddr::V6(it) if it.is_unicast_link_local())

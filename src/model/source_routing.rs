@@ -20,17 +20,16 @@ pub const PRIORITY: u32 = 32_000;
 /// Adds to a device's routes and rules what its address needs.
 ///
 /// The original sends the subnet's packets `via` the host's own address, which the kernel takes for
-/// "directly"; here it says so. An address with prefix 0 has no subnet to tell apart. `onlink`: the gateway is
-/// beside the subnet.
-pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, gateway: Ipv4Addr, onlink: bool, config: &mut IpConfig) {
+/// "directly"; here it says so. An address with prefix 0 has no subnet to tell apart. `default` is the way
+/// through the gateway, as the main table would have it.
+pub fn add(device: DeviceName, ip: Prefixed<Ipv4Addr>, default: Route, config: &mut IpConfig) {
     if ip.prefix == 0 {
         return;
     }
     let table = u32::from(ip.addr);
     let subnet = Prefixed { addr: IpAddr::from(ip.addr), prefix: ip.prefix }.network();
-    let default = Route { table, onlink, ..Route::default_via(gateway.into()) };
     config.routes.insert(Route { table, ..Route::on_link(subnet) });
-    config.routes.insert(default);
+    config.routes.insert(Route { table, protocol: STATIC, ..default });
     let to_table = Rule { action: TO_TABLE, table, protocol: STATIC, ..Rule::new(PRIORITY) };
     config.rules.insert(Rule { from: Some(subnet), ..to_table.clone() });
     config.rules.insert(Rule { to: Some(subnet), iif: Some(device), ..to_table });
@@ -85,7 +84,7 @@ mod tests {
     fn of(device: &str) -> IpConfig {
         let mut config = IpConfig::default();
         let ip = Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 24 };
-        add(name(device), ip, Ipv4Addr::new(10, 7, 0, 1), false, &mut config);
+        add(name(device), ip, Route::default_via(Ipv4Addr::new(10, 7, 0, 1).into()), &mut config);
         config
     }
 
@@ -104,13 +103,8 @@ mod tests {
     #[test]
     fn an_address_without_a_subnet_has_none() {
         let mut config = IpConfig::default();
-        add(
-            name("prod"),
-            Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 0 },
-            Ipv4Addr::LOCALHOST,
-            false,
-            &mut config,
-        );
+        let ip = Prefixed { addr: Ipv4Addr::new(10, 7, 0, 5), prefix: 0 };
+        add(name("prod"), ip, Route::default_via(Ipv4Addr::LOCALHOST.into()), &mut config);
         assert!(config.is_empty());
     }
 

@@ -113,6 +113,11 @@ impl Prefixed<IpAddr> {
         };
         Prefixed { addr, prefix: self.prefix }
     }
+
+    /// Whether an address is in its network.
+    pub fn covers(&self, addr: IpAddr) -> bool {
+        Prefixed { addr, prefix: self.prefix }.network() == self.network()
+    }
 }
 
 fn mask(prefix: u8, bits: u32) -> u128 {

@@ -98,7 +98,7 @@ fn host() -> NetInfo {
     ];
     links[5].addresses = vec![Address::new([10, 0, 0, 9].into(), 24)];
     let mut routed = IpConfig { routes: [Route::default_via([10, 0, 0, 254].into())].into(), ..IpConfig::default() };
-    source_routing::add(dev("red"), ADDRESS, GATEWAY, false, &mut routed);
+    source_routing::add(dev("red"), ADDRESS, Route::default_via(GATEWAY.into()), &mut routed);
     links[5].routes = routed.routes.into_iter().collect();
     (links[5].ipv6_disabled, links[5].adverts) = (Some(false), Some(Adverts::heard(true, true)));
     links[5].made_routes = vec![Route { metric: 1024, ..Route::default_via("fe80::1".parse().unwrap()) }];

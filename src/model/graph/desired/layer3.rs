@@ -85,7 +85,7 @@ impl Builder<'_> {
             ..IpConfig::default()
         };
         if let Some((address, gateway)) = net.ipv4.zip(net.gateway) {
-            source_routing::add(top, address, gateway, false, &mut ip);
+            source_routing::add(top, address, Route::default_via(gateway.into()), &mut ip);
         }
         if let Some(lease) = self.seen.link(&top).filter(|_| net.dhcpv4).and_then(|link| link.lease(false)) {
             dhcp::follow(top, lease, net.default_route, &mut ip);
