@@ -54,10 +54,6 @@ impl Engine {
         let check = check.filter(|_| !planned.plan().is_empty());
         let mut stored = planned.desired().config.clone();
         adjust(&mut stored);
-        // Whoever reacts to what becomes of a lease later waits for none.
-        let waits = |name: &&NetworkName| stored.networks.get(*name).is_some_and(|net| net.blocking_dhcp);
-        let waiting: Vec<NetworkName> = request.networks.keys().filter(waits).cloned().collect();
-        waiting.iter().for_each(|name| stored.networks.change(name, |net| net.blocking_dhcp = false));
         let safe = options.commit_on_success;
         let blocking: Vec<NetworkName> = (request.networks.iter())
             .filter(|(_, net)| net.as_ref().is_some_and(|net| net.blocking_dhcp && net.asks()))

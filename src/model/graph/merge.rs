@@ -63,7 +63,8 @@ impl Merged {
             self.networks.insert(name.clone());
             // Restoring and judging name networks as they are.
             if self.config.networks.get(name) != Some(wanted) {
-                self.config.networks.insert(name.clone(), wanted.clone());
+                // Whoever reacts to what becomes of a lease later waits for none.
+                self.config.networks.insert(name.clone(), NetworkConfig { blocking_dhcp: false, ..wanted.clone() });
             }
         }
     }
