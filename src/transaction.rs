@@ -428,32 +428,34 @@ fn go(hands: &mut dyn Configurator, leg: &Leg, seen: &NetInfo, diary: &dyn Diary
 /// # Errors
 /// [`SetupError::Stuck`], and [`SetupError::Blind`] if the host cannot be read at all.
 pub fn undo(host: &mut Host, prior: Graph, scope: Scope, tuned: Tuned) -> Result<Vec<DeviceName>, SetupError> {
-    let seen = host.eyes.look().map_err(SetupError::Blind)?;
-    let desired =
-        Desired { config: NetConfig::default(), graph: prior.clone(), prior, scope, tuned, warnings: Vec::new() };
-    match (Work { host, seen, desired, diary: &Silent }).roll_back(Cause::Interrupted) {
+    match left_at(host, prior, scope, tuned).map_err(SetupError::Blind)?.roll_back(Cause::Interrupted) {
         SetupError::RolledBack { missing, .. } => Ok(missing),
         stuck => Err(stuck),
     }
 }
 
-/// Brings a host to where a change had arrived, for what was done to it since; in how many rounds.
+/// Brings a host to where a change had arrived, whatever was done to it since.
 ///
 /// # Errors
 /// Why it is not there; it stays as it is then.
-pub fn complete(host: &mut Host, target: Graph, scope: Scope, tuned: Tuned) -> Result<usize, Cause> {
-    let seen = host.eyes.look()?;
-    let (graph, _) = target.without_missing(&seen);
-    let names: Vec<DeviceName> = scope.devices().copied().collect();
-    let desired =
-        Desired { config: NetConfig::default(), prior: graph.clone(), graph, scope, tuned, warnings: Vec::new() };
-    let mut work = Work { host, seen: NetInfo::default(), desired, diary: &Silent };
-    work.seen = work.whole(seen)?;
+pub fn complete(host: &mut Host, target: Graph, scope: Scope, tuned: Tuned) -> Result<(), Cause> {
+    let mut work = left_at(host, target, scope, tuned)?;
+    work.seen = work.look_hard()?;
+    work.desired.graph = work.former(&work.seen).0;
     let plan = Plan::between(&Graph::seen(&work.seen, &work.desired.scope), &work.desired.graph);
     if !plan.is_empty() {
         tracing::warn!("the host is not as it was committed: {}", one_line(&plan));
     }
-    work.arrive(Leg::Anew(plan), &names)
+    let names: Vec<DeviceName> = work.desired.scope.devices().copied().collect();
+    work.arrive(Leg::Anew(plan), &names).map(drop)
+}
+
+/// The work of a change that somebody else has left, on a host that is to be like this graph.
+fn left_at(host: &mut Host, graph: Graph, scope: Scope, tuned: Tuned) -> Result<Work<'_>, LookError> {
+    let seen = host.eyes.look()?;
+    let desired =
+        Desired { config: NetConfig::default(), prior: graph.clone(), graph, scope, tuned, warnings: Vec::new() };
+    Ok(Work { host, seen, desired, diary: &Silent })
 }
 
 /// The host is as wished; nobody has confirmed that it can still be reached.

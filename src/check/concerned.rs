@@ -19,8 +19,8 @@ use super::Selection;
 /// and the host as it is: those made of them, of their masters and ports, or of what they stand on.
 ///
 /// The owner of the default route is always among them, since any device may get or lose a rival
-/// of it; and so are those in whose tables for source routing a device has a route. A device that is gone says no more what it stood on and belonged to: who knows adds that
-/// to `devices`.
+/// of it; and so are those in whose tables for source routing a device has a route. A device that is
+/// gone says no more what it stood on and belonged to: who knows adds that to `devices`.
 pub fn concerned(running: &NetConfig, seen: &NetInfo, devices: &BTreeSet<DeviceName>) -> Selection {
     if devices.is_empty() {
         return Selection::default();

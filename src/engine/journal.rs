@@ -3,8 +3,8 @@
 //!
 //! How the lines come to the disk is `persistence/journal.rs`'s. Here stands what they say, and what
 //! whoever finds them does: before its verdict the host becomes as it was, by the same planning as a
-//! rollback; after it the configuration is stored, and what was done to the host since is undone. After a reboot the kernel has nothing of either,
-//! so only what was to be safe is finished.
+//! rollback; after it the configuration is stored, and what was done to the host since is undone. After a
+//! reboot the kernel has nothing of either, so only what was to be safe is finished.
 
 use std::collections::BTreeMap;
 use std::fs;
