@@ -10,7 +10,7 @@ use rtnetlink::{LinkBond, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVlan, 
 use std::net::IpAddr;
 use vdsm_model::bond_options::{Attribute, Payload};
 use vdsm_model::bridge_options;
-use vdsm_model::ip::{Address, Fate, Route};
+use vdsm_model::ip::{Address, Route};
 use vdsm_model::name::DeviceName;
 use vdsm_model::rule::Rule;
 use vdsm_netlink::Request;
@@ -216,7 +216,7 @@ const RTA_NH_ID: u16 = 30;
 /// route leads nowhere. IPv6 has such routes at the loopback, and would else take another one
 /// without a gateway for it.
 fn has_device(route: &Route) -> bool {
-    route.nhid.is_none() && (route.fate == Fate::Forwarded || route.to.addr.is_ipv6())
+    route.nhid.is_none() && route.leaves()
 }
 
 fn route(index: u32, route: &Route) -> Result<RouteMessage, RunError> {

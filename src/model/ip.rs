@@ -350,6 +350,12 @@ impl Route {
         self.to.prefix == 0 || self.table != MAIN_TABLE
     }
 
+    /// Whether it hangs on a device: one that leads nowhere is IPv4's own, and is the loopback's here only to
+    /// be somebody's. IPv6 itself has those at the loopback.
+    pub fn leaves(&self) -> bool {
+        self.fate == Fate::Forwarded || self.to.addr.is_ipv6()
+    }
+
     /// In a sentence, with its device unless it leads nowhere.
     pub fn on(&self, device: DeviceName) -> String {
         if self.fate == Fate::Forwarded { format!("{self} on {device}") } else { self.to_string() }

@@ -6,7 +6,7 @@
 
 use std::net::IpAddr;
 
-use vdsm_model::ip::{Address, Fate, Route};
+use vdsm_model::ip::{Address, Route};
 use vdsm_model::netinfo::{MANY_ROUTES, Qdisc};
 use vdsm_model::qos::Shaper;
 
@@ -109,7 +109,7 @@ impl Belongings {
         let known = self.addresses.iter().position(same)?;
         self.addresses.remove(known);
         let was_last = address.ip.addr.is_ipv4() && !self.addresses().any(|it| it.ip.addr.is_ipv4());
-        Some(if was_last { self.drop_routes(|route| route.to.addr.is_ipv4() && leaves(route)) } else { Vec::new() })
+        Some(if was_last { self.drop_routes(|route| route.to.addr.is_ipv4() && route.leaves()) } else { Vec::new() })
     }
 
     /// Adds a route, unless it is there; gives back those that became too many.
@@ -194,12 +194,6 @@ impl Belongings {
             self.remove_qdisc(handle);
         }
     }
-}
-
-/// Whether a route hangs on its device: one that leads nowhere is IPv4's own, and here at the loopback only
-/// to be somewhere.
-pub(super) fn leaves(route: &Route) -> bool {
-    route.fate == Fate::Forwarded || route.to.addr.is_ipv6()
 }
 
 /// How far an IPv6 address reaches, as `ipv6_addr_src_scope` orders it.

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 use vdsm_model::ip::{Address, MAIN_TABLE, Route};
 use vdsm_model::units::Prefixed;
 
-use super::belongings::{Belongings, leaves};
+use super::belongings::Belongings;
 use super::layer3::Told;
 
 /// See the head of this file.
@@ -163,7 +163,7 @@ impl Estate {
 
     /// A link went down: IPv4's routes go without an event (net/ipv4/fib_frontend.c, fib_disable_ip).
     pub(super) fn went_down(&mut self, index: u32) {
-        self.drop_routes(index, leaves);
+        self.drop_routes(index, Route::leaves);
     }
 
     fn drop_routes(&mut self, index: u32, which: impl Fn(&Route) -> bool) {
