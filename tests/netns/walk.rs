@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use vdsm_configurators::fault::{Disturbed, Fuse};
@@ -124,7 +125,7 @@ pub fn apart<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> T {
 struct Walk {
     kind: &'static str,
     host: Host,
-    live: std::sync::Arc<Live>,
+    live: Arc<Live>,
     eyes: Reader,
     _watching: Watching,
     /// When an action fails, and when something happens to the host.
@@ -156,7 +157,7 @@ impl Walk {
         let kernel = Disturbed { inner: kernel, fuse: misfortune.clone(), what: Box::new(what) };
         Walk {
             kind,
-            host: host(WithResolver { eyes: std::sync::Arc::clone(&live), resolver }, kernel, &fuse),
+            host: host(WithResolver { eyes: Arc::clone(&live), resolver }, kernel, &fuse),
             live,
             _watching: watching,
             eyes,
@@ -288,11 +289,11 @@ pub fn meddling(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &
     for seed in seeds {
         let (done, undone) = apart(move || {
             let nics: Vec<String> = (0..5).map(|n| format!("{kind}_{n}")).collect();
-            let prank = Victim::default();
+            let prank = Arc::new(Mutex::new(String::new()));
             let what = {
                 let prank = prank.clone();
                 // What the kernel refuses, it refuses.
-                move || drop(crate::look::try_ip(&prank.lock().unwrap()))
+                move || drop(crate::look::try_ip(&format!("{}\n", prank.lock().unwrap())))
             };
             let (mut walk, mut random) = (Walk::with(&nics, kind, what), Random(seed));
             let (mut done, mut undone) = (0, 0);
@@ -303,9 +304,9 @@ pub fn meddling(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &
                 }
                 for at in 0.. {
                     let before = (walk.state(), outside());
-                    let (prank_is, story) = a_prank(&mut random, &walk.running, &wanted, &nics);
-                    let story = format!("seed {seed}, step {step}, before action {}: {story}", at * every);
-                    prank.lock().unwrap().clone_from(&prank_is);
+                    let next = a_prank(&mut random, &walk.running, &wanted, &nics);
+                    let story = format!("seed {seed}, step {step}, before action {}: {next}", at * every);
+                    *prank.lock().unwrap() = next;
                     walk.misfortune.after(at * every);
                     let outcome = walk.setup(&wanted);
                     if walk.misfortune.is_set() {
@@ -339,7 +340,7 @@ pub fn meddling(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &
 }
 
 /// Something done to one of the devices that a change is about.
-fn a_prank(random: &mut Random, old: &NetConfig, new: &NetConfig, nics: &[String]) -> (String, String) {
+fn a_prank(random: &mut Random, old: &NetConfig, new: &NetConfig, nics: &[String]) -> String {
     let concerned = |nic: &&String| [old, new].iter().any(|it| vanishing::uses(it, nic));
     let mut devices: Vec<String> = nics.iter().filter(concerned).cloned().collect();
     for config in [old, new] {
@@ -350,8 +351,7 @@ fn a_prank(random: &mut Random, old: &NetConfig, new: &NetConfig, nics: &[String
     let prank = random.pick(&PRANKS).replace("DEV", &device);
     // A nic that is gone is the affair of another law.
     let is_nic = nics.contains(&device) && prank.starts_with("link del");
-    let prank = if is_nic { format!("link set {device} down") } else { prank };
-    (format!("{prank}\n"), prank)
+    if is_nic { format!("link set {device} down") } else { prank }
 }
 
 fn walk(seeds: std::ops::Range<u64>, steps: usize, every: usize, kind: &'static str, kinds: Kinds) {
