@@ -6,6 +6,13 @@ use crate::name::DeviceName;
 use crate::netinfo::SeenKind;
 use crate::problem::{Code, Problem};
 
+impl Vlan {
+    /// Whether the kernel would have to make it anew to be that one: with another tag or base it is another.
+    pub fn is_another(&self, to: &Vlan) -> bool {
+        (self.tag, self.device) != (to.tag, to.device)
+    }
+}
+
 impl NetDevice for Vlan {
     fn link(&self) -> &Link {
         &self.link
@@ -16,7 +23,7 @@ impl NetDevice for Vlan {
     }
 
     fn same(&self, to: &Vlan) -> bool {
-        self.tag == to.tag && self.device == to.device && self.link.same(&to.link)
+        !self.is_another(to) && self.link.same(&to.link)
     }
 
     fn check(&self, judge: &Judge<'_>) -> Vec<Problem> {

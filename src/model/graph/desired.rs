@@ -435,13 +435,14 @@ impl<'a> Builder<'a> {
             self.top_link(name, net.mtu, net, net.wants_ipv6())
         };
         self.leave_masters(name);
+        let vlan = Vlan { link, tag, device: base.device() };
         if let Some(Device::Vlan(now)) = self.graph.device(&name)
-            && (now.tag, now.device) != (tag, base.device())
+            && now.is_another(&vlan)
         {
             let (tag, device) = (now.tag, now.device);
             self.warnings.push(format!("the vlan {name} is made anew: somebody gave it tag {tag} on {device}"));
         }
-        self.graph.insert(Device::Vlan(Vlan { link, tag, device: base.device() }));
+        self.graph.insert(Device::Vlan(vlan));
         self.graph.set_ip(name, if net.bridged { IpConfig::default() } else { self.ip_of(name, net) });
     }
 

@@ -129,9 +129,7 @@ fn going(from: &Graph, to: &Graph) -> BTreeSet<DeviceName> {
             (Device::Nic(_), _) => false,
             (Device::Bond(_), Some(Device::Bond(_))) | (Device::Bridge(_), Some(Device::Bridge(_))) => false,
             // The kernel takes a VLAN away together with what it stands on.
-            (Device::Vlan(a), Some(Device::Vlan(b))) => {
-                a.tag != b.tag || a.device != b.device || going.contains(&a.device)
-            }
+            (Device::Vlan(a), Some(Device::Vlan(b))) => a.is_another(b) || going.contains(&a.device),
             _ => true,
         };
         if goes {

@@ -56,7 +56,8 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
             None => tell.device(format!("the {} {name} is missing", device.word())),
             Some(found) => {
                 if !found.same(device) {
-                    if !is_another_vlan(found, device) {
+                    // Of another VLAN it means nothing what it is like besides.
+                    if !matches!((found, device), (Device::Vlan(a), Device::Vlan(b)) if a.is_another(b)) {
                         tell.links(found.link(), device.link(), moving.contains(&name));
                     }
                     tell.kinds(found, device);
@@ -82,11 +83,6 @@ pub fn deviations(now: &Graph, wished: &Graph) -> Vec<Deviation> {
     }
     out.extend(resolvers(now, wished));
     out
-}
-
-/// A VLAN with another tag or base is another device; what it is like besides means nothing.
-fn is_another_vlan(now: &Device, wished: &Device) -> bool {
-    matches!((now, wished), (Device::Vlan(a), Device::Vlan(b)) if (a.tag, a.device) != (b.tag, b.device))
 }
 
 /// How the host's resolver is not as wished.
