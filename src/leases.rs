@@ -31,10 +31,8 @@ pub struct Leases {
 #[derive(Default)]
 struct Known {
     clients: BTreeMap<(DeviceName, Family), Status>,
-    /// What each client had last. One that is started again on a device that has its address, by a rollback
-    /// say, asks for the same, and until that is answered what follows from it stays while its address is
-    /// there. On a device without it nothing does: the address comes with the server's answer, and the
-    /// rest of that may be new.
+    /// What each client had last. One that is started again, by a rollback say, asks for the same, and
+    /// until that is answered what follows from it stays while its address is there.
     last: BTreeMap<(DeviceName, Family), Lease>,
 }
 
@@ -157,19 +155,6 @@ impl Leases {
         }
     }
 
-    /// Forgets what a client had last if its address is gone.
-    fn forget_unless_there(&self, key: (DeviceName, Family)) {
-        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(address) = known().last.get(&key).map(|lease| lease.address) else { return };
-        let is_there = self.live.has_address(key.0, address).unwrap_or_else(|error| {
-            tracing::warn!("whether {} still has {address} is not known: {error}", key.0);
-            false
-        });
-        if !is_there {
-            known().last.remove(&key);
-        }
-    }
-
     fn publish(&self, known: &mut Known) {
         let mut all: BTreeMap<DeviceName, SeenClients> = BTreeMap::new();
         for ((device, family), status) in &known.clients {
@@ -191,7 +176,6 @@ impl Leases {
 
 impl DhcpClients for Leases {
     fn start(&self, wanted: &Wanted) -> Result<(), ClientsError> {
-        self.forget_unless_there((wanted.device, wanted.family));
         self.refresh(|clients| clients.start(wanted)).map(drop)
     }
 

@@ -5,7 +5,6 @@
 //! kept here from one question to the next.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,7 +12,6 @@ use netlink_packet_core::{NetlinkDeserializable, NetlinkHeader};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
-use vdsm_model::units::Prefixed;
 use vdsm_netlink::generic::GenericError;
 use vdsm_netlink::{Dumped, Got, KernelError, Wire, WireError};
 
@@ -136,25 +134,6 @@ impl Reader {
         };
         self.wire.get(&questions, each).map_err(LookError::Links)?;
         refused.map_or(Ok(()), |error| Err(LookError::Links(WireError::Refused(error))))
-    }
-
-    /// Whether a link has this address.
-    pub(super) fn has_address(
-        &mut self,
-        name: DeviceName,
-        address: Prefixed<IpAddr>,
-        nics: &dyn NicRule,
-    ) -> Result<bool, LookError> {
-        let mut dump = Dump::new(nics);
-        named(&mut self.wire, &[name].into(), &mut dump)?;
-        let Some((index, ..)) = dump.heads().next() else { return Ok(false) };
-        match read(&mut self.wire, &addresses_on(index), &mut dump) {
-            Err(error) if is_gone(&error) => return Ok(false),
-            read => read.map_err(LookError::Addresses)?,
-        }
-        // A kernel without strict checking does not filter.
-        let of_link = dump.addresses.iter().filter(|told| told.index == index);
-        Ok(of_link.filter_map(|told| told.address).any(|it| it.ip == address))
     }
 
     /// Whether the kernel has so many routes that events are to tell of ours, not answers.

@@ -4,7 +4,6 @@
 //! first, and where an event has told of a link since the question, it is asked again.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -13,7 +12,6 @@ use vdsm_model::ethtool_options::{SeenSettings, Tuned};
 use vdsm_model::ip::Route;
 use vdsm_model::name::DeviceName;
 use vdsm_model::netinfo::NetInfo;
-use vdsm_model::units::Prefixed;
 use vdsm_netlink::Drained;
 use vdsm_netlink::ethtool::{Ethtool, Modes};
 use vdsm_netlink::generic::GenericError;
@@ -92,14 +90,6 @@ impl Live {
     pub fn reread(&self) -> Result<Arc<NetInfo>, LookError> {
         self.read_anew(&mut self.asker())?;
         self.settled()
-    }
-
-    /// Whether the kernel has this address on a link now, also while a change is made and nobody listens.
-    ///
-    /// # Errors
-    /// When it cannot be asked.
-    pub fn has_address(&self, link: DeviceName, address: Prefixed<IpAddr>) -> Result<bool, LookError> {
-        self.asker().reader.has_address(link, address, &*self.nics)
     }
 
     /// All routes through these links, also where there are more than the picture keeps.

@@ -192,26 +192,6 @@ fn what_fails_later_brings_the_lease_back_with_all_that_followed() {
     });
 }
 
-/// The server confirms the address, and says otherwise about the rest: what was before is not even used
-/// for a moment.
-#[test]
-fn a_network_that_comes_back_has_what_the_server_says_now() {
-    story_needing(&["dnsmasq"], Veth, 1, |lab| {
-        let (mut server, offers) = serving(100);
-        for last in [2, 3, 4] {
-            lab.nets(json!({ "red": blocking(json!({ "defaultRoute": true })) }));
-            lab.nets(json!({ "red": { "remove": true } }));
-            server.start(&Offers { router: Some([10, 77, 0, last].into()), ..offers.clone() });
-            let told = changes(|| assert!(lab.nets(json!({ "red": blocking(json!({ "defaultRoute": true })) }))));
-            let router = format!("10.77.0.{last}");
-            assert_eq!(Look::now().default_routes(), [format!("{router} red")]);
-            assert_eq!(Look::now().addresses("red"), ["10.77.0.100/24"]);
-            assert_eq!(of_default_routes(&told), [format!("+ route default via {router} by red in table 254")]);
-            lab.nets(json!({ "red": { "remove": true } }));
-        }
-    });
-}
-
 #[test]
 fn a_bridge_over_a_nic_with_a_lease_has_its_address() {
     story_needing(&["dnsmasq"], Veth, 1, |lab| {
